@@ -1,0 +1,97 @@
+# Every target sets up what it needs. `make help` lists them.
+EXP ?= phrases
+CONFIG ?=
+LOGDIR ?= ml_playground/experiments/$(EXP)/out
+PORT ?= 6006
+
+UV := $(shell command -v uv || echo python3 -m uv)
+RUN := $(UV) run
+CLI := $(RUN) python -m ml_playground.cli
+ARGS := $(EXP) $(if $(CONFIG),--exp-config $(CONFIG))
+READY := .venv/.ready
+
+# uv does not read pip's folder of local wheels by itself.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# What `setup` installed is what runs.
+export UV_NO_SYNC := 1
+
+.DEFAULT_GOAL := help
+.PHONY: setup verify help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
+	acceptance prepare train sample loop tensorboard clean
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  EXP=<experiment> (now $(EXP))  CONFIG=<path of a TOML file>  LOGDIR=<folder>  PORT=<number>"
+
+setup: $(READY) ## create .venv with everything the project needs
+
+$(READY): pyproject.toml constraints.txt
+	@$(UV) --version >/dev/null 2>&1 || { \
+		echo "uv is missing: installing it for you with pip"; \
+		python3 -m pip install --quiet --user uv \
+		|| python3 -m pip install --quiet uv \
+		|| python3 -m pip install --quiet --user --break-system-packages uv \
+		|| { echo "pip could not install uv; see https://docs.astral.sh/uv/ for other ways"; exit 1; }; }
+	$(UV) venv --quiet --clear
+	$(UV) pip install --quiet --constraints constraints.txt --group dev -e .
+	@touch $@
+
+verify: $(READY) ## show versions and devices, and that the command line works
+	@$(RUN) python -c "import platform, torch; print('Python', platform.python_version(), '- PyTorch', torch.__version__)"
+	@$(RUN) python -c "from ml_playground.runtime import resolve; print('device = \"auto\" is', resolve('auto', 'float32').device)"
+	@$(CLI) list
+
+format: $(READY) ## format the code and sort its imports
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+lint: $(READY) ## ruff: lint and format, without changing anything
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+pyright: $(READY) ## pyright, strict
+	$(RUN) pyright
+
+mypy: $(READY) ## mypy, strict
+	$(RUN) mypy .
+
+imports: $(READY) ## import-linter: the layers of DEVELOPMENT.md
+	$(RUN) lint-imports
+
+quality: lint pyright mypy imports test ## everything that a change must pass
+
+quality-ext: quality ## quality, then mutation testing of a few pure modules (does not fail; takes minutes)
+	-@mkdir -p out/cosmic-ray
+	-@$(RUN) python -c "import toml; print(toml.dumps({'cosmic-ray': toml.load('pyproject.toml')['tool']['cosmic-ray']}))" \
+		> out/cosmic-ray/config.toml
+	-@test -f out/cosmic-ray/session.sqlite || $(RUN) cosmic-ray init out/cosmic-ray/config.toml out/cosmic-ray/session.sqlite
+	-@$(RUN) cosmic-ray exec out/cosmic-ray/config.toml out/cosmic-ray/session.sqlite
+	-@$(RUN) cr-report out/cosmic-ray/session.sqlite | tail -n 3
+
+test: $(READY) ## all tests
+	$(RUN) pytest
+
+unit integration e2e acceptance: $(READY)
+	$(RUN) pytest tests/$@
+unit: ## tests of single modules
+integration: ## tests of modules together
+e2e: ## tests of the command line in processes of its own
+acceptance: ## tests of what users were promised
+
+unit-cov: $(READY) ## unit tests with coverage
+	$(RUN) pytest tests/unit --cov --cov-report=term-missing
+
+prepare train sample loop: $(READY)
+	$(CLI) $@ $(ARGS)
+prepare: ## make the data of EXP
+train: ## train EXP, going on from its last checkpoint
+sample: ## generate text with EXP
+loop: ## prepare, train and sample EXP
+
+tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
+	$(RUN) tensorboard --logdir $(LOGDIR) --port $(PORT)
+
+clean: ## remove caches and reports; data, runs and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist out/cosmic-ray
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print | xargs rm -rf

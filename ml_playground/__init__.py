@@ -1,0 +1,1 @@
+"""Small language-model experiments on one's own machine: prepare, train, sample."""
