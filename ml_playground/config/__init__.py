@@ -1,0 +1,1 @@
+"""TOML in, frozen typed sections out. Needs the standard library and pydantic only, so that mistakes show at once."""

@@ -1,0 +1,22 @@
+"""Whether a device can be here at all, told in milliseconds. `runtime.resolve`, which asks torch, has the last word."""
+
+import ctypes
+import platform
+import sys
+
+
+def missing_device(device: str) -> str | None:
+    """Why `device` cannot work on this machine, or None if it may."""
+    if device == "mps" and (sys.platform, platform.machine()) != ("darwin", "arm64"):
+        return "mps needs a Mac with Apple silicon"
+    if device == "cuda" and not _has_cuda_driver():
+        return "no CUDA driver on this machine"
+    return None
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""The whole configuration. Only `pipeline` and `cli` see it; everything below receives single sections."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from ml_playground.config.sections import (
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    PrepareConfig,
+    SampleRuntimeConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    Section,
+    TrainRuntimeConfig,
+)
+from ml_playground.config.tables import KeyPath, Table, is_table
+
+
+class TrainConfig(Section):
+    """The [train.*] tables."""
+
+    model: ModelConfig
+    data: DataConfig
+    optim: OptimConfig
+    schedule: ScheduleConfig
+    runtime: TrainRuntimeConfig
+
+
+class SampleConfig(Section):
+    """The [sample.*] tables."""
+
+    runtime: SampleRuntimeConfig
+    sample: SamplingConfig
+
+
+class ExperimentConfig(Section):
+    """One TOML file with everything it extends and all defaults filled in."""
+
+    prepare: PrepareConfig
+    train: TrainConfig
+    sample: SampleConfig
+
+    def resolved(self, root: Path) -> Table:
+        """All values as JSON types; paths below `root` are given relative to it, so that no home folder leaks."""
+
+        def plain(value: Any) -> Any:
+            if is_table(value):
+                return {key: plain(inner) for key, inner in value.items()}
+            if isinstance(value, Path):
+                return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
+            return value
+
+        return {key: plain(value) for key, value in self.model_dump().items()}
+
+
+def option_fields(section: type[Section] = ExperimentConfig, at: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
+    """Every option with its path, such as `("train", "data", "batch_size")`, in the order of the sections."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from option_fields(inner, (*at, name))
+        else:
+            yield (*at, name), field
+
+
+def default_source(field: FieldInfo) -> KeyPath | None:
+    """The key whose value an option takes where it is not stated, None for an option with a default of its own."""
+    extra = field.json_schema_extra
+    source = extra.get("same_as") if is_table(extra) else None
+    return None if source is None else tuple(str(source).split("."))
+
+
+def section_at(path: KeyPath) -> type[Section] | None:
+    """The section class that a table such as `("train", "data")` is read into, None where there is none."""
+    section: type[Section] = ExperimentConfig
+    for name in path:
+        field = section.model_fields.get(name)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            return None
+        section = field.annotation
+    return section

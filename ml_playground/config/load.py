@@ -1,0 +1,96 @@
+"""From a TOML file to an `ExperimentConfig`, or to all of the file's mistakes at once."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
+from ml_playground.config.experiment import ExperimentConfig, default_source, option_fields
+from ml_playground.config.files import read_layers, shown
+from ml_playground.config.tables import KeyPath, Table, merge, states, table_at
+from ml_playground.config.wording import explain, label
+from ml_playground.errors import ConfigError
+
+
+def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = False) -> ExperimentConfig:
+    """Read `path` and what it extends, fill in defaults and check the result.
+
+    Args:
+        path: the TOML file.
+        name: the experiment's name, default of `[prepare] dataset`.
+        folder: the experiment's folder, under which data and runs go by default.
+        check_devices: also report a device that this machine lacks.
+
+    Raises:
+        ConfigError: with every mistake of the file.
+    """
+    stated: Table = {}
+    lines: dict[KeyPath, tuple[Path, int]] = {}
+    for layer in read_layers(path.absolute()):
+        stated = merge(stated, layer.values)
+        lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
+    run_name = name if path.name == "config.toml" else path.stem
+    base: Table = {
+        "prepare": {"dataset": name, "dataset_dir": folder / "datasets"},
+        "train": {"runtime": {"out_dir": folder / "out" / run_name}},
+    }
+    config, problems = _validate(base, stated, check_devices=check_devices)
+    if config is not None and not problems:
+        return config
+    located: list[tuple[Path, int, str]] = []
+    for problem in problems:
+        key = next((key for key in problem.keys if states(stated, key)), None)
+        if key is None:  # a default that follows another key's bad value: that key's own problem is enough
+            continue
+        holders = (key[:length] for length in range(len(key), 0, -1))  # a key of an inline table has its holder's line
+        file, line = next(lines[holder] for holder in holders if holder in lines)
+        located.append((file, line, f"{label(key, table_at(stated, key))}: {problem.text}"))
+    raise ConfigError([f"{shown(file)}:{line}: {text}" for file, line, text in sorted(located)])
+
+
+def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Mismatch]]:
+    """The configuration and all its problems; no configuration where it cannot even be checked across keys."""
+    problems: list[Mismatch] = []
+    try:
+        config = ExperimentConfig.model_validate(_complete(merge(base, stated)))
+    except ValidationError as error:
+        for key, text in map(explain, error.errors()):
+            problems.append(Mismatch((key,), text))
+        # Without its bad keys the rest can still be checked for contradictions, so that one run tells all.
+        bad = [problem.keys[0] for problem in problems]
+        try:
+            config = ExperimentConfig.model_validate(_complete(merge(base, _without(stated, bad))))
+        except ValidationError:
+            return None, problems
+    known_bad = {problem.keys[0] for problem in problems}
+    found = [*mismatches(config), *(device_mismatches(config) if check_devices else ())]
+    return config, problems + [each for each in found if not known_bad & set(each.keys)]
+
+
+def _without(stated: Table, keys: list[KeyPath]) -> Table:
+    """`stated` less some keys. Where one's table is itself no table, that goes."""
+    sound = merge({}, stated)
+    for key in keys:
+        for length in range(1, len(key) + 1):
+            table = table_at(sound, key[: length - 1])
+            if table is not None and (length == len(key) or not isinstance(table.get(key[length - 1]), dict)):
+                table.pop(key[length - 1], None)
+    return sound
+
+
+def _complete(values: Table) -> Table:
+    """`values` with all sections, and with the defaults that are another key's value."""
+    completed = merge({}, values)
+    defaults = {key: field.default for key, field in option_fields() if not field.is_required()}
+    for key, field in option_fields():
+        *tables, name = key
+        for depth in range(len(tables)):
+            holder = table_at(completed, tables[:depth])
+            if holder is not None:
+                holder.setdefault(tables[depth], {})
+        table = table_at(completed, tables)
+        source = default_source(field)
+        if table is not None and name not in table and source is not None:
+            source_table = table_at(completed, source[:-1]) or {}
+            table[name] = source_table.get(source[-1], defaults.get(source))
+    return completed

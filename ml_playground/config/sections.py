@@ -1,0 +1,172 @@
+"""Every option of a TOML file: its type, its default and its description, in one place.
+
+A component receives the section it needs (or plain keyword arguments), never the whole configuration.
+`docs/configuration.md` is generated from this file.
+"""
+
+import codecs
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+Device = Literal["cpu", "mps", "cuda", "auto"]
+DType = Literal["float32", "bfloat16", "float16"]
+TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"]
+
+
+class Section(BaseModel):
+    """A TOML table: unknown keys, wrong types, NaN and infinity are refused, and nothing changes once it is loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def same_as(key: str, description: str, **constraints: Any) -> Any:
+    """A field that defaults to the value of another key, such as `train.data.block_size`."""
+    return Field(description=description, json_schema_extra={"same_as": key}, **constraints)
+
+
+def from_experiment(value: str, description: str) -> Any:
+    """A field whose default depends on the experiment's name or folder; `value` says how, for the docs."""
+    return Field(description=description, json_schema_extra={"from_experiment": value})
+
+
+def _known_encoding(name: str) -> str:
+    if name != "auto":
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
+    return name
+
+
+class PrepareConfig(Section):
+    """From raw text to token files."""
+
+    dataset: str = from_experiment("the experiment's name", "registered preparer that makes the data")
+    dataset_dir: Path = from_experiment(
+        "`datasets/` in the experiment's folder", "folder for `train.bin`, `val.bin` and `meta.json`"
+    )
+    raw_dir: Path = same_as(
+        "prepare.dataset_dir", "folder searched for `.txt` files, subfolders included, or one such file"
+    )
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "utf-8",
+        description="encoding of the raw text: any that Python knows, "
+        "or `auto` for UTF-8 where a file decodes as such and Windows-1252 where not",
+    )
+    tokenizer: TokenizerName = Field(
+        "char", description="`char` makes a vocabulary of the text's characters, the others are tiktoken's encodings"
+    )
+    documents: Literal["whole", "lines"] = Field(
+        "whole",
+        description="`whole`: one running text, split by position; "
+        "`lines`: each line is a document behind a start token, split by document",
+    )
+    val_fraction: float = Field(0.1, gt=0, lt=1, description="share of the text kept for validation")
+
+
+class ModelConfig(Section):
+    """The shape of the network."""
+
+    n_layer: PositiveInt = Field(4, description="number of transformer blocks")
+    n_head: PositiveInt = Field(4, description="attention heads; must divide `n_embd`")
+    n_embd: PositiveInt = Field(128, description="width of the residual stream")
+    block_size: PositiveInt = same_as("train.data.block_size", "longest context the model can see, in tokens", gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate while training")
+    bias: bool = Field(False, description="biases in linear layers and norms")
+
+
+class DataConfig(Section):
+    """Batches."""
+
+    dataset_dir: Path = same_as("prepare.dataset_dir", "folder with the prepared data")
+    batch_size: PositiveInt = Field(12, description="sequences per forward pass")
+    block_size: PositiveInt = Field(64, description="tokens per sequence")
+    grad_accum_steps: PositiveInt = Field(1, description="forward passes per optimiser step")
+    sampler: Literal["random", "sequential", "epoch"] = Field(
+        "random",
+        description="`random`: windows anywhere, with replacement; `sequential`: in the order of the text; "
+        "`epoch`: every window once per epoch, shuffled anew each time",
+    )
+
+
+class OptimConfig(Section):
+    """AdamW."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay, on matrices only")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean")
+    beta2: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient's running mean")
+    grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 turns clipping off")
+
+
+class ScheduleConfig(Section):
+    """The learning rate over the run."""
+
+    decay_lr: bool = Field(
+        True, description="after the warm-up, cosine decay from `learning_rate` to `min_lr`; constant otherwise"
+    )
+    warmup_iters: NonNegativeInt = Field(0, description="steps of linear warm-up")
+    lr_decay_iters: PositiveInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", gt=0)
+    min_lr: float = Field(0.0, ge=0, description="learning rate after the decay")
+
+
+class TrainRuntimeConfig(Section):
+    """Where, how long and on what to train."""
+
+    out_dir: Path = from_experiment(
+        "`out/<name of the TOML file>` in the experiment's folder, where a `config.toml` goes by the experiment's name",
+        "run directory: checkpoints, metrics, samples",
+    )
+    max_iters: NonNegativeInt = Field(1000, description="optimiser steps in all")
+    eval_interval: PositiveInt = Field(250, description="steps between evaluations, each of which saves `ckpt_last.pt`")
+    eval_iters: NonNegativeInt = Field(
+        0, description="windows of validation text to evaluate on, always the first ones; 0 is all of it, exactly"
+    )
+    log_interval: PositiveInt = Field(10, description="steps between logged training losses")
+    eval_only: bool = Field(False, description="evaluate once and stop, changing nothing")
+    always_save_checkpoint: bool = Field(False, description="keep a numbered checkpoint of every evaluation")
+    keep_last_n: NonNegativeInt = Field(0, description="numbered checkpoints to keep; 0 keeps all")
+    ckpt_time_interval_minutes: float = Field(
+        10.0, ge=0, description="save `ckpt_last.pt` when the last save is this long ago; 0 turns it off"
+    )
+    early_stop_patience: NonNegativeInt = Field(
+        0, description="stop after this many evaluations in a row without improvement; 0 never does"
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="keep an exponential moving average of the weights, evaluate and sample with it; 0 turns it off",
+    )
+    seed: NonNegativeInt = Field(1337, description="seed of initial weights, batches and dropout")
+    device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
+    dtype: DType = Field("float32", description="number format of the forward pass; weights stay float32")
+    compile: bool = Field(False, description="compile the model with `torch.compile`")
+    deterministic: bool = Field(False, description="deterministic kernels on CUDA, for bit-exact resume there")
+
+
+class SampleRuntimeConfig(Section):
+    """Which run to sample from, and on what."""
+
+    out_dir: Path = same_as("train.runtime.out_dir", "run directory to take the checkpoint from")
+    device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
+    dtype: DType = Field("float32", description="number format of the forward pass")
+    seed: NonNegativeInt = Field(1337, description="same seed, same text")
+    compile: bool = Field(False, description="compile the model with `torch.compile`")
+
+
+class SamplingConfig(Section):
+    """What to generate."""
+
+    start: str = Field(
+        "\n", description='prompt, or `FILE:<path>` for a file\'s text; "" starts a new document where there are any'
+    )
+    num_samples: PositiveInt = Field(3, description="texts to generate")
+    max_new_tokens: PositiveInt = Field(200, description="most tokens per text")
+    temperature: float = Field(0.8, ge=0, description="0 always takes the likeliest token")
+    top_k: NonNegativeInt = Field(200, description="choose among this many likeliest tokens; 0 among all")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="choose among the likeliest tokens that together have this probability"
+    )

@@ -1,0 +1,37 @@
+"""Small helpers for nested tables (dicts of dicts), as TOML gives them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+Table = dict[str, Any]
+KeyPath = tuple[str, ...]
+
+
+def is_table(value: object) -> TypeGuard[Table]:
+    """Whether a TOML value is a table; its keys are strings, as TOML has no others."""
+    return isinstance(value, dict)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
+    """`base` with the values of `over`, table by table and key by key. Neither is changed."""
+    merged: Table = {key: merge(value, {}) if is_table(value) else value for key, value in base.items()}
+    for key, value in over.items():
+        below = merged.get(key)
+        if is_table(value):
+            value = merge(below if is_table(below) else {}, value)
+        merged[key] = value
+    return merged
+
+
+def table_at(values: Table, path: Sequence[str]) -> Table | None:
+    """The table at `path`, None where there is none or something else stands there."""
+    at: Any = values
+    for name in path:
+        at = at.get(name) if is_table(at) else None
+    return at if is_table(at) else None
+
+
+def states(values: Table, key: KeyPath) -> bool:
+    """Whether `values` has something at `key`."""
+    table = table_at(values, key[:-1])
+    return table is not None and key[-1] in table

@@ -1,0 +1,75 @@
+"""pydantic's findings in the words of someone who edits a TOML file."""
+
+import difflib
+import json
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from ml_playground.config.experiment import option_fields, section_at
+from ml_playground.config.tables import KeyPath, is_table
+
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text in quotes",
+    "path_type": "a path in quotes",
+    "is_instance_of": "a path in quotes",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
+
+def label(key: KeyPath, value: object = None) -> str:
+    """`("train", "data", "batch_size")` as `[train.data] batch_size`; a section or a table as `[train]`."""
+    *tables, name = key
+    if is_table(value) or section_at(key) is not None:
+        return f"[{'.'.join(key)}]"
+    return f"[{'.'.join(tables)}] {name}" if tables else name
+
+
+def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
+    """The key that a finding of pydantic is about, and what is wrong with it."""
+    key = tuple(str(part) for part in error["loc"])
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return key, _unknown(key, "section" if is_table(value) else "key")
+    if kind in _TYPES:
+        return key, f"must be {_TYPES[kind]}, not {_toml(value)}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return key, f"must be {words} {context[bound]:g}, not {_toml(value)}"
+    if kind == "literal_error":
+        choices = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
+        listed = ", ".join(_toml(choice) for choice in choices)
+        return key, f"must be one of {listed}; not {_toml(value)}{_did_you_mean(str(value), choices)}"
+    if kind == "value_error":
+        return key, str(context["error"])
+    return key, error["msg"]
+
+
+def _unknown(key: KeyPath, kind: str) -> str:
+    section = section_at(key[:-1])
+    hint = _did_you_mean(key[-1], list(section.model_fields) if section else [])
+    homes = [path for path, _ in option_fields() if path[-1] == key[-1]]
+    if not hint and homes:
+        hint = f" (it belongs in {' or '.join(label(home[:-1]) for home in homes)})"
+    return f"unknown {kind}{hint}"
+
+
+def _did_you_mean(word: str, choices: list[str]) -> str:
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

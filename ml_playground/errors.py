@@ -1,0 +1,62 @@
+"""What can go wrong and be mended by the user. Everything else that is raised is a bug and shows its traceback."""
+
+import signal
+from collections.abc import Sequence
+
+
+class PlaygroundError(Exception):
+    """A mistake or mishap whose message says what to do. The command line prints it and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class ConfigError(PlaygroundError):
+    """All mistakes of one configuration, each as `path:line: [section] key: what is wrong`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class DataError(PlaygroundError):
+    """Text or prepared data is missing, does not decode, is stale, or is too short."""
+
+
+class PromptError(PlaygroundError):
+    """A prompt cannot be encoded with the model's vocabulary."""
+
+
+class DeviceError(PlaygroundError):
+    """The configured device or number format is not available on this machine."""
+
+
+class CheckpointError(PlaygroundError):
+    """A checkpoint is missing, from a newer version, no checkpoint at all, or does not belong to this data."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is cut short or its checksums do not match."""
+
+
+class RunInUseError(PlaygroundError):
+    """Another process is training in the same run directory."""
+
+
+class DiskFullError(PlaygroundError):
+    """A file could not be written whole; what stood there before is untouched."""
+
+
+class OutOfMemoryError(PlaygroundError):
+    """Model and batch do not fit into the device's memory."""
+
+
+class DivergedError(PlaygroundError):
+    """The loss or a gradient became NaN or infinite."""
+
+
+class StoppedBySignalError(PlaygroundError):
+    """Training was stopped by a signal after it had finished its step and saved."""
+
+    def __init__(self, message: str, signum: signal.Signals) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
