@@ -1,0 +1,138 @@
+"""The work that all preparers share: files of text in, token files and a manifest out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.manifest import (
+    FORMAT,
+    Manifest,
+    Source,
+    SplitInfo,
+    differences,
+    manifest_path,
+    read_manifest,
+    relative_name,
+    settings_of,
+    sha256_of,
+)
+from ml_playground.data.sources import read_text
+from ml_playground.data.split import split_by_document, split_by_position
+from ml_playground.data.store import token_dtype, token_file
+from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
+from ml_playground.errors import DataError
+from ml_playground.files import atomic_write, write_json
+
+
+def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
+    """Make `train.bin`, `val.bin` and `meta.json` from text files, unless exactly that is there already.
+
+    Args:
+        files: the raw text, in the order in which it is joined.
+        config: the `[prepare]` section.
+
+    Raises:
+        DataError: a file does not decode, or there is too little text to split.
+    """
+    manifest = _up_to_date(files, config)
+    if manifest is not None:
+        print(f"{config.dataset_dir}: up to date, nothing to do")
+        return manifest
+    texts: list[str] = []
+    sources: list[Source] = []
+    for file in files:
+        text, encoding = read_text(file, config.encoding)
+        texts.append(text)
+        name = relative_name(file, config.dataset_dir)
+        sources.append(Source(path=name, bytes=file.stat().st_size, sha256=sha256_of(file), encoding=encoding))
+        print(f"read {file} ({encoding}, {len(text):,} characters)")
+    train, val = _split(_join(texts), config)
+    tokenizer = _tokenizer([*train, *val], config)
+    dtype = token_dtype(tokenizer.vocab_size)
+    manifest_path(config.dataset_dir).unlink(missing_ok=True)  # what is half replaced has no manifest
+    splits = {
+        name: _write_split(token_file(config.dataset_dir, name), documents, tokenizer, dtype)
+        for name, documents in (("train", train), ("val", val))
+    }
+    manifest = Manifest(
+        format=FORMAT,
+        dataset=config.dataset,
+        settings=settings_of(config),
+        sources=sources,
+        tokenizer=tokenizer.describe(),
+        vocab_size=tokenizer.vocab_size,
+        dtype=dtype.name,
+        train=splits["train"],
+        val=splits["val"],
+    )
+    write_json(manifest_path(config.dataset_dir), manifest.model_dump())
+    print(
+        f"wrote {config.dataset_dir}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
+        f"validation tokens, vocabulary of {manifest.vocab_size:,}"
+    )
+    return manifest
+
+
+def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None:
+    """The manifest, if sources, settings and token files all are what it says."""
+    try:
+        manifest = read_manifest(config.dataset_dir)
+    except DataError as error:
+        print(f"preparing again: {error}")
+        return None
+    if manifest is None:
+        return None
+    stale = differences(manifest, config, files)
+    for name, split in (("train", manifest.train), ("val", manifest.val)):
+        path = token_file(config.dataset_dir, name)
+        if not path.is_file() or sha256_of(path) != split.sha256:
+            stale.append(f"{path.name} is missing or damaged")
+    if stale:
+        print(f"preparing again: {'; '.join(stale)}")
+    return None if stale else manifest
+
+
+def _join(texts: Sequence[str]) -> str:
+    """One text of all files; a file that does not end its last line gets a line end before the next."""
+    return "".join(
+        text if text.endswith("\n") or index == len(texts) - 1 else text + "\n" for index, text in enumerate(texts)
+    )
+
+
+def _split(text: str, config: PrepareConfig) -> tuple[list[str], list[str]]:
+    """Training and validation documents; a whole text is one document on either side."""
+    if config.documents == "lines":
+        train, val = split_by_document([line for line in text.split("\n") if line.strip()], config.val_fraction)
+    else:
+        train, val = ([part] if part else [] for part in split_by_position(text, config.val_fraction))
+    if not train or not val:
+        raise DataError(
+            f"too little text to split ({len(text):,} characters): training and validation need some each. "
+            "Add text, or change [prepare] val_fraction."
+        )
+    return train, val
+
+
+def _tokenizer(documents: Sequence[str], config: PrepareConfig) -> Tokenizer:
+    start_token = config.documents == "lines"
+    if config.tokenizer == "char":
+        return CharTokenizer.of_text("".join(documents), start_token=start_token)
+    return TiktokenTokenizer(config.tokenizer, start_token=start_token)
+
+
+def _write_split(
+    path: Path, documents: Sequence[str], tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger]
+) -> SplitInfo:
+    """Encode documents, each behind the start token if there is one, and write them as one token file."""
+    start: list[Ids] = [] if tokenizer.start_id is None else [np.array([tokenizer.start_id])]
+    ids = np.concatenate([part for document in documents for part in (*start, tokenizer.encode(document))])
+    with atomic_write(path) as file:
+        file.write(ids.astype(dtype).tobytes())
+    return SplitInfo(
+        tokens=len(ids),
+        documents=len(documents),
+        bytes=sum(len(document.encode()) for document in documents),
+        sha256=sha256_of(path),
+    )

@@ -1,0 +1,103 @@
+"""Raw text: found on disk or downloaded, and decoded."""
+
+import codecs
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch  # pyright: ignore[reportMissingTypeStubs] -- it ships none
+import requests
+
+from ml_playground.errors import DataError
+
+CACHE_VARIABLE = "ML_PLAYGROUND_CACHE"
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on the internet, known by its hash."""
+
+    name: str
+    url: str
+    sha256: str
+
+
+TINY_SHAKESPEARE = Download(
+    name="tinyshakespeare/input.txt",
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$ML_PLAYGROUND_CACHE`, else the system's cache folder."""
+    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("ml_playground"))
+
+
+def fetch(download: Download) -> Path:
+    """The downloaded file in the cache folder; a file that is there already with the right hash is used as it is.
+
+    Raises:
+        DataError: it is not there and could not be downloaded whole.
+    """
+    path = cache_folder() / download.name
+    keeper = pooch.create(  # pyright: ignore[reportUnknownMemberType] -- no stubs
+        path=cache_folder(),
+        base_url="",
+        registry={download.name: f"sha256:{download.sha256}"},
+        urls={download.name: download.url},
+        retry_if_failed=2,
+    )
+    try:
+        return Path(keeper.fetch(download.name, progressbar=True))
+    except (requests.RequestException, ValueError) as error:  # pooch's word for a wrong hash is ValueError
+        there = "the file there is another one or damaged; " if path.exists() else ""
+        raise DataError(
+            f"{download.url} could not be downloaded ({type(error).__name__}). {there}"
+            f"Download it by other means to {path} (sha256 {download.sha256[:12]}…), "
+            f"or set {CACHE_VARIABLE} to a folder that holds {download.name}."
+        ) from error
+
+
+def find_texts(raw_dir: Path) -> list[Path]:
+    """All `.txt` files below a folder in the order of their names, or the one file that `raw_dir` names.
+
+    Raises:
+        DataError: there is none.
+    """
+    if raw_dir.is_file():
+        return [raw_dir]
+    files = sorted(path for path in raw_dir.rglob("*.txt") if path.is_file())
+    if not files:
+        raise DataError(
+            f"no text in {raw_dir}. Put your text there: one input.txt, or any number of .txt files in subfolders, "
+            "or set [prepare] raw_dir to the folder that has them."
+        )
+    return files
+
+
+def read_text(path: Path, encoding: str) -> tuple[str, str]:
+    r"""The text of a file with `\n` as its line ends and no byte order mark, and the encoding that it was in.
+
+    Args:
+        path: the file.
+        encoding: a Python codec's name, or `auto`: UTF-16 if a mark says so, else UTF-8 if the bytes are that, else
+            Windows-1252.
+
+    Raises:
+        DataError: the bytes are not text in that encoding; names the first offending byte.
+    """
+    raw = path.read_bytes()
+    candidates = [encoding]
+    if encoding == "auto":
+        candidates = ["utf-16"] if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ["utf-8", "cp1252"]
+    failures: list[str] = []
+    for candidate in candidates:
+        try:
+            text = raw.decode(candidate)
+        except UnicodeDecodeError as error:
+            failures.append(f"byte {raw[error.start]:#04x} at offset {error.start:,} is not {candidate}")
+        else:
+            return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), candidate
+    others = " or ".join(f'"{name}"' for name in ("auto", "cp1252", "latin-1") if name != encoding)
+    raise DataError(f"{path}: {'; '.join(failures)}. Set [prepare] encoding to what the file is in, such as {others}.")

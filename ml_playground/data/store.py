@@ -1,0 +1,61 @@
+"""Prepared data on disk: `train.bin` and `val.bin`, token ids in a row, as nanoGPT reads them too."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.manifest import Manifest, differences, read_manifest
+from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
+from ml_playground.errors import DataError
+
+Tokens = npt.NDArray[np.unsignedinteger]
+
+
+def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger]:
+    """The smallest of uint16 and uint32 that holds every id, little-endian."""
+    return np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
+
+
+def token_file(dataset_dir: Path, split: str) -> Path:
+    """Where the tokens of `train` or `val` stand."""
+    return dataset_dir / f"{split}.bin"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Prepared data, opened for training. The token arrays are memory-mapped: opening costs nothing."""
+
+    manifest: Manifest
+    tokenizer: Tokenizer
+    train: Tokens
+    val: Tokens
+
+
+def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
+    """Open the data in `dataset_dir` if it is what `config` describes.
+
+    Raises:
+        DataError: nothing is prepared there, or something else than `config` and the raw text say.
+    """
+    manifest = read_manifest(dataset_dir)
+    if manifest is None:
+        raise DataError(f"{dataset_dir}: no prepared data. Run `prepare` first.")
+    if stale := differences(manifest, config.model_copy(update={"dataset_dir": dataset_dir})):
+        raise DataError(f"{dataset_dir}: the prepared data is stale ({'; '.join(stale)}). Run `prepare` again.")
+    return Dataset(
+        manifest,
+        load_tokenizer(manifest.tokenizer),
+        _map_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train.tokens),
+        _map_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val.tokens),
+    )
+
+
+def _map_tokens(path: Path, dtype: str, count: int) -> Tokens:
+    expected = count * np.dtype(dtype).itemsize
+    size = path.stat().st_size if path.is_file() else 0
+    if size != expected:
+        raise DataError(f"{path}: {size:,} bytes, {expected:,} expected. Run `prepare` again.")
+    return np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")

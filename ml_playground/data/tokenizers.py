@@ -1,0 +1,136 @@
+"""Tokenizers: text to ids and back. Each describes itself in plain values, so that a checkpoint can carry it."""
+
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tiktoken
+
+from ml_playground.errors import CheckpointError, DataError, PromptError
+
+Ids = npt.NDArray[np.int64]
+
+
+class Tokenizer(ABC):
+    """Text to ids and back.
+
+    Attributes:
+        vocab_size: number of ids, the start token included.
+        start_id: the token that every document begins with; None if the data has no documents.
+    """
+
+    vocab_size: int
+    start_id: int | None
+
+    @abstractmethod
+    def encode(self, text: str) -> Ids:
+        """The ids of `text`, without a start token.
+
+        Raises:
+            PromptError: `text` has a character outside the vocabulary.
+        """
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """The UTF-8 bytes that an id stands for; none for the start token. A character may span several ids."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `load_tokenizer` makes an equal tokenizer."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; bytes that are not UTF-8 become U+FFFD."""
+        return b"".join(self.token_bytes(token) for token in ids).decode(errors="replace")
+
+    def byte_lengths(self) -> Ids:
+        """UTF-8 length of each id, shape (vocab_size,): turns nats per token into bits per byte."""
+        return np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)], dtype=np.int64)
+
+
+class CharTokenizer(Tokenizer):
+    """One id per character, and after them the start token if there is one."""
+
+    def __init__(self, characters: Sequence[str], *, start_token: bool) -> None:
+        self.characters = list(characters)
+        self.start_id = len(self.characters) if start_token else None
+        self.vocab_size = len(self.characters) + start_token
+        code_points = np.array([ord(character) for character in self.characters], dtype=np.uint32)
+        self._ids = np.argsort(code_points)
+        self._code_points = code_points[self._ids]  # sorted, so that a character is found by bisection
+
+    @classmethod
+    def of_text(cls, text: str, *, start_token: bool) -> "CharTokenizer":
+        """The tokenizer whose vocabulary is exactly the characters of `text`, in code point order as in nanoGPT."""
+        return cls(sorted(set(text)), start_token=start_token)
+
+    def encode(self, text: str) -> Ids:
+        """One id per character."""
+        code_points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        places = np.searchsorted(self._code_points, code_points).clip(max=len(self._code_points) - 1)
+        unknown = self._code_points[places] != code_points
+        if unknown.any():
+            strangers = dict.fromkeys(chr(code_point) for code_point in code_points[unknown])
+            named = ", ".join(f"{char!r} ({unicodedata.name(char, f'U+{ord(char):04X}')})" for char in strangers)
+            raise PromptError(f"not among the vocabulary's {len(self.characters)} characters: {named}")
+        ids: Ids = self._ids[places]
+        return ids
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of one character."""
+        return b"" if token == self.start_id else self.characters[token].encode()
+
+    def describe(self) -> dict[str, Any]:
+        """The vocabulary itself."""
+        return {"kind": "char", "characters": self.characters, "start_token": self.start_id is not None}
+
+
+class TiktokenTokenizer(Tokenizer):
+    """One of tiktoken's byte-level BPE encodings; its end-of-text token serves as the start token."""
+
+    def __init__(self, encoding: str, *, start_token: bool) -> None:
+        """Raises DataError if the encoding's files are not cached and cannot be downloaded."""
+        try:
+            self._encoding = tiktoken.get_encoding(encoding)
+        except OSError as error:  # requests' errors and those of the cache are among them
+            raise DataError(
+                f"tiktoken could not get its {encoding} vocabulary ({type(error).__name__}). Without internet, set "
+                "TIKTOKEN_CACHE_DIR to a folder that tiktoken has filled on another machine: "
+                f"TIKTOKEN_CACHE_DIR=<folder> python -c \"import tiktoken; tiktoken.get_encoding('{encoding}')\""
+            ) from error
+        self.vocab_size = self._encoding.n_vocab
+        self.start_id = self._encoding.eot_token if start_token else None
+
+    def encode(self, text: str) -> Ids:
+        """Byte pair encoding; the names of special tokens are text like any other."""
+        return np.array(self._encoding.encode_ordinary(text), dtype=np.int64)
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of one token, not always whole characters."""
+        if token == self.start_id:
+            return b""
+        try:
+            return self._encoding.decode_single_token_bytes(token)
+        except KeyError:  # an id that the encoding leaves unused
+            return b""
+
+    def describe(self) -> dict[str, Any]:
+        """The encoding's name."""
+        return {"kind": "tiktoken", "encoding": self._encoding.name, "start_token": self.start_id is not None}
+
+
+def load_tokenizer(description: dict[str, Any]) -> Tokenizer:
+    """The tokenizer that `description`, made by `Tokenizer.describe`, stands for.
+
+    Raises:
+        CheckpointError: the description is of an unknown kind, as a newer version may write.
+    """
+    match description:
+        case {"kind": "char", "characters": characters, "start_token": start_token}:
+            return CharTokenizer(characters, start_token=start_token)
+        case {"kind": "tiktoken", "encoding": encoding, "start_token": start_token}:
+            return TiktokenTokenizer(encoding, start_token=start_token)
+        case _:
+            raise CheckpointError(f"unknown kind of tokenizer: {description.get('kind')!r}")

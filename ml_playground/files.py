@@ -1,0 +1,79 @@
+"""Writing files so that a crash, a kill or a full disk never leaves half of one."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ml_playground.errors import DiskFullError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def atomic_write(path: Path) -> Generator[BinaryIO]:
+    """A binary file that appears at `path` when the block ends well, whole and on the disk, or not at all.
+
+    Raises:
+        DiskFullError: there was no room; the file that stood at `path` is untouched.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if (cause := _no_room(error)) is not None:
+            free = shutil.disk_usage(path.parent).free
+            raise DiskFullError(
+                f"{path}: could not be written: {cause.strerror} ({free / 2**20:,.0f} MiB free on this disk). "
+                "What stood there before is untouched. Make room, then run the same command again."
+            ) from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def keep_copy(path: Path, copy: Path) -> None:
+    """Give the file at `path` a second name, atomically, without leaving it absent from the first for a moment."""
+    temporary = copy.with_name(f"{copy.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        with atomic_write(copy) as target, path.open("rb") as source:
+            shutil.copyfileobj(source, target)
+        return
+    temporary.replace(copy)
+
+
+def _no_room(error: BaseException | None) -> OSError | None:
+    # torch.save raises a RuntimeError of its own when the file object that it writes to raises.
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut. Windows has no such thing."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

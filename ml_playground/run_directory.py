@@ -1,0 +1,66 @@
+"""The one place that knows the names of the files in a run directory."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ml_playground.errors import RunInUseError
+
+
+class RunDirectory:
+    """A folder that holds one training run: `[train.runtime] out_dir`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last_checkpoint = path / "ckpt_last.pt"
+        self.previous_checkpoint = path / "ckpt_prev.pt"  # what ckpt_last.pt was before its last change
+        self.best_checkpoint = path / "ckpt_best.pt"
+        self.nanogpt_checkpoint = path / "ckpt.pt"
+        self.nanogpt_vocabulary = path / "meta.pkl"
+        self.info = path / "run.json"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples.jsonl"
+        self.summary = path / "summary.json"
+        self.tokenizer = path / "tokenizer" / "tokenizer.json"
+        self.tensorboard = path / "logs" / "tb"
+
+    def numbered_checkpoint(self, step: int) -> Path:
+        """The checkpoint that `always_save_checkpoint` keeps of the evaluation after `step` steps."""
+        return self.path / f"ckpt_{step:08d}.pt"
+
+    def numbered_checkpoints(self) -> list[Path]:
+        """All numbered checkpoints, the earliest first."""
+        return sorted(self.path.glob("ckpt_" + "[0-9]" * 8 + ".pt"))
+
+    def set_aside_metrics(self) -> None:
+        """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
+        if self.metrics.exists():
+            number = 1 + len(list(self.path.glob("metrics-*.jsonl")))
+            self.metrics.rename(self.path / f"metrics-{number}.jsonl")
+
+    @contextmanager
+    def lock(self) -> Generator[None]:
+        """Hold the run directory for training. The lock ends with the process, however it ends.
+
+        Raises:
+            RunInUseError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock_file = self.path / "train.lock"
+
+        def name_owner(descriptor: int) -> None:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+
+        try:
+            with FileLock(lock_file, timeout=0, on_acquired=name_owner):
+                yield
+        except Timeout:
+            owner = lock_file.read_text() or "unknown"
+            raise RunInUseError(
+                f"{self.path}: another training (process {owner}) is writing here. "
+                "Wait for it, stop it, or set another [train.runtime] out_dir."
+            ) from None

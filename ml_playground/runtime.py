@@ -1,0 +1,103 @@
+"""Device, number format and seeds: resolved once from the configuration, then passed on."""
+
+import ctypes
+import os
+import shutil
+import sys
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ml_playground.config.sections import Device, DType
+from ml_playground.errors import DeviceError, OutOfMemoryError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and in which number format the forward pass runs."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context that computes in `dtype`; weights and gradients stay float32."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def resolve(device: Device, dtype: DType, *, deterministic: bool = False) -> Runtime:
+    """Choose the device and check that it can do what is asked of it.
+
+    Raises:
+        DeviceError: this machine, or this build of PyTorch, lacks the device or the number format.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f'device = "cuda": PyTorch {torch.__version__} finds no usable GPU. Set "cpu" or "auto".')
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f'device = "mps": PyTorch {torch.__version__} finds no Apple GPU. Set "cpu" or "auto".')
+    if device == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise DeviceError('dtype = "bfloat16": this GPU cannot do it. Set "float16" or "float32".')
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs fixed workspaces for it
+    torch.use_deterministic_algorithms(deterministic)
+    if device == "cpu":
+        _keep_freed_memory()
+    return Runtime(torch.device(device), getattr(torch, dtype))
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep large freed blocks for the next step, instead of faulting in every page of them anew.
+
+    With GPT-2's vocabulary, whose logits are large, this halves the time of a step (docs/LOG.md).
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library, such as musl
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: blocks below this size come from the heap
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: which is given back only beyond this size
+
+
+def compile_model(model: torch.nn.Module, runtime: Runtime, *, dynamic: bool = False) -> None:
+    """Have `model` compiled at its first call, in place, so that its parameters keep their names.
+
+    Args:
+        model: the model.
+        runtime: where it runs.
+        dynamic: expect inputs of many lengths.
+
+    Raises:
+        DeviceError: the CPU needs a C++ compiler for it, and there is none.
+    """
+    if runtime.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise DeviceError("compile = true: PyTorch needs a C++ compiler for that on a CPU. Install one, or set false.")
+    model.compile(dynamic=dynamic or None)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+
+
+@contextmanager
+def memory_errors_explained() -> Generator[None]:
+    """Turns what torch raises when memory runs out into a message that says what to change."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        raise OutOfMemoryError(
+            "out of memory. Make [train.data] batch_size smaller (and grad_accum_steps larger by the same factor, "
+            "which computes the same), or block_size, or the model."
+        ) from error
+
+
+def mix_seed(*entropy: int) -> int:
+    """One 64-bit seed of any number of integers, such as `(seed, step)`: same integers, same seed."""
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+
+
+def seed_everything(*entropy: int) -> None:
+    """Seed torch's generators on all devices with `mix_seed` of the integers."""
+    torch.manual_seed(mix_seed(*entropy))  # pyright: ignore[reportUnknownMemberType] -- torch does not type it

@@ -1,0 +1,208 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.manifest import differences, read_manifest
+from ml_playground.data.prepare import prepare_texts
+from ml_playground.data.store import open_dataset, token_dtype
+from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.errors import DataError
+
+TEXT = "one two three\nfour five six\nseven eight nine\n"
+
+
+def config_for(folder: Path, **options: object) -> PrepareConfig:
+    defaults = {"dataset": "mine", "dataset_dir": folder / "datasets", "raw_dir": folder / "raw"}
+    return PrepareConfig.model_validate(defaults | options)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "raw" / "input.txt"
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    return path
+
+
+def test_the_token_files_hold_the_text(source: Path, tmp_path: Path) -> None:
+    manifest = prepare_texts([source], config_for(tmp_path))
+    dataset = open_dataset(tmp_path / "datasets", config_for(tmp_path))
+    both = dataset.tokenizer.decode(dataset.train) + dataset.tokenizer.decode(dataset.val)
+    assert both == TEXT
+    assert (manifest.train.tokens, manifest.val.tokens) == (len(dataset.train), len(dataset.val))
+    assert manifest.train.bytes + manifest.val.bytes == len(TEXT.encode())
+
+
+def test_token_files_are_raw_little_endian_ids_that_nanogpt_reads(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    characters = sorted(set(TEXT))
+    ids = np.fromfile(tmp_path / "datasets" / "train.bin", dtype="<u2")
+    assert "".join(characters[token] for token in ids) == TEXT[: int(len(TEXT) * 0.9)]
+
+
+def test_lines_become_documents_behind_a_start_token(source: Path, tmp_path: Path) -> None:
+    config = config_for(tmp_path, documents="lines", val_fraction=0.3)
+    manifest = prepare_texts([source], config)
+    dataset = open_dataset(tmp_path / "datasets", config)
+    start = dataset.tokenizer.start_id
+    assert (manifest.train.documents, manifest.val.documents) == (2, 1)
+    assert start == manifest.vocab_size - 1
+    assert dataset.train[0] == dataset.val[0] == start
+    assert np.count_nonzero(dataset.train == start) == 2
+    lines = {dataset.tokenizer.decode(part) for ids in (dataset.train, dataset.val)
+             for part in np.split(ids, np.flatnonzero(ids == start)) if len(part)}  # fmt: skip
+    assert lines == set(TEXT.splitlines())
+
+
+def test_several_files_are_joined_with_a_line_end_between(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.txt", "b.txt")]
+    for file in files:
+        file.write_text(f"text of {file.stem}")
+    prepare_texts(files, config_for(tmp_path))
+    dataset = open_dataset(tmp_path / "datasets", config_for(tmp_path))
+    joined = dataset.tokenizer.decode(dataset.train) + dataset.tokenizer.decode(dataset.val)
+    assert joined == "text of a\ntext of b"
+
+
+def test_a_second_time_nothing_is_done(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "datasets").iterdir()}
+    capsys.readouterr()
+    prepare_texts([source], config_for(tmp_path))
+    assert "up to date" in capsys.readouterr().out
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "datasets").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("text", r"raw/input.txt has changed"),
+        ("setting", r"\[prepare\] val_fraction was 0.1, is 0.2"),
+        ("new file", r"raw/new.txt is new"),
+        ("token file", r"train.bin is missing or damaged"),
+        ("missing", r"val.bin is missing or damaged"),
+        ("manifest", r"meta.json: damaged"),
+        ("version", r"meta.json: format 2, this version reads 1"),
+    ],
+)
+def test_what_no_longer_matches_is_prepared_again(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, reason: str
+) -> None:
+    datasets, files, options = tmp_path / "datasets", [source], {}
+    prepare_texts(files, config_for(tmp_path))
+    match change:
+        case "text":
+            source.write_text(TEXT + "ten\n")
+        case "setting":
+            options = {"val_fraction": 0.2}
+        case "new file":
+            (tmp_path / "raw" / "new.txt").write_text("more")
+            files = [source, tmp_path / "raw" / "new.txt"]
+        case "token file":
+            flipped = bytearray((datasets / "train.bin").read_bytes())
+            flipped[4] ^= 1
+            (datasets / "train.bin").write_bytes(flipped)
+        case "missing":
+            (datasets / "val.bin").unlink()
+        case "manifest":
+            (datasets / "meta.json").write_text('{"format": 1')
+        case _:
+            (datasets / "meta.json").write_text('{"format": 2}')
+    capsys.readouterr()
+    prepare_texts(files, config_for(tmp_path, **options))
+    said = capsys.readouterr().out
+    assert "preparing again: " in said
+    assert re.search(reason, said)
+    config = config_for(tmp_path, **options)
+    manifest = read_manifest(datasets)
+    assert manifest is not None
+    assert differences(manifest, config, files) == []
+
+
+def test_training_refuses_data_that_is_stale(source: Path, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    prepare_texts([source], config)
+    with pytest.raises(
+        DataError, match=r"stale \(\[prepare\] documents was 'whole', is 'lines'\). Run `prepare` again"
+    ):
+        open_dataset(tmp_path / "datasets", config_for(tmp_path, documents="lines"))
+    (tmp_path / "raw" / "b.txt").write_text("more")
+    with pytest.raises(DataError, match=r"raw/b.txt is new"):
+        open_dataset(tmp_path / "datasets", config)
+    (tmp_path / "raw" / "b.txt").unlink()
+    source.write_text("changed")
+    with pytest.raises(DataError, match=r"raw/input.txt has changed"):
+        open_dataset(tmp_path / "datasets", config)
+
+
+def test_training_needs_no_raw_text_once_it_is_prepared(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    source.unlink()
+    open_dataset(tmp_path / "datasets", config_for(tmp_path))
+
+
+def test_a_token_file_cut_short_is_refused(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    path = tmp_path / "datasets" / "train.bin"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DataError, match=r"train\.bin: \d+ bytes, \d+ expected"):
+        open_dataset(tmp_path / "datasets", config_for(tmp_path))
+
+
+def test_nothing_prepared_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no prepared data. Run `prepare` first"):
+        open_dataset(tmp_path, config_for(tmp_path))
+
+
+@pytest.mark.parametrize(("text", "documents"), [("", "whole"), ("x", "whole"), ("\n\n", "lines"), ("one\n", "lines")])
+def test_too_little_text_to_split_is_refused(source: Path, tmp_path: Path, text: str, documents: str) -> None:
+    source.write_text(text)
+    with pytest.raises(DataError, match="too little text to split"):
+        prepare_texts([source], config_for(tmp_path, documents=documents))
+
+
+def test_a_failed_preparation_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()}
+    source.write_bytes(b"\xff")
+    with pytest.raises(DataError):
+        prepare_texts([source], config_for(tmp_path))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
+
+
+def test_a_manifest_names_no_folder_of_this_machine(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    assert str(tmp_path) not in (tmp_path / "datasets" / "meta.json").read_text()
+
+
+def test_fingerprints_tell_data_apart(source: Path, tmp_path: Path) -> None:
+    first = prepare_texts([source], config_for(tmp_path)).fingerprint
+    source.write_text(TEXT.replace("one", "eno"))
+    assert prepare_texts([source], config_for(tmp_path)).fingerprint != first
+    source.write_text(TEXT)
+    assert prepare_texts([source], config_for(tmp_path)).fingerprint == first
+
+
+def test_large_vocabularies_take_four_bytes() -> None:
+    assert token_dtype(65536) == np.dtype("<u2")
+    assert token_dtype(65537) == np.dtype("<u4")
+
+
+def test_shakespeare_in_gpt2_tokens_counts_as_nanogpt_does(
+    real_data: Path, tmp_path: Path, gpt2: TiktokenTokenizer
+) -> None:
+    manifest = prepare_texts(
+        [real_data / "tinyshakespeare" / "input.txt"], config_for(tmp_path, tokenizer=gpt2.describe()["encoding"])
+    )
+    assert (manifest.train.tokens, manifest.val.tokens) == (301_966, 36_059)
+
+
+def test_shakespeare_by_character_counts_as_nanogpt_does(real_data: Path, tmp_path: Path) -> None:
+    manifest = prepare_texts([real_data / "tinyshakespeare" / "input.txt"], config_for(tmp_path))
+    assert (manifest.train.tokens, manifest.val.tokens, manifest.vocab_size) == (1_003_854, 111_540, 65)
+    stored = json.loads((tmp_path / "datasets" / "meta.json").read_text())
+    assert stored["dtype"] == "uint16"

@@ -1,0 +1,28 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_playground.errors import RunInUseError
+from ml_playground.run_directory import RunDirectory
+
+
+def test_a_second_trainer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    with run.lock():
+        refused = pytest.raises(RunInUseError, match=f"another training \\(process {os.getpid()}\\) is writing here")
+        with refused, RunDirectory(tmp_path / "run").lock():
+            pass
+        with RunDirectory(tmp_path / "other").lock():
+            pass
+    with run.lock():
+        pass
+
+
+def test_numbered_checkpoints_are_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for step in (1000, 20, 300):
+        run.numbered_checkpoint(step).touch()
+    for other in (run.last_checkpoint, run.best_checkpoint, run.nanogpt_checkpoint):
+        other.touch()
+    assert run.numbered_checkpoints() == [run.numbered_checkpoint(step) for step in (20, 300, 1000)]
