@@ -1,0 +1,178 @@
+"""Checkpoints: whole or not there, and safe to open.
+
+A file is written beside its final name, flushed to the disk and renamed. Inside it is torch's zip archive, whose CRC-32
+of each entry `load` verifies, since `torch.load` itself accepts flipped bits silently. Loading runs no code: only
+tensors and plain values are let in.
+"""
+
+import math
+import pickle
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ml_playground.config.tables import is_table
+from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.files import atomic_write, keep_copy
+from ml_playground.run_directory import RunDirectory
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run's weights come from; the same in all its checkpoints."""
+
+    model_args: dict[str, Any]
+    tokenizer: dict[str, Any]
+    data: str  # Manifest.fingerprint
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that the next step depends on, and what explains it."""
+
+    model: dict[str, Tensor]
+    ema: dict[str, Tensor] | None
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    progress: dict[str, Any]
+    origin: Origin
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` atomically.
+
+    Raises:
+        DiskFullError: there was no room; what stood at `path` is untouched.
+    """
+    values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    values |= {"format": FORMAT, **asdict(values.pop("origin"))}
+    with atomic_write(path) as file:
+        torch.save(values, file)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours onto the CPU.
+
+    Raises:
+        DamagedCheckpointError: the file is cut short or altered.
+        CheckpointError: the file is missing, of a newer format, or no checkpoint of ours.
+    """
+    values = load_plain(path)
+    if (written := values.pop("format", None)) != FORMAT:
+        raise CheckpointError(
+            f"{path}: checkpoint format {written!r}, this version reads {FORMAT}. "
+            "Use the version of ml_playground that wrote it."
+        )
+    try:
+        origin = Origin(**{field.name: values.pop(field.name) for field in fields(Origin)})
+        return Checkpoint(**values, origin=origin)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of ml_playground ({error})") from error
+
+
+def load_plain(path: Path) -> dict[str, Any]:
+    """Read a file of tensors and plain values that `torch.save` wrote, verifying its checksums and running no code.
+
+    Raises:
+        DamagedCheckpointError: the file is cut short or altered.
+        CheckpointError: the file is missing, or holds anything else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise DamagedCheckpointError(f"{path}: damaged (checksum of {damaged} does not match)")
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: holds more than tensors and plain values; it was not opened, as that could run its code"
+        ) from error
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, NotImplementedError) as error:
+        raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error
+    if not is_table(values):
+        raise CheckpointError(f"{path}: not a checkpoint")
+    return values
+
+
+class CheckpointStore:
+    """The checkpoints of one run directory, as its trainer writes and resumes them."""
+
+    def __init__(self, run: RunDirectory, *, keep_last_n: int) -> None:
+        self._run = run
+        self._keep_last_n = keep_last_n
+
+    def resume(self) -> Checkpoint | None:
+        """The checkpoint to go on from, None to start afresh.
+
+        A damaged `ckpt_last.pt` is put aside under another name and the previous one takes its place.
+
+        Raises:
+            CheckpointError: `ckpt_last.pt` is damaged and there is no sound previous one.
+        """
+        run = self._run
+        if not run.last_checkpoint.exists():
+            run.previous_checkpoint.unlink(missing_ok=True)  # of a run that was ended by deleting ckpt_last.pt
+            if run.best_checkpoint.exists():
+                print(f"{run.best_checkpoint.name} of an earlier run stays until this run has a better one")
+            return None
+        try:
+            return load(run.last_checkpoint)
+        except DamagedCheckpointError as error:
+            problem = error
+        try:
+            checkpoint = load(run.previous_checkpoint)
+        except CheckpointError as error:
+            raise CheckpointError(f"{problem}\n{error}\nDelete {run.last_checkpoint} to start afresh.") from error
+        aside = run.last_checkpoint.with_name("ckpt_damaged.pt")
+        keep_copy(run.last_checkpoint, aside)
+        keep_copy(run.previous_checkpoint, run.last_checkpoint)
+        print(f"{problem}\nPut aside as {aside.name}; going on from {run.previous_checkpoint.name}.")
+        return checkpoint
+
+    def best_val_loss(self, data: str) -> float:
+        """The validation loss of `ckpt_best.pt`, infinite where there is none: only a better one may replace it.
+
+        Raises:
+            CheckpointError: it was trained on other data than that of the fingerprint `data`.
+        """
+        path = self._run.best_checkpoint
+        if not path.exists():
+            return math.inf
+        try:
+            best = load(path)
+        except DamagedCheckpointError as error:
+            print(f"{error}\nThe next best one will replace it.")
+            return math.inf
+        if best.origin.data != data:
+            raise CheckpointError(
+                f"{path} was trained on other data. Set another [train.runtime] out_dir, or move the file away."
+            )
+        return float(best.progress["best_val_loss"])
+
+    def save_last(self, checkpoint: Checkpoint) -> None:
+        """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`."""
+        if self._run.last_checkpoint.exists():
+            keep_copy(self._run.last_checkpoint, self._run.previous_checkpoint)
+        save(self._run.last_checkpoint, checkpoint)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Replace `ckpt_best.pt`."""
+        save(self._run.best_checkpoint, checkpoint)
+
+    def save_numbered(self, checkpoint: Checkpoint, step: int) -> None:
+        """Keep this checkpoint under its step, and of the earlier ones only as many as `keep_last_n` allows."""
+        save(self._run.numbered_checkpoint(step), checkpoint)
+        if self._keep_last_n:
+            upto = [path for path in self._run.numbered_checkpoints() if path <= self._run.numbered_checkpoint(step)]
+            for path in upto[: -self._keep_last_n]:
+                path.unlink()

@@ -1,0 +1,93 @@
+"""Exact validation: every token of the split predicted once, in fixed windows. Same model, same number."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ml_playground.data.store import Tokens
+from ml_playground.data.tokenizers import Ids
+from ml_playground.errors import DataError
+from ml_playground.models import LanguageModel
+from ml_playground.runtime import Runtime
+
+_LOGITS_AT_ONCE = 2**24  # 64 MiB in float32: small enough for a laptop, large enough to keep it busy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss over `tokens` predictions, in nats per token and in bits per UTF-8 byte of the text predicted."""
+
+    loss: float
+    bits_per_byte: float
+    tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.loss:.4f} nats/token, {self.bits_per_byte:.4f} bits/byte over {self.tokens:,} tokens"
+
+
+class Evaluator:
+    """Measures models on one validation text."""
+
+    def __init__(self, tokens: Tokens, byte_lengths: Ids, *, block_size: int, max_windows: int) -> None:
+        """Cut the text into windows.
+
+        Args:
+            tokens: the validation split, shape (N,).
+            byte_lengths: UTF-8 bytes per id, shape (V,).
+            block_size: predictions per window; the last one may be shorter.
+            max_windows: use only this many windows from the start; 0 uses all.
+
+        Raises:
+            DataError: there is nothing to predict.
+        """
+        length = len(tokens) if not max_windows else min(len(tokens), max_windows * block_size + 1)
+        if length < 2:
+            raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
+        self._ids = torch.as_tensor(tokens[:length].astype(np.int64))
+        self._block_size = block_size
+        self._rows = max(1, _LOGITS_AT_ONCE // (block_size * len(byte_lengths)))
+        self._bytes = int(byte_lengths[np.asarray(tokens[1:length])].sum())
+
+    def __call__(
+        self, model: LanguageModel, runtime: Runtime, *, stop: Callable[[], bool] = lambda: False
+    ) -> Evaluation | None:
+        """Evaluate `model`, leaving it in the mode in which it was; None if `stop()` came true in between."""
+        training = model.training
+        model.eval()
+        try:
+            nats = 0.0
+            for inputs, targets in self._batches():
+                if stop():
+                    return None
+                nats += _summed_loss(model, inputs.to(runtime.device), targets.to(runtime.device), runtime)
+        finally:
+            model.train(training)
+        count = len(self._ids) - 1
+        bits_per_byte = nats / math.log(2) / self._bytes if self._bytes else math.nan
+        return Evaluation(nats / count, bits_per_byte, count)
+
+    def _batches(self) -> list[tuple[Tensor, Tensor]]:
+        """Inputs and targets (B, T): all full windows, then the shorter last one by itself."""
+        size, count = self._block_size, len(self._ids) - 1
+        full = count // size * size
+        batches: list[tuple[Tensor, Tensor]] = []
+        for start in range(0, full, self._rows * size):
+            end = min(start + self._rows * size, full)
+            batches.append((self._ids[start:end].view(-1, size), self._ids[start + 1 : end + 1].view(-1, size)))
+        if full < count:
+            batches.append((self._ids[None, full:-1], self._ids[None, full + 1 :]))
+        return batches
+
+
+@torch.no_grad()
+def _summed_loss(model: LanguageModel, inputs: Tensor, targets: Tensor, runtime: Runtime) -> float:
+    """Sum of the loss in nats. Rows are added up in float64 so that the number of rows at once does not matter."""
+    with runtime.autocast():
+        logits = model(inputs)  # (B, T, V)
+    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")  # (B * T,)
+    return float(losses.view(targets.shape).sum(dim=1).cpu().double().sum())

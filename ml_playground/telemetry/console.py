@@ -1,0 +1,54 @@
+"""Progress for a person: a live line on a terminal, plain lines anywhere else."""
+
+import sys
+
+from tqdm import tqdm
+
+
+class Console:
+    """Shows the state of a training run."""
+
+    def __init__(self, *, step: int, max_iters: int) -> None:
+        self._max_iters = max_iters
+        self._val = ""
+        live = sys.stderr.isatty()
+        self._bar = tqdm(total=max_iters, initial=step, unit="step", dynamic_ncols=True, leave=False) if live else None
+
+    def advance(self) -> None:
+        """One more step is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def train(self, step: int, loss: float, learning_rate: float, tokens_per_sec: float, seconds_left: float) -> None:
+        """A training loss was measured."""
+        numbers = f"loss {loss:.4f}{self._val} lr {learning_rate:.2e} {tokens_per_sec:,.0f} tok/s"
+        if self._bar is not None:
+            self._bar.set_postfix_str(numbers)
+        else:
+            print(f"step {step}/{self._max_iters} {numbers} {_duration(seconds_left)} left", flush=True)
+
+    def validation(self, step: int, loss: float, bits_per_byte: float, *, improved: bool) -> None:
+        """An evaluation is done."""
+        self._val = f" val {loss:.4f}"
+        best = " (best so far)" if improved else ""
+        self.note(
+            f"step {step}/{self._max_iters} validation: {loss:.4f} nats/token, {bits_per_byte:.4f} bits/byte{best}"
+        )
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if self._bar is not None:
+            self._bar.write(text)
+        else:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        """Remove the live line."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,93 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ml_playground import evaluation
+from ml_playground.errors import DataError
+from ml_playground.evaluation import Evaluation, Evaluator
+from ml_playground.models import LanguageModel, build_model
+from ml_playground.runtime import Runtime, resolve
+
+VOCAB = 7
+BYTES = np.array([1, 1, 2, 1, 3, 1, 0], dtype=np.int64)
+
+
+@pytest.fixture
+def model() -> LanguageModel:
+    torch.manual_seed(0)
+    args: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 8, "block_size": 8, "dropout": 0.3, "bias": False}
+    return build_model(args | {"vocab_size": VOCAB})
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return resolve("cpu", "float32")
+
+
+def text(length: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    return np.random.RandomState(1).randint(0, VOCAB, length).astype(np.uint16)
+
+
+def measure(model: LanguageModel, runtime: Runtime, length: int, *, max_windows: int = 0) -> Evaluation:
+    result = Evaluator(text(length), BYTES, block_size=8, max_windows=max_windows)(model, runtime)
+    assert result is not None
+    return result
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 10, 17, 100])
+def test_every_token_but_the_first_is_predicted_exactly_once(
+    model: LanguageModel, runtime: Runtime, length: int
+) -> None:
+    ids = torch.as_tensor(text(length).astype(np.int64))
+    nats = 0.0
+    model.eval()
+    for start in range(0, length - 1, 8):
+        window = ids[start : start + 9]
+        nats += F.cross_entropy(model(window[None, :-1])[0], window[1:], reduction="sum").item()
+    result = measure(model, runtime, length)
+    assert result.tokens == length - 1
+    assert result.loss == pytest.approx(nats / (length - 1), rel=1e-6)
+    assert result.bits_per_byte == pytest.approx(nats / math.log(2) / BYTES[ids[1:]].sum(), rel=1e-6)
+
+
+def test_validation_is_exact_whatever_is_computed_at_once(
+    model: LanguageModel, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measure(model, runtime, 1000)
+    monkeypatch.setattr(evaluation, "_LOGITS_AT_ONCE", 3 * 8 * VOCAB)
+    assert measure(model, runtime, 1000).loss == pytest.approx(whole.loss, rel=1e-7)
+
+
+def test_the_same_model_gets_the_same_number_and_stays_as_it_was(model: LanguageModel, runtime: Runtime) -> None:
+    model.train()
+    before = torch.get_rng_state()
+    assert measure(model, runtime, 100) == measure(model, runtime, 100)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), before)
+    model.eval()
+    measure(model, runtime, 100)
+    assert not model.training
+
+
+def test_a_cap_takes_the_first_windows(model: LanguageModel, runtime: Runtime) -> None:
+    assert measure(model, runtime, 100, max_windows=3) == measure(model, runtime, 25)
+    assert measure(model, runtime, 100, max_windows=1000) == measure(model, runtime, 100)
+
+
+def test_it_can_be_stopped_between_batches(
+    model: LanguageModel, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_LOGITS_AT_ONCE", 1)
+    answers = iter([False, False, True])
+    evaluator = Evaluator(text(100), BYTES, block_size=8, max_windows=0)
+    assert evaluator(model, runtime, stop=lambda: next(answers)) is None
+    assert next(answers, "none left") == "none left"
+
+
+def test_one_token_is_too_few() -> None:
+    with pytest.raises(DataError, match="validation text has 1 tokens"):
+        Evaluator(text(1), BYTES, block_size=8, max_windows=0)
