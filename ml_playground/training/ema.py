@@ -1,0 +1,54 @@
+"""An exponential moving average of the weights."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Averages a model's parameters over its training steps.
+
+    The decay grows from 0.1 towards its final value with the step, min(decay, (1 + step) / (10 + step)), so that the
+    random initial weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._weights = [parameter.detach() for parameter in model.parameters()]
+        self._average = [weight.clone() for weight in self._weights]
+        place = {parameter: index for index, parameter in enumerate(model.parameters())}
+        # Tied parameters have several names and one average.
+        self._places = {name: place[parameter] for name, parameter in model.named_parameters(remove_duplicate=False)}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after optimiser step number `step`, the first being 0."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for average, weight in zip(self._average, self._weights, strict=True):
+            average.lerp_(weight, 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Generator[None]:
+        """Within the block the model has the averaged weights; afterwards it has its own again, bit for bit."""
+        own = [weight.clone() for weight in self._weights]
+        _copy(self._average, self._weights)
+        try:
+            yield
+        finally:
+            _copy(own, self._weights)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averages under every name that their parameters have."""
+        return {name: self._average[place] for name, place in self._places.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state_dict` gave."""
+        _copy([state[name] for name in self._places], [self._average[place] for place in self._places.values()])
+
+
+@torch.no_grad()
+def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

@@ -1,0 +1,48 @@
+"""What a checkpoint and a configuration that has changed since then make of each other."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ml_playground.checkpoint import Checkpoint, Origin
+from ml_playground.config.tables import Table, is_table
+from ml_playground.errors import CheckpointError
+
+
+def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
+    """The origin of the run that goes on from `checkpoint`: its model arguments win, the rest is today's.
+
+    Prints each difference between the checkpoint's configuration and today's.
+
+    Raises:
+        CheckpointError: the checkpoint saw other data, or its context is shorter than today's batches.
+    """
+    if checkpoint.origin.data != origin.data:
+        raise CheckpointError(
+            "ckpt_last.pt was trained on other data than is prepared now. Prepare the old data again, "
+            "set another [train.runtime] out_dir, or delete ckpt_last.pt to start afresh."
+        )
+    model_args = checkpoint.origin.model_args
+    before, now = checkpoint.origin.config["train"], origin.config["train"]
+    if now["data"]["block_size"] > model_args["block_size"]:
+        raise CheckpointError(
+            f"[train.data] block_size = {now['data']['block_size']} is beyond the model in ckpt_last.pt, "
+            f"whose block_size is {model_args['block_size']}."
+        )
+    for key, value in origin.model_args.items():
+        if model_args[key] != value:
+            print(f"[train.model] {key} = {model_args[key]!r} as in ckpt_last.pt, not {value!r}")
+    for key, old, new in _changes(before, now, "train"):
+        if not key.startswith("[train.model]"):
+            print(f"{key} = {new!r} from step {checkpoint.progress['step']} on, {old!r} before")
+    model = {key: model_args[key] for key in now["model"]}
+    config = {**origin.config, "train": {**now, "model": model}}
+    return replace(origin, model_args=model_args, config=config)
+
+
+def _changes(before: Table, now: Table, table: str) -> Iterator[tuple[str, Any, Any]]:
+    for key, value in now.items():
+        if is_table(value):
+            yield from _changes(before.get(key, {}), value, f"{table}.{key}")
+        elif before.get(key) != value:
+            yield f"[{table}] {key}", before.get(key), value

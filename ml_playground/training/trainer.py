@@ -1,0 +1,245 @@
+"""The training loop, for any model.
+
+A step is a pure function of the weights, the optimiser's state and the step's number: batches and the dropout seed are
+computed from `(seed, step)`. So a run that was killed and taken up again ends with the same bits as one that was not.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+
+import torch
+from torch.nn import functional as F
+
+from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
+from ml_playground.config.sections import TrainRuntimeConfig
+from ml_playground.data.batches import Batch, Batches
+from ml_playground.errors import DivergedError
+from ml_playground.evaluation import Evaluation, Evaluator
+from ml_playground.models import LanguageModel
+from ml_playground.runtime import Runtime, seed_everything
+from ml_playground.telemetry import Telemetry
+from ml_playground.training.ema import WeightAverage
+from ml_playground.training.optim import restore_moments
+from ml_playground.training.signals import StopSignals
+
+IGNORED = -1  # a target that no loss is taken of
+
+_AFTER_DIVERGENCE = (
+    "Nothing was saved since the last good checkpoint. Training would fail here again: change something first, "
+    'such as a lower [train.optim] learning_rate, a longer [train.schedule] warmup_iters or dtype = "float32".'
+)
+
+
+@dataclass
+class Progress:
+    """Where a run stands. Saved with every checkpoint."""
+
+    step: int = 0  # optimiser steps done
+    seconds: float = 0.0  # spent in them
+    evaluated_at: int = -1  # step of the last evaluation
+    val_loss: float = math.inf
+    bits_per_byte: float = math.inf
+    best_val_loss: float = math.inf
+    best_step: int = -1
+    evals_since_best: int = 0
+
+
+class Trainer:
+    """Trains one model to its last step, evaluating, saving and reporting on the way."""
+
+    def __init__(
+        self,
+        *,
+        model: LanguageModel,
+        optimizer: torch.optim.Optimizer,
+        learning_rate: Callable[[int], float],
+        batches: Batches,
+        evaluator: Evaluator,
+        store: CheckpointStore,
+        runtime: Runtime,
+        origin: Origin,
+        settings: TrainRuntimeConfig,
+        grad_clip: float,
+    ) -> None:
+        """Take everything that a run is made of; `learning_rate` maps a step to its rate.
+
+        Raises:
+            CheckpointError: the run directory has a `ckpt_best.pt` of other data.
+        """
+        self.progress = Progress()
+        self._model = model
+        self._optimizer = optimizer
+        self._learning_rate = learning_rate
+        self._batches = batches
+        self._evaluator = evaluator
+        self._store = store
+        self._runtime = runtime
+        self._origin = origin
+        self._settings = settings
+        self._grad_clip = grad_clip or math.inf
+        self._best_on_disk = store.best_val_loss(origin.data)  # a fresh run may find an earlier one's
+        self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
+        self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
+        self._saved_at = time.monotonic()
+        self._reported = 0, 0.0  # step and seconds at the last report
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from `checkpoint`."""
+        self._model.load_state_dict(checkpoint.model)
+        restore_moments(self._optimizer, checkpoint.optimizer)
+        self._scaler.load_state_dict(checkpoint.scaler)
+        if self._average is not None:
+            self._average.load_state_dict(checkpoint.ema or checkpoint.model)
+        self.progress = Progress(**checkpoint.progress)
+        self._reported = self.progress.step, self.progress.seconds
+
+    def fit(self, telemetry: Telemetry) -> signal.Signals | None:
+        """Train to the end, or until early stopping or a signal ends it; the signal is returned.
+
+        Raises:
+            DivergedError: the loss or a gradient is not finite.
+            DiskFullError: a checkpoint found no room.
+        """
+        with StopSignals() as signals:
+            while True:
+                if self._evaluation_due():
+                    self._evaluate_and_save(telemetry, stop=lambda: signals.received is not None)
+                elif self._save_due():
+                    self._save_last(self._checkpoint())
+                if signals.received is not None:
+                    self._save_last(self._checkpoint())
+                    return signals.received
+                if self.finished:
+                    return None
+                self._step(telemetry)
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable values of the model."""
+        return self._model.num_parameters()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done, or validation has not improved for as long as patience lasts."""
+        patience = self._settings.early_stop_patience
+        return self.progress.step >= self._settings.max_iters or 0 < patience <= self.progress.evals_since_best
+
+    def evaluate(self, *, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """Evaluate the weights that would be sampled from; None if `stop()` came true in between."""
+        with nullcontext() if self._average is None else self._average.applied():
+            return self._evaluator(self._model, self._runtime, stop=stop)
+
+    def _evaluation_due(self) -> bool:
+        step = self.progress.step
+        at_interval = step % self._settings.eval_interval == 0 or step >= self._settings.max_iters
+        return at_interval and self.progress.evaluated_at != step
+
+    def _save_due(self) -> bool:
+        minutes = self._settings.ckpt_time_interval_minutes
+        return minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def _evaluate_and_save(self, telemetry: Telemetry, *, stop: Callable[[], bool]) -> None:
+        evaluation = self.evaluate(stop=stop)
+        if evaluation is None:
+            return
+        progress = self.progress
+        if not math.isfinite(evaluation.loss):
+            raise DivergedError(f"step {progress.step}: the validation loss is {evaluation.loss}. {_AFTER_DIVERGENCE}")
+        improved = evaluation.loss < progress.best_val_loss
+        progress.evaluated_at, progress.val_loss = progress.step, evaluation.loss
+        progress.bits_per_byte = evaluation.bits_per_byte
+        progress.evals_since_best = 0 if improved else progress.evals_since_best + 1
+        if improved:
+            progress.best_val_loss, progress.best_step = evaluation.loss, progress.step
+        # Reported before it is saved: a row without its checkpoint is dropped on resume, not the other way round.
+        telemetry.validation(
+            progress.step, loss=evaluation.loss, bits_per_byte=evaluation.bits_per_byte, improved=improved
+        )
+        checkpoint = self._checkpoint()
+        if evaluation.loss < self._best_on_disk:
+            self._store.save_best(checkpoint)
+            self._best_on_disk = evaluation.loss
+        if self._settings.always_save_checkpoint:
+            self._store.save_numbered(checkpoint, progress.step)
+        self._save_last(checkpoint)  # last, so that a kill in between repeats the evaluation and loses nothing
+
+    def _step(self, telemetry: Telemetry) -> None:
+        """One optimiser step, a pure function of the state and the step's number."""
+        started = time.perf_counter()
+        step = self.progress.step
+        learning_rate = self._learning_rate(step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        seed_everything(self._settings.seed, step)  # for dropout
+        loss = self._backward(self._batches(step))
+        self._scaler.unscale_(self._optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._grad_clip)
+        # A loss scale that is too high makes infinite gradients; the scaler skips such a step and lowers it.
+        if not math.isfinite(loss) or not (self._scaler.is_enabled() or math.isfinite(norm)):
+            raise self._diverged(step, loss)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.update(step)
+        self.progress.step += 1
+        self.progress.seconds += time.perf_counter() - started
+        self._report(telemetry, loss, learning_rate)
+
+    def _backward(self, micro_batches: list[Batch]) -> float:
+        """Add up the gradients of the mean loss over all targets of the step; return that loss, in nats per token."""
+        counts = [int((batch.targets != IGNORED).sum()) for batch in micro_batches]
+        total = torch.zeros((), device=self._runtime.device)
+        for batch in micro_batches:
+            inputs = batch.inputs.to(self._runtime.device, non_blocking=True)
+            targets = batch.targets.to(self._runtime.device, non_blocking=True)
+            with self._runtime.autocast():
+                logits = self._model(inputs)  # (B, T, V)
+                loss = F.cross_entropy(
+                    logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+                ) / sum(counts)
+            torch.autograd.backward(self._scaler.scale(loss))
+            total += loss.detach()
+        return total.item()
+
+    def _report(self, telemetry: Telemetry, loss: float, learning_rate: float) -> None:
+        telemetry.advance()
+        progress = self.progress
+        if progress.step % self._settings.log_interval and progress.step != self._settings.max_iters:
+            return
+        steps, seconds = progress.step - self._reported[0], progress.seconds - self._reported[1]
+        self._reported = progress.step, progress.seconds
+        telemetry.train(
+            progress.step,
+            loss=loss,
+            learning_rate=learning_rate,
+            tokens_per_sec=self._batches.tokens_per_step * steps / seconds,
+            step_time=seconds / steps,
+        )
+
+    def _diverged(self, step: int, loss: float) -> DivergedError:
+        offsets = self._batches.offsets(step)
+        named = ", ".join(str(offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
+        what = "a gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+        return DivergedError(
+            f"step {step + 1}: {what} (batch {step}, windows from tokens {named} of the training text). "
+            f"{_AFTER_DIVERGENCE}"
+        )
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            model=self._model.state_dict(),
+            ema=None if self._average is None else self._average.state_dict(),
+            optimizer=self._optimizer.state_dict(),
+            scaler=self._scaler.state_dict(),
+            progress=asdict(self.progress),
+            origin=self._origin,
+        )
+
+    def _save_last(self, checkpoint: Checkpoint) -> None:
+        self._store.save_last(checkpoint)
+        self._saved_at = time.monotonic()

@@ -1,0 +1,54 @@
+import math
+from itertools import pairwise
+
+import pytest
+
+from ml_playground.training.schedule import cosine_with_warmup
+
+
+def rate(step: int, *, warmup_iters: int = 100, lr_decay_iters: int = 2000, decay_lr: bool = True) -> float:
+    return cosine_with_warmup(
+        step,
+        learning_rate=1e-3,
+        warmup_iters=warmup_iters,
+        lr_decay_iters=lr_decay_iters,
+        min_lr=1e-4,
+        decay_lr=decay_lr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 1e-3 / 101),
+        (49, 50e-3 / 101),
+        (99, 100e-3 / 101),
+        (100, 1e-3),
+        (1050, 5.5e-4),
+        (575, 1e-4 + 0.5 * (1 + math.cos(math.pi / 4)) * 9e-4),
+        (2000, 1e-4),
+        (5000, 1e-4),
+    ],
+)
+def test_the_rate_is_that_of_nanogpt(step: int, expected: float) -> None:
+    assert rate(step) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_rate_rises_in_the_warm_up_and_falls_after_it() -> None:
+    rates = [rate(step) for step in range(2001)]
+    assert all(a < b for a, b in pairwise(rates[:101]))
+    assert all(a > b for a, b in pairwise(rates[100:]))
+
+
+def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
+    assert rate(50, decay_lr=False) == rate(50)
+    assert [rate(step, decay_lr=False) for step in (100, 1000, 3000)] == [1e-3] * 3
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
+    assert rate(0, warmup_iters=0) == 1e-3
+
+
+def test_a_decay_that_ends_with_the_warm_up_goes_straight_down() -> None:
+    assert rate(99, lr_decay_iters=100) == rate(99)
+    assert rate(100, lr_decay_iters=100) == 1e-4
