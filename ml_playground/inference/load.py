@@ -1,0 +1,58 @@
+"""A trained model with its tokenizer, ready to generate."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_playground.checkpoint import load
+from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
+from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.inference.nanogpt import load_nanogpt
+from ml_playground.models import LanguageModel, build_model
+from ml_playground.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What sampling needs, and where it comes from."""
+
+    model: LanguageModel
+    tokenizer: Tokenizer
+    path: Path
+    step: int
+    val_loss: float
+
+
+def load_trained(run: RunDirectory) -> TrainedModel:
+    """The best model of a run: `ckpt_best.pt`, else `ckpt_last.pt`, else nanoGPT's `ckpt.pt`.
+
+    A damaged file is named on stderr and the next one taken.
+
+    Raises:
+        CheckpointError: there is none to take.
+    """
+    problems: list[str] = []
+    for path in (run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint):
+        if path.exists():
+            try:
+                return _load_ours(path)
+            except DamagedCheckpointError as error:
+                problems.append(str(error))
+                print(error, file=sys.stderr)
+    if run.nanogpt_checkpoint.exists():
+        loaded = load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary)
+        return TrainedModel(*loaded)
+    if problems:
+        raise CheckpointError(f"{run.path}: no sound checkpoint is left.")
+    raise CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run `train` first.")
+
+
+def _load_ours(path: Path) -> TrainedModel:
+    checkpoint = load(path)
+    model = build_model(checkpoint.origin.model_args)
+    try:
+        model.load_state_dict({**checkpoint.model, **(checkpoint.ema or {})})
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its model arguments ({error})") from error
+    tokenizer = load_tokenizer(checkpoint.origin.tokenizer)
+    return TrainedModel(model, tokenizer, path, checkpoint.progress["step"], checkpoint.progress["val_loss"])

@@ -1,0 +1,72 @@
+"""Checkpoints that nanoGPT wrote, for sampling."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+from ml_playground.checkpoint import load_plain
+from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
+from ml_playground.errors import CheckpointError
+from ml_playground.models import LanguageModel, build_model
+
+_GPT2_VOCABULARIES = (50257, 50304)  # GPT-2's own, and nanoGPT's padding of it
+
+
+def load_nanogpt(path: Path, vocabulary: Path) -> tuple[LanguageModel, Tokenizer, Path, int, float]:
+    """Model, tokenizer, path, step and best validation loss of nanoGPT's `ckpt.pt`.
+
+    Args:
+        path: the checkpoint.
+        vocabulary: nanoGPT's `meta.pkl` of the data that it was trained on; not needed for GPT-2's vocabulary.
+
+    Raises:
+        CheckpointError: the file is damaged, or not nanoGPT's, or its vocabulary is not known.
+    """
+    values = load_plain(path)
+    try:
+        weights, model_args = values["model"], values["model_args"]
+        step, val_loss = int(values["iter_num"]), float(values["best_val_loss"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of nanoGPT ({error!r})") from error
+    model = build_model(model_args)
+    try:
+        model.load_state_dict({_our_name(name): tensor for name, tensor in weights.items() if not _is_mask(name)})
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its model arguments ({error})") from error
+    return model, _tokenizer(vocabulary, model.vocab_size), path, step, val_loss
+
+
+def _our_name(name: str) -> str:
+    return name.removeprefix("_orig_mod.")  # left behind by torch.compile
+
+
+def _is_mask(name: str) -> bool:
+    return name.endswith((".attn.bias", ".attn.masked_bias"))  # buffers of nanoGPT before flash attention
+
+
+def _tokenizer(vocabulary: Path, vocab_size: int) -> Tokenizer:
+    if vocabulary.exists():
+        return CharTokenizer(_characters(vocabulary), start_token=False)
+    if vocab_size in _GPT2_VOCABULARIES:
+        return TiktokenTokenizer("gpt2", start_token=False)
+    raise CheckpointError(
+        f"{vocabulary} is missing: a nanoGPT checkpoint does not carry its vocabulary of {vocab_size}. "
+        "Copy nanoGPT's data/<dataset>/meta.pkl there."
+    )
+
+
+def _characters(vocabulary: Path) -> list[str]:
+    """The characters of a `meta.pkl` in the order of their ids."""
+    try:
+        with vocabulary.open("rb") as file:
+            itos: dict[int, str] = _PlainUnpickler(file).load()["itos"]
+        return [itos[token] for token in range(len(itos))]
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, ValueError) as error:
+        raise CheckpointError(f"{vocabulary}: not a vocabulary of nanoGPT ({error})") from error
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads dictionaries, strings and numbers, and refuses every class and function, so that no code can run."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}, which could run code")

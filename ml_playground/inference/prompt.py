@@ -1,0 +1,43 @@
+"""Prompts."""
+
+from pathlib import Path
+
+from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.errors import PromptError
+
+
+def read_prompt(start: str) -> str:
+    """The text of `[sample.sample] start`: itself, or that of the file behind `FILE:`.
+
+    Raises:
+        PromptError: the file cannot be read or is not UTF-8.
+    """
+    if not start.startswith("FILE:"):
+        return start
+    path = Path(start.removeprefix("FILE:"))
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PromptError(f"[sample.sample] start: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"[sample.sample] start: {path} is not UTF-8 text (byte {error.start})") from error
+
+
+def encode_prompt(text: str, tokenizer: Tokenizer) -> list[int]:
+    """The ids to continue, behind the start token if the model knows documents.
+
+    Raises:
+        PromptError: a character is outside the vocabulary, or there is nothing to start from.
+    """
+    try:
+        ids: list[int] = tokenizer.encode(text).tolist()
+    except PromptError as error:
+        raise PromptError(f"[sample.sample] start: {error}") from error
+    if tokenizer.start_id is not None:
+        return [tokenizer.start_id, *ids]
+    if not ids:
+        raise PromptError(
+            "[sample.sample] start: is empty, and this model knows no start of a document. "
+            'Give it some text, such as "\\n".'
+        )
+    return ids

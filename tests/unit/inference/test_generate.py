@@ -1,0 +1,94 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from ml_playground.config.sections import SamplingConfig
+from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer
+from ml_playground.inference.generate import decode_stream, generate
+from ml_playground.models import LanguageModel, build_model
+from ml_playground.runtime import resolve
+
+RUNTIME = resolve("cpu", "float32")
+LETTERS = CharTokenizer("abcdefgh", start_token=False)
+PHRASES = CharTokenizer("abcdefg", start_token=True)
+ARGS: dict[str, Any] = {"n_layer": 1, "n_head": 1, "n_embd": 8, "dropout": 0.5, "bias": False, "vocab_size": 8}
+
+
+@pytest.fixture
+def model() -> LanguageModel:
+    torch.manual_seed(3)
+    return build_model(ARGS | {"block_size": 4}).eval()
+
+
+class Counting(LanguageModel):
+    """Predicts the id after the last one it is shown, and remembers how much it was shown."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.block_size = 4
+        self.vocab_size = vocab_size
+        self.lengths: list[int] = []
+        self.none = nn.Parameter(torch.zeros(1))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.lengths.append(ids.shape[1])
+        return 9.0 * nn.functional.one_hot(ids + 1, self.vocab_size).float()
+
+
+def sampling(**options: object) -> SamplingConfig:
+    return SamplingConfig.model_validate({"max_new_tokens": 20} | options)
+
+
+def tokens(model: LanguageModel, seed: int = 0, **options: object) -> list[int]:
+    return list(generate(model, [0, 1], LETTERS, sampling(**options), runtime=RUNTIME, seed=seed))
+
+
+def test_the_same_seed_makes_the_same_tokens_and_another_seed_others(model: LanguageModel) -> None:
+    assert tokens(model) == tokens(model)
+    assert tokens(model, seed=1) != tokens(model)
+    assert len(tokens(model)) == 20
+
+
+def test_temperature_0_needs_no_seed(model: LanguageModel) -> None:
+    assert tokens(model, temperature=0.0) == tokens(model, seed=1, temperature=0.0)
+
+
+def test_greedy_tokens_are_the_likeliest_of_the_last_block(model: LanguageModel) -> None:
+    ids = [0, 1]
+    for _ in range(20):
+        ids.append(int(model(torch.tensor([ids[-4:]]))[0, -1].argmax()))
+    assert tokens(model, temperature=0.0) == ids[2:]
+
+
+def test_the_model_sees_the_last_block_only() -> None:
+    model = Counting(8)
+    assert tokens(model, temperature=0.0, max_new_tokens=6) == [2, 3, 4, 5, 6, 7]
+    assert model.lengths == [2, 3, 4, 4, 4, 4]
+
+
+def test_a_document_ends_where_the_next_would_start() -> None:
+    made = generate(Counting(9), [3], PHRASES, sampling(temperature=0.0), runtime=RUNTIME, seed=0)
+    assert list(made) == [4, 5, 6]
+
+
+def test_ids_that_only_pad_the_vocabulary_are_never_made() -> None:
+    made = generate(Counting(50), [6], LETTERS, sampling(temperature=0.0, max_new_tokens=3), runtime=RUNTIME, seed=0)
+    assert all(token < LETTERS.vocab_size for token in made)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=20))
+def test_streamed_text_is_the_whole_text(text: str) -> None:
+    tokenizer = CharTokenizer.of_text(text + "x", start_token=False)
+    assert "".join(decode_stream(tokenizer, tokenizer.encode(text).tolist())) == text
+
+
+def test_a_character_of_several_tokens_comes_when_it_is_whole(gpt2: TiktokenTokenizer) -> None:
+    fox = gpt2.encode("a🦊b").tolist()
+    pieces = list(decode_stream(gpt2, fox))
+    assert "".join(pieces) == "a🦊b"
+    assert "�" not in "".join(pieces)
+    assert "".join(decode_stream(gpt2, fox[:2])) == "a�"

@@ -1,0 +1,94 @@
+"""`nanogpt_run/` holds what nanoGPT itself wrote: the checkpoint of a tiny model after ten steps, and its meta.pkl."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from ml_playground.checkpoint import load_plain
+from ml_playground.config.sections import SamplingConfig
+from ml_playground.errors import CheckpointError
+from ml_playground.inference.generate import generate
+from ml_playground.inference.load import TrainedModel, load_trained
+from ml_playground.run_directory import RunDirectory
+from ml_playground.runtime import resolve
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    shutil.copytree(Path(__file__).with_name("nanogpt_run"), tmp_path / "run")
+    return RunDirectory(tmp_path / "run")
+
+
+def greedy(trained: TrainedModel, prompt: str, count: int) -> str:
+    wanted = SamplingConfig.model_validate({"temperature": 0.0, "max_new_tokens": count})
+    ids = trained.tokenizer.encode(prompt).tolist()
+    made = generate(trained.model.eval(), ids, trained.tokenizer, wanted, runtime=resolve("cpu", "float32"), seed=0)
+    return trained.tokenizer.decode(made)
+
+
+def test_a_checkpoint_of_nanogpt_says_what_nanogpt_says(run: RunDirectory) -> None:
+    trained = load_trained(run)
+    assert trained.step == 10
+    assert trained.val_loss == pytest.approx(4.1693, abs=1e-4)
+    assert greedy(trained, "ROMEO:", 24) == "$$NNNNNNNNNNNNNNNNNNNNNN"
+
+
+def test_names_that_compiling_changed_and_masks_of_old_versions_do_no_harm(run: RunDirectory) -> None:
+    values = load_plain(run.nanogpt_checkpoint)
+    values["model"] = {f"_orig_mod.{name}": tensor for name, tensor in values["model"].items()}
+    values["model"]["_orig_mod.transformer.h.0.attn.bias"] = torch.ones(1, 1, 8, 8)
+    torch.save(values, run.nanogpt_checkpoint)
+    assert greedy(load_trained(run), "ROMEO:", 3) == "$$N"
+
+
+def test_a_missing_vocabulary_is_asked_for(run: RunDirectory) -> None:
+    run.nanogpt_vocabulary.unlink()
+    with pytest.raises(CheckpointError, match=r"meta\.pkl is missing: .*vocabulary of 65. Copy nanoGPT's"):
+        load_trained(run)
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+def test_a_vocabulary_with_code_in_it_is_refused_and_not_run(run: RunDirectory, tmp_path: Path) -> None:
+    run.nanogpt_vocabulary.write_bytes(pickle.dumps({"itos": {0: Trap(tmp_path / "trapped")}}))
+    with pytest.raises(CheckpointError, match=r"it names .*open, which could run code"):
+        load_trained(run)
+    assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1]), pickle.dumps({"stoi": {}})])
+def test_another_file_is_no_vocabulary(run: RunDirectory, content: bytes) -> None:
+    run.nanogpt_vocabulary.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"meta\.pkl: not a vocabulary of nanoGPT"):
+        load_trained(run)
+
+
+@pytest.mark.parametrize("missing", ["model", "model_args", "iter_num"])
+def test_another_file_is_no_checkpoint_of_nanogpt(run: RunDirectory, missing: str) -> None:
+    values = load_plain(run.nanogpt_checkpoint)
+    del values[missing]
+    torch.save(values, run.nanogpt_checkpoint)
+    with pytest.raises(CheckpointError, match=r"ckpt\.pt: not a checkpoint of nanoGPT"):
+        load_trained(run)
+
+
+def test_weights_that_do_not_fit_the_arguments_are_refused(run: RunDirectory) -> None:
+    values = load_plain(run.nanogpt_checkpoint)
+    values["model_args"]["n_layer"] = 2
+    torch.save(values, run.nanogpt_checkpoint)
+    with pytest.raises(CheckpointError, match="weights do not fit its model arguments"):
+        load_trained(run)
+
+
+def test_nothing_to_sample_from_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no checkpoint \(ckpt_best.pt, ckpt_last.pt or ckpt.pt\). Run `train`"):
+        load_trained(RunDirectory(tmp_path))
