@@ -1,0 +1,96 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that help and mistakes show at once."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_playground import experiments
+from ml_playground.config.files import project_root
+from ml_playground.config.load import load_config
+from ml_playground.errors import PlaygroundError
+
+_VERBS = {
+    "prepare": "make token files from the experiment's text",
+    "train": "train, going on from ckpt_last.pt where there is one",
+    "sample": "generate text with the best checkpoint",
+    "loop": "prepare, train and sample",
+    "describe": "tell what the experiment does, and what is there of it already",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0 is success; 2 a mistake that a message explains; 130 and 143 a stop by SIGINT and SIGTERM; 1, with a traceback, is
+    a bug.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+    except PlaygroundError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        print(f"{error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.verb == "list":
+        all_of_them = experiments.all_experiments()
+        width = max(len(experiment.name) for experiment in all_of_them)
+        for experiment in all_of_them:
+            print(f"{experiment.name:{width}}  {experiment.summary()}")
+        return
+    experiment = experiments.find(options.experiment)
+    path: Path = (options.exp_config or experiment.config_path).absolute()
+    config = load_config(
+        path,
+        name=experiment.name,
+        folder=experiment.folder,
+        check_devices=options.verb in ("train", "sample", "loop"),
+    )
+    if options.verb == "prepare":
+        experiments.prepare(experiment, config.prepare)
+    elif options.verb == "describe":
+        from ml_playground.describe import describe
+
+        print(describe(experiment, config, project_root(path)))
+    else:
+        from ml_playground import pipeline
+
+        if options.verb == "loop":
+            pipeline.loop(experiment, config, project_root(path))
+        elif options.verb == "train":
+            pipeline.train(config, project_root(path))
+        else:
+            pipeline.sample(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ml-playground", description="Small language-model experiments on your own machine."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="command")
+    for verb, description in _VERBS.items():
+        command = verbs.add_parser(verb, help=description, description=description)
+        command.add_argument("experiment", help="name of an experiment, as `list` shows them, or path of its folder")
+        command.add_argument(
+            "--exp-config", type=Path, metavar="PATH", help="TOML file to use instead of the experiment's config.toml"
+        )
+    verbs.add_parser("list", help="list the experiments", description="List the experiments.")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

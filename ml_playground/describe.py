@@ -1,0 +1,94 @@
+"""What an experiment is, what it would do, and what is there of it already."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from ml_playground.checkpoint import load
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.files import shown
+from ml_playground.config.tables import Table, is_table
+from ml_playground.data.manifest import Manifest, differences, read_manifest
+from ml_playground.errors import CheckpointError
+from ml_playground.experiments import Experiment
+from ml_playground.models import build_model
+from ml_playground.run_directory import RunDirectory
+
+
+def describe(experiment: Experiment, config: ExperimentConfig, root: Path) -> str:
+    """A page of text: purpose, data, model, training, what exists on disk, and the resolved configuration."""
+    manifest = read_manifest(config.train.data.dataset_dir)
+    lines = [
+        f"{experiment.name}: {experiment.summary()}",
+        "",
+        f"data      {_data(config, manifest)}",
+        f"model     {_model(config, manifest)}",
+        f"training  {_training(config, manifest)}",
+        *_files(RunDirectory(config.train.runtime.out_dir)),
+        "",
+        *_toml(config.resolved(root)),
+    ]
+    return "\n".join(lines)
+
+
+def _data(config: ExperimentConfig, manifest: Manifest | None) -> str:
+    if manifest is None:
+        return f"not prepared yet (will be in {shown(config.train.data.dataset_dir)})"
+    stale = differences(manifest, config.prepare)
+    state = f"stale: {'; '.join(stale)}" if stale else "up to date"
+    return (
+        f"{manifest.train.tokens:,} training and {manifest.val.tokens:,} validation tokens, "
+        f"vocabulary of {manifest.vocab_size:,} ({state})"
+    )
+
+
+def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
+    shape = config.train.model
+    text = f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide, block {shape.block_size}"
+    if manifest is None:
+        return f"{text}; the number of parameters is known once the data is prepared"
+    with torch.device("meta"):  # shapes only, no memory
+        model = build_model({**shape.model_dump(), "vocab_size": manifest.vocab_size})
+    return f"{text}: {model.num_parameters():,} parameters"
+
+
+def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:
+    data, steps = config.train.data, config.train.runtime.max_iters
+    per_step = data.batch_size * data.grad_accum_steps * data.block_size
+    epochs = f" = {per_step * steps / manifest.train.tokens:.2f} epochs" if manifest else ""
+    return f"{per_step:,} tokens per step, {steps:,} steps: {per_step * steps:,} tokens{epochs}"
+
+
+def _files(run: RunDirectory) -> Iterator[str]:
+    checkpoints = [run.best_checkpoint, run.last_checkpoint, *run.numbered_checkpoints(), run.nanogpt_checkpoint]
+    found = [path for path in checkpoints if path.exists()]
+    yield f"run       {shown(run.path)}{'' if found else ': no checkpoints yet'}"
+    for path in found:
+        yield f"          {path.name}  {path.stat().st_size / 2**20:.1f} MiB{_standing(path, run)}"
+    if run.samples.exists():
+        with run.samples.open(encoding="utf-8") as lines:
+            yield f"          {run.samples.name}  {sum(1 for _ in lines):,} samples"
+
+
+def _standing(path: Path, run: RunDirectory) -> str:
+    if path == run.nanogpt_checkpoint:
+        return "  (written by nanoGPT)"
+    try:
+        progress = load(path).progress
+    except CheckpointError as error:
+        return f"  {error}"
+    return f"  step {progress['step']:,}, validation loss {progress['val_loss']:.4f}"
+
+
+def _toml(tables: Table, at: tuple[str, ...] = ()) -> Iterator[str]:
+    """Nested tables as TOML lines. JSON's text, numbers, booleans and lists are TOML's too."""
+    values = {key: value for key, value in tables.items() if not is_table(value)}
+    if values:
+        yield f"[{'.'.join(at)}]"
+        yield from (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+        yield ""
+    for key, value in tables.items():
+        if is_table(value):
+            yield from _toml(value, (*at, key))

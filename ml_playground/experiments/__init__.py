@@ -1,0 +1,113 @@
+"""Experiments: folders that hold `prepare.py`, `config.toml` and `Readme.md`, found by name or by path.
+
+A new one is a new folder; nothing else has to know of it. See `Readme.md` beside this file.
+"""
+
+import difflib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.errors import PlaygroundError
+
+Preparer = Callable[[PrepareConfig], object]
+
+PREPARERS: dict[str, Preparer] = {}
+"""What `@register` has collected from the `prepare.py` files that were loaded."""
+
+_HOME = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A folder with a name."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        return self.folder.name
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration that is used unless another is given."""
+        return self.folder / "config.toml"
+
+    def summary(self) -> str:
+        """The first paragraph below the title of its `Readme.md`."""
+        readme = self.folder / "Readme.md"
+        text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+        paragraphs = [block.strip() for block in text.split("\n\n")]
+        return next((" ".join(block.split()) for block in paragraphs if block and not block.startswith("#")), "")
+
+
+def register(name: str) -> Callable[[Preparer], Preparer]:
+    """Declare a function that prepares data: it receives the `[prepare]` section and writes to its `dataset_dir`."""
+
+    def keep(preparer: Preparer) -> Preparer:
+        PREPARERS[name] = preparer
+        return preparer
+
+    return keep
+
+
+def all_experiments() -> list[Experiment]:
+    """The experiments in this folder, by name."""
+    return [Experiment(path.parent) for path in sorted(_HOME.glob("*/config.toml"))]
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name in this folder, or in the folder that `name` is the path of.
+
+    Raises:
+        PlaygroundError: there is none.
+    """
+    for folder in (_HOME / name, Path(name).absolute()):
+        if (folder / "config.toml").is_file():
+            return Experiment(folder)
+    known = [experiment.name for experiment in all_experiments()]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    raise PlaygroundError(f"no experiment {name!r} ({hint})")
+
+
+def prepare(experiment: Experiment, config: PrepareConfig) -> None:
+    """Make the data that `config` describes.
+
+    Raises:
+        PlaygroundError: no preparer is registered under `[prepare] dataset`.
+        DataError: the preparer found no usable text.
+    """
+    _preparer(experiment, config.dataset)(config)
+
+
+def _preparer(experiment: Experiment, dataset: str) -> Preparer:
+    """The experiment's own preparer, or another experiment's if `dataset` names one."""
+    own = _load_preparers(experiment)
+    if dataset in own:
+        return own[dataset]
+    if dataset == experiment.name and len(own) == 1:  # a copied folder, whose prepare.py has the name of the original
+        return next(iter(own.values()))
+    for other in all_experiments():
+        found = _load_preparers(other)
+        if dataset in found:
+            return found[dataset]
+    raise PlaygroundError(
+        f"[prepare] dataset = {dataset!r}: no prepare.py registers that name (there are {', '.join(sorted(PREPARERS))})"
+    )
+
+
+def _load_preparers(experiment: Experiment) -> dict[str, Preparer]:
+    """Run the experiment's `prepare.py` and return what it registered."""
+    path = experiment.folder / "prepare.py"
+    if not path.is_file():
+        return {}
+    spec = importlib.util.spec_from_file_location(f"{__name__}.{experiment.name}.prepare", path)
+    if spec is None or spec.loader is None:
+        raise PlaygroundError(f"{path} cannot be imported")
+    before = dict(PREPARERS)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    return {name: preparer for name, preparer in PREPARERS.items() if preparer is not before.get(name)}

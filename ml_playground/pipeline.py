@@ -1,0 +1,175 @@
+"""The story of each verb. Preparing is `experiments.prepare`, which needs none of the heavy imports here."""
+
+import json
+import platform
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from ml_playground import experiments
+from ml_playground.checkpoint import CheckpointStore, Origin
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.data.batches import Batches
+from ml_playground.data.store import Dataset, open_dataset
+from ml_playground.errors import StoppedBySignalError
+from ml_playground.evaluation import Evaluator
+from ml_playground.files import write_json
+from ml_playground.inference.generate import decode_stream, generate
+from ml_playground.inference.load import load_trained
+from ml_playground.inference.prompt import encode_prompt, read_prompt
+from ml_playground.models import build_model
+from ml_playground.run_directory import RunDirectory
+from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, mix_seed, resolve, seed_everything
+from ml_playground.telemetry import Telemetry
+from ml_playground.telemetry.jsonl import append_jsonl
+from ml_playground.training.optim import adamw
+from ml_playground.training.resume import agree
+from ml_playground.training.schedule import cosine_with_warmup
+from ml_playground.training.trainer import Trainer
+
+
+def loop(experiment: experiments.Experiment, config: ExperimentConfig, root: Path) -> None:
+    """Prepare, train, sample."""
+    experiments.prepare(experiment, config.prepare)
+    train(config, root)
+    sample(config)
+
+
+@memory_errors_explained()
+def train(config: ExperimentConfig, root: Path) -> None:
+    """Train to the last step, going on from `ckpt_last.pt` where there is one.
+
+    Args:
+        config: what to train, on what, how.
+        root: folder that the paths in what is written count from.
+
+    Raises:
+        StoppedBySignalError: a signal ended it; everything is saved.
+    """
+    settings = config.train.runtime
+    run = RunDirectory(settings.out_dir)
+    with run.lock():
+        dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+        runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
+        store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
+        checkpoint = store.resume()
+        origin = _origin(config, dataset, root)
+        if checkpoint is not None:
+            origin = agree(checkpoint, origin)
+        trainer = _build_trainer(config, dataset, runtime, store, origin)
+        if checkpoint is not None:
+            trainer.restore(checkpoint)
+        if settings.eval_only:
+            print(trainer.evaluate())
+            return
+        _record_start(run, origin, trainer)
+        print(f"training {trainer.num_parameters:,} parameters on {runtime.device} in {settings.dtype}", end=", ")
+        print(f"going on from step {trainer.progress.step:,}" if checkpoint else "from nothing")
+        resumed_at = None if checkpoint is None else trainer.progress.step
+        with Telemetry(run, resumed_at=resumed_at, max_iters=settings.max_iters) as telemetry:
+            stopped_by = trainer.fit(telemetry)
+        write_json(run.summary, {**asdict(trainer.progress), "finished": trainer.finished})
+    progress = trainer.progress
+    print(f"{progress.step:,} of {settings.max_iters:,} steps done, saved in {run.path}")
+    print(f"best validation loss {progress.best_val_loss:.4f} nats/token, at step {progress.best_step:,}")
+    if stopped_by is not None:
+        raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command goes on from here", stopped_by)
+
+
+def sample(config: ExperimentConfig) -> None:
+    """Generate texts with the best model of the run, printing them as they come and appending to `samples.jsonl`."""
+    settings, wanted = config.sample.runtime, config.sample.sample
+    run = RunDirectory(settings.out_dir)
+    runtime = resolve(settings.device, settings.dtype)
+    trained = load_trained(run)
+    text = read_prompt(wanted.start)
+    prompt = encode_prompt(text, trained.tokenizer)
+    model = trained.model.to(runtime.device).eval()
+    if settings.compile:
+        compile_model(model, runtime, dynamic=True)  # the context grows token by token
+    print(
+        f"sampling from {trained.path} (step {trained.step}, validation loss {trained.val_loss:.4f})", file=sys.stderr
+    )
+    for index in range(wanted.num_samples):
+        seed = mix_seed(settings.seed, index)
+        print(text, end="")
+        pieces: list[str] = []
+        for piece in decode_stream(
+            trained.tokenizer, generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seed=seed)
+        ):
+            print(piece, end="", flush=True)
+            pieces.append(piece)
+        print("\n---------------")
+        append_jsonl(
+            run.samples,
+            {
+                "time": _now(),
+                "checkpoint": trained.path.name,
+                "step": trained.step,
+                "seed": settings.seed,
+                "index": index,
+                "prompt": text,
+                "text": "".join(pieces),
+                **wanted.model_dump(exclude={"start", "num_samples"}),
+            },
+        )
+
+
+def _build_trainer(
+    config: ExperimentConfig, dataset: Dataset, runtime: Runtime, store: CheckpointStore, origin: Origin
+) -> Trainer:
+    data, optim, settings = config.train.data, config.train.optim, config.train.runtime
+    byte_lengths = dataset.tokenizer.byte_lengths()
+    schedule = partial(cosine_with_warmup, learning_rate=optim.learning_rate, **config.train.schedule.model_dump())
+    seed_everything(settings.seed)  # for the initial weights
+    model = build_model(origin.model_args).to(runtime.device)
+    if settings.compile:
+        compile_model(model, runtime)
+    return Trainer(
+        model=model,
+        optimizer=adamw(model, **optim.model_dump(exclude={"grad_clip"})),
+        learning_rate=schedule,
+        batches=Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"})),
+        evaluator=Evaluator(dataset.val, byte_lengths, block_size=data.block_size, max_windows=settings.eval_iters),
+        store=store,
+        runtime=runtime,
+        origin=origin,
+        settings=settings,
+        grad_clip=optim.grad_clip,
+    )
+
+
+def _origin(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
+    return Origin(
+        model_args={**config.train.model.model_dump(), "vocab_size": dataset.tokenizer.vocab_size},
+        tokenizer=dataset.tokenizer.describe(),
+        data=dataset.manifest.fingerprint,
+        config=config.resolved(root),
+        versions=_versions(),
+    )
+
+
+def _record_start(run: RunDirectory, origin: Origin, trainer: Trainer) -> None:
+    """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
+    start = {"step": trainer.progress.step, "time": _now()}
+    resumed = trainer.progress.step and run.info.exists()
+    earlier: list[object] = json.loads(run.info.read_bytes())["starts"] if resumed else []
+    write_json(run.tokenizer, origin.tokenizer)
+    about = {key: value for key, value in asdict(origin).items() if key != "tokenizer"}
+    write_json(run.info, {**about, "parameters": trainer.num_parameters, "starts": [*earlier, start]})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "ml_playground": version("ml-playground"),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+    }
