@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except PlaygroundError as error:
-        print(error, file=sys.stderr)
+        print(str(error).replace(f"{Path.cwd()}{os.sep}", ""), file=sys.stderr)  # paths as one would type them here
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -38,8 +38,8 @@ class DamagedCheckpointError(CheckpointError):
     """A checkpoint is cut short or its checksums do not match."""
 
 
-class RunInUseError(PlaygroundError):
-    """Another process is training in the same run directory."""
+class RunDirectoryError(PlaygroundError):
+    """A run directory is no folder, or another process is training in it."""
 
 
 class DiskFullError(PlaygroundError):

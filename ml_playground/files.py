@@ -58,6 +58,7 @@ def keep_copy(path: Path, copy: Path) -> None:
             shutil.copyfileobj(source, target)
         return
     temporary.replace(copy)
+    temporary.unlink(missing_ok=True)  # renaming does nothing between two names of one file
 
 
 def _no_room(error: BaseException | None) -> OSError | None:

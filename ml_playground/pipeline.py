@@ -12,6 +12,7 @@ from pathlib import Path
 from ml_playground import experiments
 from ml_playground.checkpoint import CheckpointStore, Origin
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.files import shown
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import StoppedBySignalError
@@ -73,7 +74,7 @@ def train(config: ExperimentConfig, root: Path) -> None:
             stopped_by = trainer.fit(telemetry)
         write_json(run.summary, {**asdict(trainer.progress), "finished": trainer.finished})
     progress = trainer.progress
-    print(f"{progress.step:,} of {settings.max_iters:,} steps done, saved in {run.path}")
+    print(f"{progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
     print(f"best validation loss {progress.best_val_loss:.4f} nats/token, at step {progress.best_step:,}")
     if stopped_by is not None:
         raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command goes on from here", stopped_by)
@@ -91,7 +92,8 @@ def sample(config: ExperimentConfig) -> None:
     if settings.compile:
         compile_model(model, runtime, dynamic=True)  # the context grows token by token
     print(
-        f"sampling from {trained.path} (step {trained.step}, validation loss {trained.val_loss:.4f})", file=sys.stderr
+        f"sampling from {shown(trained.path)} (step {trained.step}, validation loss {trained.val_loss:.4f})",
+        file=sys.stderr,
     )
     for index in range(wanted.num_samples):
         seed = mix_seed(settings.seed, index)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ml_playground.errors import RunInUseError
+from ml_playground.errors import RunDirectoryError
 
 
 class RunDirectory:
@@ -46,9 +46,12 @@ class RunDirectory:
         """Hold the run directory for training. The lock ends with the process, however it ends.
 
         Raises:
-            RunInUseError: another process holds it.
+            RunDirectoryError: another process holds it, or it is no folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise RunDirectoryError(f"{self.path} is a file. Set [train.runtime] out_dir to a folder.") from None
         lock_file = self.path / "train.lock"
 
         def name_owner(descriptor: int) -> None:
@@ -60,7 +63,7 @@ class RunDirectory:
                 yield
         except Timeout:
             owner = lock_file.read_text() or "unknown"
-            raise RunInUseError(
+            raise RunDirectoryError(
                 f"{self.path}: another training (process {owner}) is writing here. "
                 "Wait for it, stop it, or set another [train.runtime] out_dir."
             ) from None

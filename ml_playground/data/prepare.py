@@ -1,10 +1,13 @@
 """The work that all preparers share: files of text in, token files and a manifest out."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.manifest import (
     FORMAT,
@@ -38,7 +41,7 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     """
     manifest = _up_to_date(files, config)
     if manifest is not None:
-        print(f"{config.dataset_dir}: up to date, nothing to do")
+        print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
         return manifest
     texts: list[str] = []
     sources: list[Source] = []
@@ -47,15 +50,18 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
         texts.append(text)
         name = relative_name(file, config.dataset_dir)
         sources.append(Source(path=name, bytes=file.stat().st_size, sha256=sha256_of(file), encoding=encoding))
-        print(f"read {file} ({encoding}, {len(text):,} characters)")
+        print(f"read {shown(file)} ({encoding}, {len(text):,} characters)")
     train, val = _split(_join(texts), config)
     tokenizer = _tokenizer([*train, *val], config)
     dtype = token_dtype(tokenizer.vocab_size)
-    manifest_path(config.dataset_dir).unlink(missing_ok=True)  # what is half replaced has no manifest
-    splits = {
-        name: _write_split(token_file(config.dataset_dir, name), documents, tokenizer, dtype)
-        for name, documents in (("train", train), ("val", val))
-    }
+    with (
+        atomic_write(token_file(config.dataset_dir, "train")) as train_file,
+        atomic_write(token_file(config.dataset_dir, "val")) as val_file,
+    ):
+        train_info = _write_split(train_file, train, tokenizer, dtype)
+        val_info = _write_split(val_file, val, tokenizer, dtype)
+        # Both are whole. They take the place of the old ones now, and while only one of them has, no manifest fits.
+        manifest_path(config.dataset_dir).unlink(missing_ok=True)
     manifest = Manifest(
         format=FORMAT,
         dataset=config.dataset,
@@ -64,12 +70,12 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
         tokenizer=tokenizer.describe(),
         vocab_size=tokenizer.vocab_size,
         dtype=dtype.name,
-        train=splits["train"],
-        val=splits["val"],
+        train=train_info,
+        val=val_info,
     )
     write_json(manifest_path(config.dataset_dir), manifest.model_dump())
     print(
-        f"wrote {config.dataset_dir}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
+        f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
         f"validation tokens, vocabulary of {manifest.vocab_size:,}"
     )
     return manifest
@@ -123,16 +129,17 @@ def _tokenizer(documents: Sequence[str], config: PrepareConfig) -> Tokenizer:
 
 
 def _write_split(
-    path: Path, documents: Sequence[str], tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger]
+    file: BinaryIO, documents: Sequence[str], tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger]
 ) -> SplitInfo:
-    """Encode documents, each behind the start token if there is one, and write them as one token file."""
+    """Encode documents, each behind the start token if there is one, and write them in a row."""
     start: list[Ids] = [] if tokenizer.start_id is None else [np.array([tokenizer.start_id])]
     ids = np.concatenate([part for document in documents for part in (*start, tokenizer.encode(document))])
-    with atomic_write(path) as file:
-        file.write(ids.astype(dtype).tobytes())
+    raw = ids.astype(dtype).tobytes()
+    file.write(raw)
+    file.flush()
     return SplitInfo(
         tokens=len(ids),
         documents=len(documents),
         bytes=sum(len(document.encode()) for document in documents),
-        sha256=sha256_of(path),
+        sha256=hashlib.sha256(raw).hexdigest(),
     )

@@ -42,9 +42,9 @@ def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
     """
     manifest = read_manifest(dataset_dir)
     if manifest is None:
-        raise DataError(f"{dataset_dir}: no prepared data. Run `prepare` first.")
+        raise DataError(f"{dataset_dir}: no prepared data. Run 'prepare' first.")
     if stale := differences(manifest, config.model_copy(update={"dataset_dir": dataset_dir})):
-        raise DataError(f"{dataset_dir}: the prepared data is stale ({'; '.join(stale)}). Run `prepare` again.")
+        raise DataError(f"{dataset_dir}: the prepared data is stale ({'; '.join(stale)}). Run 'prepare' again.")
     return Dataset(
         manifest,
         load_tokenizer(manifest.tokenizer),
@@ -57,5 +57,5 @@ def _map_tokens(path: Path, dtype: str, count: int) -> Tokens:
     expected = count * np.dtype(dtype).itemsize
     size = path.stat().st_size if path.is_file() else 0
     if size != expected:
-        raise DataError(f"{path}: {size:,} bytes, {expected:,} expected. Run `prepare` again.")
+        raise DataError(f"{path}: {size:,} bytes, {expected:,} expected. Run 'prepare' again.")
     return np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")

@@ -44,7 +44,7 @@ def load_trained(run: RunDirectory) -> TrainedModel:
         return TrainedModel(*loaded)
     if problems:
         raise CheckpointError(f"{run.path}: no sound checkpoint is left.")
-    raise CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run `train` first.")
+    raise CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.")
 
 
 def _load_ours(path: Path) -> TrainedModel:

@@ -42,6 +42,14 @@ def test_a_copy_stays_when_the_original_is_replaced(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b"]
 
 
+def test_a_copy_of_a_copy_changes_nothing(tmp_path: Path) -> None:
+    path, copy = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"old")
+    keep_copy(path, copy)
+    keep_copy(copy, path)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"a": b"old", "b": b"old"}
+
+
 def refuse(*_: object) -> None:
     raise OSError("a file system without links")
 

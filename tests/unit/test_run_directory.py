@@ -3,14 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.errors import RunInUseError
+from ml_playground.errors import RunDirectoryError
 from ml_playground.run_directory import RunDirectory
 
 
 def test_a_second_trainer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     with run.lock():
-        refused = pytest.raises(RunInUseError, match=f"another training \\(process {os.getpid()}\\) is writing here")
+        refused = pytest.raises(
+            RunDirectoryError, match=f"another training \\(process {os.getpid()}\\) is writing here"
+        )
         with refused, RunDirectory(tmp_path / "run").lock():
             pass
         with RunDirectory(tmp_path / "other").lock():

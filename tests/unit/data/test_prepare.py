@@ -127,7 +127,7 @@ def test_training_refuses_data_that_is_stale(source: Path, tmp_path: Path) -> No
     config = config_for(tmp_path)
     prepare_texts([source], config)
     with pytest.raises(
-        DataError, match=r"stale \(\[prepare\] documents was 'whole', is 'lines'\). Run `prepare` again"
+        DataError, match=r"stale \(\[prepare\] documents was 'whole', is 'lines'\). Run 'prepare' again"
     ):
         open_dataset(tmp_path / "datasets", config_for(tmp_path, documents="lines"))
     (tmp_path / "raw" / "b.txt").write_text("more")
@@ -154,7 +154,7 @@ def test_a_token_file_cut_short_is_refused(source: Path, tmp_path: Path) -> None
 
 
 def test_nothing_prepared_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no prepared data. Run `prepare` first"):
+    with pytest.raises(DataError, match=r"no prepared data. Run 'prepare' first"):
         open_dataset(tmp_path, config_for(tmp_path))
 
 

@@ -90,5 +90,5 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(run: RunDirectory) ->
 
 
 def test_nothing_to_sample_from_says_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no checkpoint \(ckpt_best.pt, ckpt_last.pt or ckpt.pt\). Run `train`"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint \(ckpt_best.pt, ckpt_last.pt or ckpt.pt\). Run 'train'"):
         load_trained(RunDirectory(tmp_path))
