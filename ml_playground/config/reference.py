@@ -1,0 +1,57 @@
+"""Writes `docs/configuration.md` from the sections; the page's head says how."""
+
+import json
+from collections.abc import Iterator
+from typing import get_args
+
+from pydantic.fields import FieldInfo
+
+from ml_playground.config.experiment import default_source, option_fields, section_at
+from ml_playground.config.tables import KeyPath, is_table
+
+_INTRODUCTION = """\
+# Configuration
+
+Every option of a TOML file. Any of them may be left out; unknown ones are refused. `extends = "other.toml"` at the top
+of a file takes over all of another file (looked for beside this one, then from the project root), key by key; it may
+itself extend a third. Relative paths count from the project root: the nearest folder above the file with a
+`pyproject.toml`, else the file's own folder.
+
+This page is made from `ml_playground/config/sections.py` by
+`uv run python -m ml_playground.config.reference > docs/configuration.md`.
+"""
+_TYPES = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path"}
+
+
+def reference() -> str:
+    """The page, in Markdown."""
+    return "\n".join([_INTRODUCTION, *_lines()])
+
+
+def _lines() -> Iterator[str]:
+    table: KeyPath = ()
+    for key, field in option_fields():
+        if key[:-1] != table:
+            table = key[:-1]
+            yield f"\n## [{'.'.join(table)}]\n\n{section_at(table).__doc__}\n"
+            yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
+        yield f"| `{key[-1]}` | {_type(field)} | {_default(field)} | {field.description} |"
+
+
+def _type(field: FieldInfo) -> str:
+    choices = get_args(field.annotation)
+    return ", ".join(f"`{choice}`" for choice in choices) or _TYPES[getattr(field.annotation, "__name__", "")]
+
+
+def _default(field: FieldInfo) -> str:
+    source = default_source(field)
+    if source is not None:
+        return f"that of `[{'.'.join(source[:-1])}] {source[-1]}`"
+    if not field.is_required():
+        return f"`{json.dumps(field.default)}`"
+    extra = field.json_schema_extra
+    return str(extra["from_experiment"]) if is_table(extra) else ""
+
+
+if __name__ == "__main__":
+    print(reference())
