@@ -1,0 +1,116 @@
+"""What the documents show can be done as shown."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ml_playground import experiments
+from ml_playground.cli import main
+from ml_playground.config.reference import reference
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    path
+    for path in sorted(ROOT.rglob("*.md"))
+    if not {".venv", ".pytest_cache"} & set(path.relative_to(ROOT).parts) and "node_modules" not in path.parts
+]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE))
+
+
+def code_lines(document: Path) -> list[str]:
+    """Lines of shell blocks, and what stands in backticks within a line."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+
+
+def test_the_targets_are_those_that_were_promised() -> None:
+    promised = (
+        "setup verify help format lint pyright mypy quality quality-ext test unit unit-cov integration e2e acceptance "
+        "prepare train sample loop tensorboard clean"
+    )
+    assert set(promised.split()) <= TARGETS
+
+
+def test_make_help_lists_every_target_with_a_line() -> None:
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in TARGETS:
+        assert re.search(rf"^  {target} +\S", said, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_a_document_shows_exists(document: Path) -> None:
+    for line in code_lines(document):
+        for targets, options in re.findall(r"^(?:\$ )?make ([a-z][a-z0-9 -]*)((?: [A-Z]+=\S+)*)", line):
+            assert set(targets.split()) <= TARGETS, line
+            check_options(options, line)
+        for verb, name, rest in re.findall(r"(?:ml_playground\.cli|ml-playground) ([a-z]+)(?: ([\w./<>]+))?(.*)", line):
+            assert verb in ("prepare", "train", "sample", "loop", "list", "describe"), line
+            check_experiment(name)
+            check_options(rest, line)
+
+
+def check_options(options: str, line: str) -> None:
+    for name, value in re.findall(r"([A-Z]+)=(\S+)", options):
+        assert name in ("EXP", "CONFIG", "LOGDIR", "PORT", "NANOGPT"), line
+        if name == "EXP":
+            check_experiment(value)
+        if name == "CONFIG":
+            check_config(value)
+    for value in re.findall(r"--exp-config (\S+)", options):
+        check_config(value)
+
+
+def check_experiment(name: str) -> None:
+    if name and not name.startswith("<") and not name.startswith(".."):
+        experiments.find(name)
+
+
+def check_config(path: str) -> None:
+    assert (ROOT / path).is_file() or path.endswith("phrases_shallow.toml"), path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_the_configuration_page_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == reference() + "\n"
+
+
+def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    base = f'extends = "{ROOT}/ml_playground'
+    (tmp_path / "phrases_shallow.toml").write_text(blocks[0].replace('extends = "ml_playground', base))
+    assert main(["describe", "phrases", "--exp-config", str(tmp_path / "phrases_shallow.toml")]) == 0
+    said = capsys.readouterr().out
+    assert "2 layers" in said
+    assert "out/phrases_shallow" in said
+
+
+def test_the_pins_of_uv_are_those_of_the_constraints() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["uv"]["constraint-dependencies"] == (ROOT / "constraints.txt").read_text().split()
+
+
+def test_every_folder_of_tests_says_what_belongs_there() -> None:
+    for folder in (ROOT / "tests", *(path for path in (ROOT / "tests").iterdir() if (path / "README.md").exists())):
+        assert (folder / "README.md").is_file()
+    for tier in ("unit", "integration", "e2e", "acceptance"):
+        assert (ROOT / "tests" / tier / "README.md").is_file()
+
+
+def test_every_test_has_the_marker_of_its_folder(request: pytest.FixtureRequest) -> None:
+    for item in request.session.items:
+        tier = item.path.relative_to(ROOT / "tests").parts[0]
+        assert [
+            marker.name for marker in item.iter_markers() if marker.name in ("unit", "integration", "e2e", "acceptance")
+        ] == [tier]
