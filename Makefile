@@ -28,13 +28,13 @@ setup: $(READY) ## create .venv with everything the project needs
 
 $(READY): pyproject.toml constraints.txt
 	@$(UV) --version >/dev/null 2>&1 || { \
-		echo "uv is missing: installing it for you with pip"; \
-		python3 -m pip install --quiet --user uv \
-		|| python3 -m pip install --quiet uv \
+		echo "uv is missing: installing it with pip, for you alone"; \
+		python3 -m pip install --quiet --user uv 2>/dev/null \
+		|| python3 -m pip install --quiet uv 2>/dev/null \
 		|| python3 -m pip install --quiet --user --break-system-packages uv \
 		|| { echo "pip could not install uv; see https://docs.astral.sh/uv/ for other ways"; exit 1; }; }
 	$(UV) venv --quiet --clear
-	$(UV) pip install --quiet --constraints constraints.txt --group dev -e .
+	$(UV) pip install --quiet --python .venv --constraints constraints.txt --group dev -e .
 	@touch $@
 
 verify: $(READY) ## show versions and devices, and that the command line works

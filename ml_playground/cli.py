@@ -10,6 +10,7 @@ from ml_playground import experiments
 from ml_playground.config.files import project_root
 from ml_playground.config.load import load_config
 from ml_playground.errors import PlaygroundError
+from ml_playground.files import no_room
 
 _VERBS = {
     "prepare": "make token files from the experiment's text",
@@ -38,9 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.filename is None and error.errno is None:
+        if error.filename is None and no_room(error) is None:
             raise
-        print(f"{error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
+        advice = " Make room, then run the same command again." if no_room(error) else ""
+        print(f"{error.filename or 'the disk'}: {error.strerror}.{advice}", file=sys.stderr)
         return 2
     return 0
 

@@ -15,7 +15,9 @@ from ml_playground.errors import DataError
 from ml_playground.models import LanguageModel
 from ml_playground.runtime import Runtime
 
-_LOGITS_AT_ONCE = 2**24  # 64 MiB in float32: small enough for a laptop, large enough to keep it busy
+# At once, so that memory stays small on a laptop and the machine is kept busy all the same.
+_TOKENS_AT_ONCE = 2**13
+_LOGITS_AT_ONCE = 2**26  # 256 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Evaluator:
             raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
         self._ids = torch.as_tensor(tokens[:length].astype(np.int64))
         self._block_size = block_size
-        self._rows = max(1, _LOGITS_AT_ONCE // (block_size * len(byte_lengths)))
+        self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // len(byte_lengths)) // block_size)
         self._bytes = int(byte_lengths[np.asarray(tokens[1:length])].sum())
 
     def __call__(

@@ -32,13 +32,25 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
         _sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if (cause := _no_room(error)) is not None:
+        if (cause := no_room(error)) is not None:
             free = shutil.disk_usage(path.parent).free
             raise DiskFullError(
                 f"{path}: could not be written: {cause.strerror} ({free / 2**20:,.0f} MiB free on this disk). "
                 "What stood there before is untouched. Make room, then run the same command again."
             ) from error
         raise
+
+
+def no_room(error: BaseException | None) -> OSError | None:
+    """The error about a full disk, a used-up quota or a size limit that is behind `error`, if there is one.
+
+    torch.save raises a RuntimeError of its own when the file that it writes to raises.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -59,15 +71,6 @@ def keep_copy(path: Path, copy: Path) -> None:
         return
     temporary.replace(copy)
     temporary.unlink(missing_ok=True)  # renaming does nothing between two names of one file
-
-
-def _no_room(error: BaseException | None) -> OSError | None:
-    # torch.save raises a RuntimeError of its own when the file object that it writes to raises.
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _sync_folder(folder: Path) -> None:

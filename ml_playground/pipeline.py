@@ -70,7 +70,8 @@ def train(config: ExperimentConfig, root: Path) -> None:
         print(f"training {trainer.num_parameters:,} parameters on {runtime.device} in {settings.dtype}", end=", ")
         print(f"going on from step {trainer.progress.step:,}" if checkpoint else "from nothing")
         resumed_at = None if checkpoint is None else trainer.progress.step
-        with Telemetry(run, resumed_at=resumed_at, max_iters=settings.max_iters) as telemetry:
+        val_loss = trainer.progress.val_loss
+        with Telemetry(run, resumed_at=resumed_at, max_iters=settings.max_iters, val_loss=val_loss) as telemetry:
             stopped_by = trainer.fit(telemetry)
         write_json(run.summary, {**asdict(trainer.progress), "finished": trainer.finished})
     progress = trainer.progress

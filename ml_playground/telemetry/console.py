@@ -1,5 +1,6 @@
 """Progress for a person: a live line on a terminal, plain lines anywhere else."""
 
+import math
 import sys
 
 from tqdm import tqdm
@@ -8,9 +9,9 @@ from tqdm import tqdm
 class Console:
     """Shows the state of a training run."""
 
-    def __init__(self, *, step: int, max_iters: int) -> None:
+    def __init__(self, *, step: int, max_iters: int, val_loss: float = math.inf) -> None:
         self._max_iters = max_iters
-        self._val = ""
+        self._val = f" val {val_loss:.4f}" if math.isfinite(val_loss) else ""
         live = sys.stderr.isatty()
         self._bar = tqdm(total=max_iters, initial=step, unit="step", dynamic_ncols=True, leave=False) if live else None
 

@@ -1,7 +1,11 @@
 """One object that takes each measurement and sends it everywhere it belongs."""
 
+import math
+import threading
+
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from ml_playground.files import no_room
 from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry.console import Console
 from ml_playground.telemetry.jsonl import append_jsonl, drop_after
@@ -10,10 +14,17 @@ from ml_playground.telemetry.jsonl import append_jsonl, drop_after
 class Telemetry:
     """Console, `metrics.jsonl` and TensorBoard of a run."""
 
-    def __init__(self, run: RunDirectory, *, resumed_at: int | None, max_iters: int) -> None:
-        """`resumed_at` is the step that a resumed run goes on from, None for a new run.
+    def __init__(
+        self, run: RunDirectory, *, resumed_at: int | None, max_iters: int, val_loss: float = math.inf
+    ) -> None:
+        """Open a run's files.
 
-        What a killed process reported of later steps is removed, for it will be reported again.
+        Args:
+            run: the run.
+            resumed_at: step that a resumed run goes on from, None for a new run. What a killed process reported of
+                later steps is removed, for it will be reported again.
+            max_iters: steps in all.
+            val_loss: last validation loss of a resumed run.
         """
         if resumed_at is None:
             run.set_aside_metrics()
@@ -22,14 +33,23 @@ class Telemetry:
         self._metrics = run.metrics
         self._max_iters = max_iters
         self._tensorboard = SummaryWriter(run.tensorboard, purge_step=0 if resumed_at is None else resumed_at + 1)
-        self._console = Console(step=resumed_at or 0, max_iters=max_iters)
+        self._console = Console(step=resumed_at or 0, max_iters=max_iters, val_loss=val_loss)
 
     def __enter__(self) -> "Telemetry":
+        self._thread_hook, threading.excepthook = threading.excepthook, self._thread_failed
         return self
 
     def __exit__(self, *_: object) -> None:
         self._console.close()
-        self._tensorboard.close()
+        try:
+            self._tensorboard.close()
+        finally:
+            threading.excepthook = self._thread_hook
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        """TensorBoard writes in a thread. When the disk is full, the next scalar raises here what was raised there."""
+        if no_room(failure.exc_value) is None:
+            self._thread_hook(failure)
 
     def advance(self) -> None:
         """One more step is done."""

@@ -4,11 +4,9 @@ The messages that they must give stand in the table of `docs/LOG.md`.
 """
 
 import os
-import resource
 import shutil
 import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from ml_playground.data import sources
 from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.trainer import Trainer
+from tests.full_disk import full_disk
 from tests.project import TEXT, Outcome, Project
 
 NANOGPT = Path(__file__).parents[1] / "unit" / "inference" / "nanogpt_run"
@@ -193,17 +192,6 @@ def no_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("prepare")
 
 
-@contextmanager
-def full_disk(size: int) -> Generator[None]:
-    """The system refuses to make any file larger than `size` bytes, as it does when a quota is used up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @mistake("a disk that is full when a checkpoint is saved")
 def disk_full(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.configure({"train.runtime.max_iters": "8"})
@@ -294,6 +282,7 @@ def signalled(name: str, verb: str, signum: signal.Signals) -> None:
             os.kill(os.getpid(), signum)
             return draw(*arguments, **options)  # type: ignore[arg-type] # passed on as they came
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background starts without
         patch.setattr(Trainer, "_step", interrupted_step)
         patch.setattr(torch, "multinomial", interrupted_draw)
         project.configure({"train.runtime.max_iters": "9"})

@@ -207,7 +207,7 @@ def test_a_signal_during_evaluation_does_not_wait_for_its_end(
     project.ok("train")
     uninterrupted = weights(project)
     shutil.rmtree(project.out)
-    monkeypatch.setattr("ml_playground.evaluation._LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("ml_playground.evaluation._TOKENS_AT_ONCE", 1)
     calls = iter(range(100))
     original = torch.Tensor.double
 
@@ -422,7 +422,7 @@ def test_an_average_can_be_switched_on_later(project: Project) -> None:
         torch.testing.assert_close(ema[name], values, atol=1e-6, rtol=0)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.filterwarnings("ignore")  # torch gives several of its own while it compiles
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler")
 def test_a_compiled_model_trains_to_the_same_numbers(project: Project) -> None:
     project.configure({"train.runtime.max_iters": "2"})

@@ -1,7 +1,4 @@
 import json
-import resource
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import torch
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin, load, load_plain, save
 from ml_playground.errors import CheckpointError, DamagedCheckpointError, DiskFullError
 from ml_playground.run_directory import RunDirectory
+from tests.full_disk import full_disk
 
 
 def checkpoint(step: int = 1, val_loss: float = 2.0) -> Checkpoint:
@@ -33,17 +31,6 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         and one.progress == other.progress
         and one.origin == other.origin
     )
-
-
-@contextmanager
-def full_disk(size: int) -> Generator[None]:
-    """The system refuses to make any file larger than `size` bytes, as it does when a quota is used up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_validation_is_exact_whatever_is_computed_at_once(
     model: LanguageModel, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = measure(model, runtime, 1000)
-    monkeypatch.setattr(evaluation, "_LOGITS_AT_ONCE", 3 * 8 * VOCAB)
+    monkeypatch.setattr(evaluation, "_TOKENS_AT_ONCE", 3 * 8)
     assert measure(model, runtime, 1000).loss == pytest.approx(whole.loss, rel=1e-7)
 
 
@@ -81,7 +81,7 @@ def test_a_cap_takes_the_first_windows(model: LanguageModel, runtime: Runtime) -
 def test_it_can_be_stopped_between_batches(
     model: LanguageModel, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "_LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(evaluation, "_TOKENS_AT_ONCE", 1)
     answers = iter([False, False, True])
     evaluator = Evaluator(text(100), BYTES, block_size=8, max_windows=0)
     assert evaluator(model, runtime, stop=lambda: next(answers)) is None
