@@ -3,6 +3,7 @@
 import json
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -73,10 +74,12 @@ def train(config: ExperimentConfig, root: Path) -> None:
         val_loss = trainer.progress.val_loss
         with Telemetry(run, resumed_at=resumed_at, max_iters=settings.max_iters, val_loss=val_loss) as telemetry:
             stopped_by = trainer.fit(telemetry)
-        write_json(run.summary, {**asdict(trainer.progress), "finished": trainer.finished})
-    progress = trainer.progress
-    print(f"{progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
-    print(f"best validation loss {progress.best_val_loss:.4f} nats/token, at step {progress.best_step:,}")
+        write_json(run.summary, {**trainer.progress.as_json(), "finished": trainer.finished})
+    print(f"{trainer.progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
+    if trainer.stopped_early:
+        print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
+    if trainer.progress.best_step >= 0:
+        print(f"best validation loss {trainer.progress.best_val_loss:.4f}, at step {trainer.progress.best_step:,}")
     if stopped_by is not None:
         raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command goes on from here", stopped_by)
 
@@ -98,27 +101,20 @@ def sample(config: ExperimentConfig) -> None:
     )
     for index in range(wanted.num_samples):
         seed = mix_seed(settings.seed, index)
+        tokens = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seed=seed)
         print(text, end="")
-        pieces: list[str] = []
-        for piece in decode_stream(
-            trained.tokenizer, generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seed=seed)
-        ):
-            print(piece, end="", flush=True)
-            pieces.append(piece)
+        row = {
+            "time": _now(),
+            "checkpoint": trained.path.name,
+            "step": trained.step,
+            "seed": settings.seed,
+            "index": index,
+            "prompt": text,
+            "text": _print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
+            **wanted.model_dump(exclude={"start", "num_samples"}),
+        }
         print("\n---------------")
-        append_jsonl(
-            run.samples,
-            {
-                "time": _now(),
-                "checkpoint": trained.path.name,
-                "step": trained.step,
-                "seed": settings.seed,
-                "index": index,
-                "prompt": text,
-                "text": "".join(pieces),
-                **wanted.model_dump(exclude={"start", "num_samples"}),
-            },
-        )
+        append_jsonl(run.samples, row)
 
 
 def _build_trainer(
@@ -163,6 +159,15 @@ def _record_start(run: RunDirectory, origin: Origin, trainer: Trainer) -> None:
     write_json(run.tokenizer, origin.tokenizer)
     about = {key: value for key, value in asdict(origin).items() if key != "tokenizer"}
     write_json(run.info, {**about, "parameters": trainer.num_parameters, "starts": [*earlier, start]})
+
+
+def _print_as_it_comes(pieces: Iterable[str]) -> str:
+    """Print pieces of text one after the other and return them as one."""
+    text = ""
+    for piece in pieces:
+        print(piece, end="", flush=True)
+        text += piece
+    return text
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 from torch.nn import functional as F
@@ -24,6 +24,7 @@ from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.ema import WeightAverage
 from ml_playground.training.optim import restore_moments
+from ml_playground.training.progress import Progress
 from ml_playground.training.signals import StopSignals
 
 IGNORED = -1  # a target that no loss is taken of
@@ -32,20 +33,6 @@ _AFTER_DIVERGENCE = (
     "Nothing was saved since the last good checkpoint. Training would fail here again: change something first, "
     'such as a lower [train.optim] learning_rate, a longer [train.schedule] warmup_iters or dtype = "float32".'
 )
-
-
-@dataclass
-class Progress:
-    """Where a run stands. Saved with every checkpoint."""
-
-    step: int = 0  # optimiser steps done
-    seconds: float = 0.0  # spent in them
-    evaluated_at: int = -1  # step of the last evaluation
-    val_loss: float = math.inf
-    bits_per_byte: float = math.inf
-    best_val_loss: float = math.inf
-    best_step: int = -1
-    evals_since_best: int = 0
 
 
 class Trainer:
@@ -124,9 +111,13 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is done, or validation has not improved for as long as patience lasts."""
-        patience = self._settings.early_stop_patience
-        return self.progress.step >= self._settings.max_iters or 0 < patience <= self.progress.evals_since_best
+        """Whether the last step is done, or training stopped early."""
+        return self.progress.step >= self._settings.max_iters or self.stopped_early
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether validation has not improved for as long as patience lasts."""
+        return 0 < self._settings.early_stop_patience <= self.progress.evals_since_best
 
     def evaluate(self, *, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """Evaluate the weights that would be sampled from; None if `stop()` came true in between."""
@@ -149,12 +140,7 @@ class Trainer:
         progress = self.progress
         if not math.isfinite(evaluation.loss):
             raise DivergedError(f"step {progress.step}: the validation loss is {evaluation.loss}. {_AFTER_DIVERGENCE}")
-        improved = evaluation.loss < progress.best_val_loss
-        progress.evaluated_at, progress.val_loss = progress.step, evaluation.loss
-        progress.bits_per_byte = evaluation.bits_per_byte
-        progress.evals_since_best = 0 if improved else progress.evals_since_best + 1
-        if improved:
-            progress.best_val_loss, progress.best_step = evaluation.loss, progress.step
+        improved = progress.take_in(evaluation.loss, evaluation.bits_per_byte)
         # Reported before it is saved: a row without its checkpoint is dropped on resume, not the other way round.
         telemetry.validation(
             progress.step, loss=evaluation.loss, bits_per_byte=evaluation.bits_per_byte, improved=improved

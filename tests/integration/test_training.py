@@ -219,6 +219,7 @@ def test_a_signal_during_evaluation_does_not_wait_for_its_end(
     monkeypatch.setattr(torch.Tensor, "double", interrupt)
     assert project.run("train").code == 130
     assert weights(project).progress["evaluated_at"] == -1
+    assert json.loads((project.out / "summary.json").read_text())["best_val_loss"] is None
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
     project.ok("train")
@@ -306,7 +307,7 @@ def test_every_evaluation_keeps_its_own_checkpoint_up_to_a_number(project: Proje
 
 def test_early_stopping_ends_training_and_stays(project: Project) -> None:
     project.configure(VARIANTS["early stopping"] | {"train.schedule.warmup_iters": "0"})
-    project.ok("train")
+    assert "stopped early: 1 evaluations without improvement" in project.ok("train").out
     stopped = weights(project).progress
     assert stopped["evals_since_best"] == 1
     assert stopped["step"] < 6

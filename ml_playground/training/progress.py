@@ -1,0 +1,31 @@
+"""Where a run stands."""
+
+import math
+from dataclasses import asdict, dataclass
+
+
+@dataclass
+class Progress:
+    """The state of the loop, saved with every checkpoint. Losses are infinite until they are measured."""
+
+    step: int = 0  # optimiser steps done
+    seconds: float = 0.0  # spent in them
+    evaluated_at: int = -1  # step of the last evaluation
+    val_loss: float = math.inf
+    bits_per_byte: float = math.inf
+    best_val_loss: float = math.inf
+    best_step: int = -1
+    evals_since_best: int = 0
+
+    def take_in(self, val_loss: float, bits_per_byte: float) -> bool:
+        """Record an evaluation after the present step; whether it is the best so far."""
+        self.evaluated_at, self.val_loss, self.bits_per_byte = self.step, val_loss, bits_per_byte
+        improved = val_loss < self.best_val_loss
+        if improved:
+            self.best_val_loss, self.best_step = val_loss, self.step
+        self.evals_since_best = 0 if improved else self.evals_since_best + 1
+        return improved
+
+    def as_json(self) -> dict[str, float | None]:
+        """The values for a JSON file, which knows no infinity: None is what was not measured yet."""
+        return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}
