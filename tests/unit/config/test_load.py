@@ -169,6 +169,7 @@ def test_a_mistake_is_told_with_its_line(folder: Folder, text: str, problem: str
         "[train.schedule]\ndecay_lr = false\nwarmup_iters = 8\nlr_decay_iters = 7",
         "[train.schedule]\nmin_lr = 1e-3",
         "[train.data]\nblock_size = 32\n[train.model]\nblock_size = 32",
+        "[train.data]\nblock_size = 32\n[train.model]\nblock_size = 64",
         "[train.optim]\nlearning_rate = 1",
         "[train.model]\nn_head = 128",
     ],

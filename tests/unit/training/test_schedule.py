@@ -40,6 +40,12 @@ def test_the_rate_rises_in_the_warm_up_and_falls_after_it() -> None:
     assert all(a > b for a, b in pairwise(rates[100:]))
 
 
+def test_a_warm_up_of_any_length_rises_evenly_and_ends_at_the_full_rate() -> None:
+    for length in (1, 2, 99):
+        rises = [rate(step, warmup_iters=length) for step in range(length + 1)]
+        assert rises == pytest.approx([1e-3 * (step + 1) / (length + 1) for step in range(length)] + [1e-3])
+
+
 def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
     assert rate(50, decay_lr=False) == rate(50)
     assert [rate(step, decay_lr=False) for step in (100, 1000, 3000)] == [1e-3] * 3
