@@ -5,7 +5,7 @@ of each entry `load` verifies, since `torch.load` itself accepts flipped bits si
 tensors and plain values are let in.
 """
 
-import math
+import errno
 import pickle
 import zipfile
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +18,7 @@ from torch import Tensor
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.files import atomic_write, keep_copy
+from ml_playground.models import LanguageModel, build_model
 from ml_playground.run_directory import RunDirectory
 
 FORMAT = 1
@@ -44,6 +45,19 @@ class Checkpoint:
     scaler: dict[str, Any]
     progress: dict[str, Any]
     origin: Origin
+
+    def trained_model(self) -> LanguageModel:
+        """The model to evaluate and to sample from: with the averaged weights where there are any.
+
+        Raises:
+            CheckpointError: weights and model arguments do not fit.
+        """
+        model = build_model(self.origin.model_args)
+        try:
+            model.load_state_dict({**self.model, **(self.ema or {})})
+        except RuntimeError as error:
+            raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
+        return model
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -93,11 +107,17 @@ def load_plain(path: Path) -> dict[str, Any]:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such checkpoint") from error
+    except OSError as error:  # the disk's trouble, not the file's; but for a place in the file that cannot be
+        if error.errno == errno.EINVAL:
+            raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: holds more than tensors and plain values; it was not opened, as that could run its code"
         ) from error
-    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
+        if "allocate memory" in str(error):
+            raise
         raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error
     if not is_table(values):
         raise CheckpointError(f"{path}: not a checkpoint")
@@ -139,31 +159,40 @@ class CheckpointStore:
         print(f"{problem}\nPut aside as {aside.name}; going on from {run.previous_checkpoint.name}.")
         return checkpoint
 
-    def best_val_loss(self, data: str) -> float:
-        """The validation loss of `ckpt_best.pt`, infinite where there is none: only a better one may replace it.
+    def best(self, data: str) -> Checkpoint | None:
+        """`ckpt_best.pt`, None where there is no sound one: only a better one may replace it.
 
         Raises:
             CheckpointError: it was trained on other data than that of the fingerprint `data`.
         """
         path = self._run.best_checkpoint
         if not path.exists():
-            return math.inf
+            return None
         try:
             best = load(path)
         except DamagedCheckpointError as error:
             print(f"{error}\nThe next best one will replace it.")
-            return math.inf
+            return None
         if best.origin.data != data:
             raise CheckpointError(
                 f"{path} was trained on other data. Set another [train.runtime] out_dir, or move the file away."
             )
-        return float(best.progress["best_val_loss"])
+        return best
 
     def save_last(self, checkpoint: Checkpoint) -> None:
         """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`."""
         if self._run.last_checkpoint.exists():
             keep_copy(self._run.last_checkpoint, self._run.previous_checkpoint)
         save(self._run.last_checkpoint, checkpoint)
+
+    def discard_last(self) -> None:
+        """Put `ckpt_last.pt` aside, whose weights turned out to be of no use; the previous one takes its place."""
+        run = self._run
+        keep_copy(run.last_checkpoint, run.path / "ckpt_diverged.pt")
+        if run.previous_checkpoint.exists():
+            keep_copy(run.previous_checkpoint, run.last_checkpoint)
+        else:
+            run.last_checkpoint.unlink()
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Replace `ckpt_best.pt`."""

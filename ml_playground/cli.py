@@ -1,10 +1,13 @@
 """The command line. Nothing heavy is imported before a command needs it, so that help and mistakes show at once."""
 
 import argparse
+import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from ml_playground import experiments
 from ml_playground.config.files import project_root
@@ -24,20 +27,22 @@ _VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 is success; 2 a mistake that a message explains; 130 and 143 a stop by SIGINT and SIGTERM; 1, with a traceback, is
-    a bug.
+    0 is success; 2 a mistake that a message explains; 130 and 143 a stop by SIGINT and SIGTERM; 141 that the reader of
+    the output has left; 1, with a traceback, is a bug.
     """
+    _print_what_can_be_shown()
     options = _parser().parse_args(arguments)
     try:
         _run(options)
     except PlaygroundError as error:
-        print(str(error).replace(f"{Path.cwd()}{os.sep}", ""), file=sys.stderr)  # paths as one would type them here
+        print(_as_typed_here(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if error.filename is None and no_room(error) is None:
             raise
@@ -45,6 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.filename or 'the disk'}: {error.strerror}.{advice}", file=sys.stderr)
         return 2
     return 0
+
+
+def _print_what_can_be_shown() -> None:
+    """Have a question mark stand for characters that a model writes and the terminal lacks."""
+    stdout: object = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        cast("io.TextIOWrapper", stdout).reconfigure(errors="replace")
+
+
+def _as_typed_here(message: str) -> str:
+    """A message whose paths below the current folder are given as one would type them."""
+    return re.sub(rf"(?<![^\s\"'(]){re.escape(str(Path.cwd()))}{re.escape(os.sep)}", "", message)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.config.tables import Table, is_table
 from ml_playground.data.manifest import Manifest, differences, read_manifest
-from ml_playground.errors import CheckpointError
+from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
 from ml_playground.models import build_model
 from ml_playground.run_directory import RunDirectory
@@ -19,11 +19,15 @@ from ml_playground.run_directory import RunDirectory
 
 def describe(experiment: Experiment, config: ExperimentConfig, root: Path) -> str:
     """A page of text: purpose, data, model, training, what exists on disk, and the resolved configuration."""
-    manifest = read_manifest(config.train.data.dataset_dir)
+    manifest, missing = None, f"not prepared yet (will be in {shown(config.train.data.dataset_dir)})"
+    try:
+        manifest = read_manifest(config.train.data.dataset_dir)
+    except DataError as error:
+        missing = str(error)
     lines = [
         f"{experiment.name}: {experiment.summary()}",
         "",
-        f"data      {_data(config, manifest)}",
+        f"data      {missing if manifest is None else _data(config, manifest)}",
         f"model     {_model(config, manifest)}",
         f"training  {_training(config, manifest)}",
         *_files(RunDirectory(config.train.runtime.out_dir)),
@@ -33,9 +37,7 @@ def describe(experiment: Experiment, config: ExperimentConfig, root: Path) -> st
     return "\n".join(lines)
 
 
-def _data(config: ExperimentConfig, manifest: Manifest | None) -> str:
-    if manifest is None:
-        return f"not prepared yet (will be in {shown(config.train.data.dataset_dir)})"
+def _data(config: ExperimentConfig, manifest: Manifest) -> str:
     stale = differences(manifest, config.prepare)
     state = f"stale: {'; '.join(stale)}" if stale else "up to date"
     return (
@@ -68,7 +70,7 @@ def _files(run: RunDirectory) -> Iterator[str]:
     for path in found:
         yield f"          {path.name}  {path.stat().st_size / 2**20:.1f} MiB{_standing(path, run)}"
     if run.samples.exists():
-        with run.samples.open(encoding="utf-8") as lines:
+        with run.samples.open("rb") as lines:
             yield f"          {run.samples.name}  {sum(1 for _ in lines):,} samples"
 
 

@@ -32,7 +32,7 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
         _sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if (cause := no_room(error)) is not None:
+        if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
             free = shutil.disk_usage(path.parent).free
             raise DiskFullError(
                 f"{path}: could not be written: {cause.strerror} ({free / 2**20:,.0f} MiB free on this disk). "
@@ -56,7 +56,12 @@ def no_room(error: BaseException | None) -> OSError | None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_write(path) as file:
-        file.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        file.write(json_text(value))
+
+
+def json_text(value: Any) -> bytes:
+    """`value` as indented JSON in UTF-8."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def keep_copy(path: Path, copy: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -11,13 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ml_playground import experiments
-from ml_playground.checkpoint import CheckpointStore, Origin
+from ml_playground.checkpoint import CheckpointStore, Origin, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import StoppedBySignalError
-from ml_playground.evaluation import Evaluator
+from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate
 from ml_playground.inference.load import load_trained
@@ -36,6 +37,8 @@ from ml_playground.training.trainer import Trainer
 def loop(experiment: experiments.Experiment, config: ExperimentConfig, root: Path) -> None:
     """Prepare, train, sample."""
     experiments.prepare(experiment, config.prepare)
+    dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+    encode_prompt(read_prompt(config.sample.sample.start), dataset.tokenizer)  # a bad one is told before the training
     train(config, root)
     sample(config)
 
@@ -53,6 +56,9 @@ def train(config: ExperimentConfig, root: Path) -> None:
     """
     settings = config.train.runtime
     run = RunDirectory(settings.out_dir)
+    if settings.eval_only:
+        print(_evaluate_only(config, run, root))
+        return
     with run.lock():
         dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
         runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
@@ -64,15 +70,18 @@ def train(config: ExperimentConfig, root: Path) -> None:
         trainer = _build_trainer(config, dataset, runtime, store, origin)
         if checkpoint is not None:
             trainer.restore(checkpoint)
-        if settings.eval_only:
-            print(trainer.evaluate())
-            return
         _record_start(run, origin, trainer)
         print(f"training {trainer.num_parameters:,} parameters on {runtime.device} in {settings.dtype}", end=", ")
         print(f"going on from step {trainer.progress.step:,}" if checkpoint else "from nothing")
         resumed_at = None if checkpoint is None else trainer.progress.step
-        val_loss = trainer.progress.val_loss
-        with Telemetry(run, resumed_at=resumed_at, max_iters=settings.max_iters, val_loss=val_loss) as telemetry:
+        telemetry = Telemetry(
+            run,
+            resumed_at=resumed_at,
+            evaluated=trainer.progress.evaluated_at == resumed_at,
+            max_iters=settings.max_iters,
+            val_loss=trainer.progress.val_loss,
+        )
+        with telemetry:
             stopped_by = trainer.fit(telemetry)
         write_json(run.summary, {**trainer.progress.as_json(), "finished": trainer.finished})
     print(f"{trainer.progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
@@ -80,10 +89,13 @@ def train(config: ExperimentConfig, root: Path) -> None:
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
     if trainer.progress.best_step >= 0:
         print(f"best validation loss {trainer.progress.best_val_loss:.4f}, at step {trainer.progress.best_step:,}")
+    if trainer.best_is_of_an_earlier_run:
+        print("ckpt_best.pt, which sample takes, is of an earlier run and better; move it away to sample from this one")
     if stopped_by is not None:
         raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command goes on from here", stopped_by)
 
 
+@memory_errors_explained()
 def sample(config: ExperimentConfig) -> None:
     """Generate texts with the best model of the run, printing them as they come and appending to `samples.jsonl`."""
     settings, wanted = config.sample.runtime, config.sample.sample
@@ -121,7 +133,6 @@ def _build_trainer(
     config: ExperimentConfig, dataset: Dataset, runtime: Runtime, store: CheckpointStore, origin: Origin
 ) -> Trainer:
     data, optim, settings = config.train.data, config.train.optim, config.train.runtime
-    byte_lengths = dataset.tokenizer.byte_lengths()
     schedule = partial(cosine_with_warmup, learning_rate=optim.learning_rate, **config.train.schedule.model_dump())
     seed_everything(settings.seed)  # for the initial weights
     model = build_model(origin.model_args).to(runtime.device)
@@ -132,12 +143,31 @@ def _build_trainer(
         optimizer=adamw(model, **optim.model_dump(exclude={"grad_clip"})),
         learning_rate=schedule,
         batches=Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"})),
-        evaluator=Evaluator(dataset.val, byte_lengths, block_size=data.block_size, max_windows=settings.eval_iters),
+        evaluator=_evaluator(config, dataset),
         store=store,
         runtime=runtime,
         origin=origin,
         settings=settings,
         grad_clip=optim.grad_clip,
+    )
+
+
+def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> Evaluation | None:
+    """Evaluate `ckpt_last.pt` and write nothing."""
+    settings = config.train.runtime
+    dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+    runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
+    checkpoint = load(run.last_checkpoint)
+    agree(checkpoint, _origin(config, dataset, root))
+    return _evaluator(config, dataset)(checkpoint.trained_model().to(runtime.device), runtime)
+
+
+def _evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
+    return Evaluator(
+        dataset.val,
+        dataset.tokenizer.byte_lengths(),
+        block_size=config.train.data.block_size,
+        max_windows=config.train.runtime.eval_iters,
     )
 
 
@@ -154,8 +184,10 @@ def _origin(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
 def _record_start(run: RunDirectory, origin: Origin, trainer: Trainer) -> None:
     """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
     start = {"step": trainer.progress.step, "time": _now()}
-    resumed = trainer.progress.step and run.info.exists()
-    earlier: list[object] = json.loads(run.info.read_bytes())["starts"] if resumed else []
+    earlier: list[object] = []
+    if trainer.progress.step:
+        with suppress(FileNotFoundError, ValueError, KeyError):  # where somebody emptied it, the list begins anew
+            earlier = json.loads(run.info.read_bytes())["starts"]
     write_json(run.tokenizer, origin.tokenizer)
     about = {key: value for key, value in asdict(origin).items() if key != "tokenizer"}
     write_json(run.info, {**about, "parameters": trainer.num_parameters, "starts": [*earlier, start]})

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -38,8 +39,8 @@ class RunDirectory:
     def set_aside_metrics(self) -> None:
         """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
         if self.metrics.exists():
-            number = 1 + len(list(self.path.glob("metrics-*.jsonl")))
-            self.metrics.rename(self.path / f"metrics-{number}.jsonl")
+            names = (self.path / f"metrics-{number}.jsonl" for number in count(1))
+            self.metrics.rename(next(name for name in names if not name.exists()))
 
     @contextmanager
     def lock(self) -> Generator[None]:

@@ -84,8 +84,9 @@ def memory_errors_explained() -> Generator[None]:
     """Turns what torch raises when memory runs out into a message that says what to change."""
     try:
         yield
-    except RuntimeError as error:
-        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        words = ("out of memory", "allocate memory")
+        if not isinstance(error, MemoryError) and not any(word in str(error) for word in words):
             raise
         raise OutOfMemoryError(
             "out of memory. Make [train.data] batch_size smaller (and grad_accum_steps larger by the same factor, "

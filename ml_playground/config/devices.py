@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import sys
+from pathlib import Path
 
 
 def missing_device(device: str) -> str | None:
@@ -15,6 +16,8 @@ def missing_device(device: str) -> str | None:
 
 
 def _has_cuda_driver() -> bool:
+    if Path("/dev/kfd").exists():  # AMD's driver; PyTorch's builds for it call it cuda too
+        return True
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

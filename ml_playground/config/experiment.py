@@ -52,6 +52,8 @@ class ExperimentConfig(Section):
                 return {key: plain(inner) for key, inner in value.items()}
             if isinstance(value, Path):
                 return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
+            if isinstance(value, str) and value.startswith("FILE:"):
+                return f"FILE:{plain(Path(value.removeprefix('FILE:')))}"
             return value
 
         return {key: plain(value) for key, value in self.model_dump().items()}

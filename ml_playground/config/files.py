@@ -58,7 +58,7 @@ def read_layers(path: Path, extended_by: tuple[Path, ...] = ()) -> list[Layer]:
 
 def _read(path: Path) -> tuple[str, Table]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin files with a mark
     except OSError as error:
         raise ConfigError([f"{shown(path)}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
@@ -80,6 +80,14 @@ def _anchor_paths(values: Table, root: Path) -> None:
         if table is None or not isinstance(value, str):
             continue
         if field.annotation is Path:
-            table[name] = root / Path(value).expanduser()
+            table[name] = root / _home(value)
         elif name == "start" and value.startswith("FILE:"):
-            table[name] = f"FILE:{root / Path(value.removeprefix('FILE:')).expanduser()}"
+            table[name] = f"FILE:{root / _home(value.removeprefix('FILE:'))}"
+
+
+def _home(path: str) -> Path:
+    """`path` with a `~` at its beginning spelt out, where the system knows that user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
 from ml_playground.config.experiment import ExperimentConfig, default_source, option_fields
-from ml_playground.config.files import read_layers, shown
+from ml_playground.config.files import Layer, read_layers, shown
 from ml_playground.config.tables import KeyPath, Table, merge, states, table_at
 from ml_playground.config.wording import explain, label
 from ml_playground.errors import ConfigError
@@ -26,10 +26,12 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     """
     stated: Table = {}
     lines: dict[KeyPath, tuple[Path, int]] = {}
-    for layer in read_layers(path.absolute()):
+    layers = read_layers(path.absolute())
+    _refuse_other_experiments(layers, folder)
+    for layer in layers:
         stated = merge(stated, layer.values)
         lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
-    run_name = name if path.name == "config.toml" else path.stem
+    run_name = name if path.absolute() == folder / "config.toml" else path.stem
     base: Table = {
         "prepare": {"dataset": name, "dataset_dir": folder / "datasets"},
         "train": {"runtime": {"out_dir": folder / "out" / run_name}},
@@ -42,10 +44,23 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         key = next((key for key in problem.keys if states(stated, key)), None)
         if key is None:  # a default that follows another key's bad value: that key's own problem is enough
             continue
+        # What defines several keys at once, such as an inline table, is stated in the line of the outermost of them.
         holders = (key[:length] for length in range(len(key), 0, -1))  # a key of an inline table has its holder's line
         file, line = next(lines[holder] for holder in holders if holder in lines)
         located.append((file, line, f"{label(key, table_at(stated, key))}: {problem.text}"))
     raise ConfigError([f"{shown(file)}:{line}: {text}" for file, line, text in sorted(located)])
+
+
+def _refuse_other_experiments(layers: list[Layer], folder: Path) -> None:
+    """Refuse a preset of another experiment, whose text would else be prepared over that of the one in `folder`."""
+    *_, preset = (layer.path for layer in layers)
+    if preset.is_relative_to(folder):  # an experiment of its own that takes over another's settings
+        return
+    homes = [layer.path.parent for layer in layers if (layer.path.parent / "prepare.py").is_file()]
+    if homes and folder.resolve() not in [home.resolve() for home in homes]:
+        raise ConfigError(
+            [f"{shown(preset)}: extends the experiment {homes[0].name}, but the command names {folder.name}"]
+        )
 
 
 def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Mismatch]]:

@@ -41,7 +41,8 @@ def key_lines(text: str) -> dict[KeyPath, int]:
             for length in range(1, len(table) + 1):
                 lines.setdefault(table[:length], line)
         elif place == "key" and kind == "equals":
-            lines[(*table, *key)] = line
+            for length in range(1, len(key) + 1):
+                lines.setdefault((*table, *key[:length]), line)
             key, place = [], "value"
         elif place == "value" and kind in ("open", "close"):
             depth += 1 if kind == "open" else -1

@@ -4,7 +4,6 @@ A component receives the section it needs (or plain keyword arguments), never th
 `docs/configuration.md` is generated from this file.
 """
 
-import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,8 +33,8 @@ def from_experiment(value: str, description: str) -> Any:
 def _known_encoding(name: str) -> str:
     if name != "auto":
         try:
-            codecs.lookup(name)
-        except LookupError:
+            "".encode(name)
+        except LookupError:  # there is none of that name, or it turns text into something else, as "rot13" does
             raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
     return name
 
@@ -108,7 +107,7 @@ class ScheduleConfig(Section):
         True, description="after the warm-up, cosine decay from `learning_rate` to `min_lr`; constant otherwise"
     )
     warmup_iters: NonNegativeInt = Field(0, description="steps of linear warm-up")
-    lr_decay_iters: PositiveInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", gt=0)
+    lr_decay_iters: NonNegativeInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
     min_lr: float = Field(0.0, ge=0, description="learning rate after the decay")
 
 

@@ -41,7 +41,6 @@ class Manifest(_Record):
     """The contents of `meta.json`."""
 
     format: int
-    dataset: str
     settings: dict[str, str | float]
     sources: list[Source]
     tokenizer: dict[str, Any]
@@ -58,8 +57,9 @@ class Manifest(_Record):
 
 
 def settings_of(config: PrepareConfig) -> dict[str, str | float]:
-    """The options of `[prepare]` that decide what the tokens are."""
-    return config.model_dump(include={"encoding", "tokenizer", "documents", "val_fraction"})
+    """The options of `[prepare]` that decide what the tokens are; a folder counts from the dataset's."""
+    settings = config.model_dump(include={"dataset", "encoding", "tokenizer", "documents", "val_fraction"})
+    return {**settings, "raw_dir": relative_name(config.raw_dir, config.dataset_dir)}
 
 
 def manifest_path(dataset_dir: Path) -> Path:
@@ -82,7 +82,7 @@ def read_manifest(dataset_dir: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise DataError(f"{path}: damaged ({type(error).__name__}); delete it and prepare the data again.") from error
+        raise DataError(f"{path}: damaged ({type(error).__name__}); prepare the data again.") from error
 
 
 def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Path] | None = None) -> list[str]:

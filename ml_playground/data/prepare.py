@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from filelock import FileLock
 
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
@@ -26,7 +27,7 @@ from ml_playground.data.split import split_by_document, split_by_position
 from ml_playground.data.store import token_dtype, token_file
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import DataError
-from ml_playground.files import atomic_write, write_json
+from ml_playground.files import atomic_write, json_text
 
 
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
@@ -43,6 +44,20 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     if manifest is not None:
         print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
         return manifest
+    config.dataset_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(config.dataset_dir / "prepare.lock"):  # a second process waits
+        sources, text = _read(files, config)
+        train, val = _split(text, config)
+        manifest = _write(train, val, sources, config)
+    print(
+        f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
+        f"validation tokens, vocabulary of {manifest.vocab_size:,}"
+    )
+    return manifest
+
+
+def _read(files: Sequence[Path], config: PrepareConfig) -> tuple[list[Source], str]:
+    """All files as one text, and what they were."""
     texts: list[str] = []
     sources: list[Source] = []
     for file in files:
@@ -51,33 +66,32 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
         name = relative_name(file, config.dataset_dir)
         sources.append(Source(path=name, bytes=file.stat().st_size, sha256=sha256_of(file), encoding=encoding))
         print(f"read {shown(file)} ({encoding}, {len(text):,} characters)")
-    train, val = _split(_join(texts), config)
+    return sources, _join(texts)
+
+
+def _write(train: Sequence[str], val: Sequence[str], sources: list[Source], config: PrepareConfig) -> Manifest:
+    """Encode both sides and write them with their manifest."""
     tokenizer = _tokenizer([*train, *val], config)
     dtype = token_dtype(tokenizer.vocab_size)
+    # The files take their places at the end of the block, when there is room for all three; the manifest does so last,
+    # and while it has not, the old one does not fit.
     with (
+        atomic_write(manifest_path(config.dataset_dir)) as manifest_file,
         atomic_write(token_file(config.dataset_dir, "train")) as train_file,
         atomic_write(token_file(config.dataset_dir, "val")) as val_file,
     ):
-        train_info = _write_split(train_file, train, tokenizer, dtype)
-        val_info = _write_split(val_file, val, tokenizer, dtype)
-        # Both are whole. They take the place of the old ones now, and while only one of them has, no manifest fits.
-        manifest_path(config.dataset_dir).unlink(missing_ok=True)
-    manifest = Manifest(
-        format=FORMAT,
-        dataset=config.dataset,
-        settings=settings_of(config),
-        sources=sources,
-        tokenizer=tokenizer.describe(),
-        vocab_size=tokenizer.vocab_size,
-        dtype=dtype.name,
-        train=train_info,
-        val=val_info,
-    )
-    write_json(manifest_path(config.dataset_dir), manifest.model_dump())
-    print(
-        f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
-        f"validation tokens, vocabulary of {manifest.vocab_size:,}"
-    )
+        manifest = Manifest(
+            format=FORMAT,
+            settings=settings_of(config),
+            sources=sources,
+            tokenizer=tokenizer.describe(),
+            vocab_size=tokenizer.vocab_size,
+            dtype=dtype.name,
+            train=_write_split(train_file, train, tokenizer, dtype),
+            val=_write_split(val_file, val, tokenizer, dtype),
+        )
+        manifest_file.write(json_text(manifest.model_dump()))
+        manifest_file.flush()
     return manifest
 
 

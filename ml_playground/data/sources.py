@@ -95,8 +95,11 @@ def read_text(path: Path, encoding: str) -> tuple[str, str]:
     for candidate in candidates:
         try:
             text = raw.decode(candidate)
+            text.encode()  # lone surrogates, which some codecs let through
         except UnicodeDecodeError as error:
             failures.append(f"byte {raw[error.start]:#04x} at offset {error.start:,} is not {candidate}")
+        except UnicodeEncodeError as error:
+            failures.append(f"character {error.start:,} is half of a {candidate} pair")
         else:
             return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), candidate
     others = " or ".join(f'"{name}"' for name in ("auto", "cp1252", "latin-1") if name != encoding)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.manifest import Manifest, differences, read_manifest
+from ml_playground.data.manifest import Manifest, SplitInfo, differences, read_manifest, sha256_of
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import DataError
 
@@ -26,7 +26,7 @@ def token_file(dataset_dir: Path, split: str) -> Path:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Prepared data, opened for training. The token arrays are memory-mapped: opening costs nothing."""
+    """Prepared data, opened for training. The token arrays are memory-mapped."""
 
     manifest: Manifest
     tokenizer: Tokenizer
@@ -48,14 +48,16 @@ def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
     return Dataset(
         manifest,
         load_tokenizer(manifest.tokenizer),
-        _map_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train.tokens),
-        _map_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val.tokens),
+        _map_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train),
+        _map_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val),
     )
 
 
-def _map_tokens(path: Path, dtype: str, count: int) -> Tokens:
-    expected = count * np.dtype(dtype).itemsize
+def _map_tokens(path: Path, dtype: str, split: SplitInfo) -> Tokens:
+    expected = split.tokens * np.dtype(dtype).itemsize
     size = path.stat().st_size if path.is_file() else 0
     if size != expected:
         raise DataError(f"{path}: {size:,} bytes, {expected:,} expected. Run 'prepare' again.")
+    if sha256_of(path) != split.sha256:
+        raise DataError(f"{path}: its checksum is not that of the manifest. Run 'prepare' again.")
     return np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")

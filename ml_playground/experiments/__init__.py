@@ -5,6 +5,7 @@ A new one is a new folder; nothing else has to know of it. See `Readme.md` besid
 
 import difflib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,5 +110,7 @@ def _load_preparers(experiment: Experiment) -> dict[str, Preparer]:
     if spec is None or spec.loader is None:
         raise PlaygroundError(f"{path} cannot be imported")
     before = dict(PREPARERS)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
+    spec.loader.exec_module(module)
     return {name: preparer for name, preparer in PREPARERS.items() if preparer is not before.get(name)}

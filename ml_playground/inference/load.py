@@ -8,7 +8,7 @@ from ml_playground.checkpoint import load
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.inference.nanogpt import load_nanogpt
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models import LanguageModel
 from ml_playground.run_directory import RunDirectory
 
 
@@ -40,8 +40,7 @@ def load_trained(run: RunDirectory) -> TrainedModel:
                 problems.append(str(error))
                 print(error, file=sys.stderr)
     if run.nanogpt_checkpoint.exists():
-        loaded = load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary)
-        return TrainedModel(*loaded)
+        return TrainedModel(*load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary))
     if problems:
         raise CheckpointError(f"{run.path}: no sound checkpoint is left.")
     raise CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.")
@@ -49,10 +48,7 @@ def load_trained(run: RunDirectory) -> TrainedModel:
 
 def _load_ours(path: Path) -> TrainedModel:
     checkpoint = load(path)
-    model = build_model(checkpoint.origin.model_args)
-    try:
-        model.load_state_dict({**checkpoint.model, **(checkpoint.ema or {})})
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its model arguments ({error})") from error
     tokenizer = load_tokenizer(checkpoint.origin.tokenizer)
-    return TrainedModel(model, tokenizer, path, checkpoint.progress["step"], checkpoint.progress["val_loss"])
+    return TrainedModel(
+        checkpoint.trained_model(), tokenizer, path, checkpoint.progress["step"], checkpoint.progress["val_loss"]
+    )

@@ -60,7 +60,10 @@ def _characters(vocabulary: Path) -> list[str]:
     try:
         with vocabulary.open("rb") as file:
             itos: dict[int, str] = _PlainUnpickler(file).load()["itos"]
-        return [itos[token] for token in range(len(itos))]
+        characters = [itos[token] for token in range(len(itos))]
+        if not characters or any(len(character) != 1 for character in characters):
+            raise ValueError("not one character for each id")
+        return characters
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, ValueError) as error:
         raise CheckpointError(f"{vocabulary}: not a vocabulary of nanoGPT ({error})") from error
 

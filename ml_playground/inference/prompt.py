@@ -16,7 +16,7 @@ def read_prompt(start: str) -> str:
         return start
     path = Path(start.removeprefix("FILE:"))
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PromptError(f"[sample.sample] start: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -17,7 +17,8 @@ def pick(logits: Tensor, *, temperature: float, top_k: int, top_p: float, genera
     """
     if temperature == 0:
         return int(logits.argmax())
-    probabilities, tokens = torch.softmax(logits / temperature, dim=-1).sort(descending=True, stable=True)
+    below_best = (logits - logits.max()) / temperature  # at most 0, so that no temperature overflows
+    probabilities, tokens = torch.softmax(below_best, dim=-1).sort(descending=True, stable=True)
     if top_k:
         probabilities = probabilities[:top_k]
     before = probabilities.cumsum(dim=-1) - probabilities

@@ -18,5 +18,5 @@ def build_model(model_args: Mapping[str, Any]) -> LanguageModel:
     """
     try:
         return GPT(**model_args)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
         raise CheckpointError(f"no model can be built from the arguments {dict(model_args)}: {error}") from error

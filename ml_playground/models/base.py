@@ -22,4 +22,4 @@ class LanguageModel(nn.Module, ABC):
 
     def num_parameters(self) -> int:
         """Number of trainable values; tied ones count once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)

@@ -32,11 +32,11 @@ class Console:
         """An evaluation is done."""
         self._val = f" val {loss:.4f}"
         best = " (best so far)" if improved else ""
-        self.note(
+        self._write(
             f"step {step}/{self._max_iters} validation: {loss:.4f} nats/token, {bits_per_byte:.4f} bits/byte{best}"
         )
 
-    def note(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         """A line that stays."""
         if self._bar is not None:
             self._bar.write(text)

@@ -8,14 +8,20 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from ml_playground.files import no_room
 from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry.console import Console
-from ml_playground.telemetry.jsonl import append_jsonl, drop_after
+from ml_playground.telemetry.jsonl import append_jsonl, keep_rows
 
 
 class Telemetry:
     """Console, `metrics.jsonl` and TensorBoard of a run."""
 
     def __init__(
-        self, run: RunDirectory, *, resumed_at: int | None, max_iters: int, val_loss: float = math.inf
+        self,
+        run: RunDirectory,
+        *,
+        resumed_at: int | None,
+        evaluated: bool = False,
+        max_iters: int,
+        val_loss: float = math.inf,
     ) -> None:
         """Open a run's files.
 
@@ -23,13 +29,17 @@ class Telemetry:
             run: the run.
             resumed_at: step that a resumed run goes on from, None for a new run. What a killed process reported of
                 later steps is removed, for it will be reported again.
+            evaluated: whether that step's evaluation is done; if not, what was reported of it will be reported again.
             max_iters: steps in all.
             val_loss: last validation loss of a resumed run.
         """
         if resumed_at is None:
             run.set_aside_metrics()
         else:
-            drop_after(run.metrics, resumed_at)
+            keep_rows(
+                run.metrics,
+                lambda row: row["step"] < resumed_at + (evaluated or "val/loss" not in row),
+            )
         self._metrics = run.metrics
         self._max_iters = max_iters
         self._tensorboard = SummaryWriter(run.tensorboard, purge_step=0 if resumed_at is None else resumed_at + 1)
@@ -70,10 +80,6 @@ class Telemetry:
         """Record an evaluation after `step` steps."""
         self._record(step, {"val/loss": loss}, {"val/bits_per_byte": bits_per_byte})
         self._console.validation(step, loss, bits_per_byte, improved=improved)
-
-    def note(self, text: str) -> None:
-        """Tell the user something."""
-        self._console.note(text)
 
     def _record(self, step: int, scalars: dict[str, float], beside: dict[str, float] | None = None) -> None:
         append_jsonl(self._metrics, {"step": step, **scalars, **(beside or {})})

@@ -40,6 +40,13 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
     return replace(origin, model_args=model_args, config=config)
 
 
+def same_measure(one: Origin, other: Origin) -> bool:
+    """Whether validation losses of the two can be compared: the same tokens in the same windows."""
+    trains = one.config["train"], other.config["train"]
+    ours, theirs = ((train["data"]["block_size"], train["runtime"]["eval_iters"]) for train in trains)
+    return ours == theirs
+
+
 def _changes(before: Table, now: Table, table: str) -> Iterator[tuple[str, Any, Any]]:
     for key, value in now.items():
         if is_table(value):

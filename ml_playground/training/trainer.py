@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.config.sections import TrainRuntimeConfig
 from ml_playground.data.batches import Batch, Batches
-from ml_playground.errors import DivergedError
+from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models import LanguageModel
 from ml_playground.runtime import Runtime, seed_everything
@@ -25,12 +25,13 @@ from ml_playground.telemetry import Telemetry
 from ml_playground.training.ema import WeightAverage
 from ml_playground.training.optim import restore_moments
 from ml_playground.training.progress import Progress
+from ml_playground.training.resume import same_measure
 from ml_playground.training.signals import StopSignals
 
 IGNORED = -1  # a target that no loss is taken of
 
 _AFTER_DIVERGENCE = (
-    "Nothing was saved since the last good checkpoint. Training would fail here again: change something first, "
+    "The last good checkpoint stays. Training would fail here again: change something first, "
     'such as a lower [train.optim] learning_rate, a longer [train.schedule] warmup_iters or dtype = "float32".'
 )
 
@@ -68,20 +69,28 @@ class Trainer:
         self._origin = origin
         self._settings = settings
         self._grad_clip = grad_clip or math.inf
-        self._best_on_disk = store.best_val_loss(origin.data)  # a fresh run may find an earlier one's
+        self._best_on_disk = self._loss_on_disk()
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
+        self._saved_step = -1  # that of ckpt_last.pt
         self._reported = 0, 0.0  # step and seconds at the last report
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from `checkpoint`."""
-        self._model.load_state_dict(checkpoint.model)
+        """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
+        try:
+            self._model.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
         restore_moments(self._optimizer, checkpoint.optimizer)
-        self._scaler.load_state_dict(checkpoint.scaler)
+        if checkpoint.scaler:  # empty where the run was not in float16 before
+            self._scaler.load_state_dict(checkpoint.scaler)
         if self._average is not None:
             self._average.load_state_dict(checkpoint.ema or checkpoint.model)
         self.progress = Progress(**checkpoint.progress)
+        if not same_measure(checkpoint.origin, self._origin):
+            self.progress.best_val_loss, self.progress.evals_since_best = self._best_on_disk, 0
+        self._saved_step = self.progress.step
         self._reported = self.progress.step, self.progress.seconds
 
     def fit(self, telemetry: Telemetry) -> signal.Signals | None:
@@ -115,6 +124,11 @@ class Trainer:
         return self.progress.step >= self._settings.max_iters or self.stopped_early
 
     @property
+    def best_is_of_an_earlier_run(self) -> bool:
+        """Whether `ckpt_best.pt` was there before and is better than anything that this run has found."""
+        return self._best_on_disk < self.progress.best_val_loss
+
+    @property
     def stopped_early(self) -> bool:
         """Whether validation has not improved for as long as patience lasts."""
         return 0 < self._settings.early_stop_patience <= self.progress.evals_since_best
@@ -139,7 +153,7 @@ class Trainer:
             return
         progress = self.progress
         if not math.isfinite(evaluation.loss):
-            raise DivergedError(f"step {progress.step}: the validation loss is {evaluation.loss}. {_AFTER_DIVERGENCE}")
+            raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}")
         improved = progress.take_in(evaluation.loss, evaluation.bits_per_byte)
         # Reported before it is saved: a row without its checkpoint is dropped on resume, not the other way round.
         telemetry.validation(
@@ -160,13 +174,14 @@ class Trainer:
         learning_rate = self._learning_rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        seed_everything(self._settings.seed, step)  # for dropout
+        seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
         loss = self._backward(self._batches(step))
         self._scaler.unscale_(self._optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._grad_clip)
-        # A loss scale that is too high makes infinite gradients; the scaler skips such a step and lowers it.
-        if not math.isfinite(loss) or not (self._scaler.is_enabled() or math.isfinite(norm)):
-            raise self._diverged(step, loss)
+        # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
+        scaled_too_high = self._scaler.get_scale() > 1
+        if not math.isfinite(loss) or not (scaled_too_high or math.isfinite(norm)):
+            raise self._diverged(self._where(step, loss))
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
@@ -181,8 +196,8 @@ class Trainer:
         counts = [int((batch.targets != IGNORED).sum()) for batch in micro_batches]
         total = torch.zeros((), device=self._runtime.device)
         for batch in micro_batches:
-            inputs = batch.inputs.to(self._runtime.device, non_blocking=True)
-            targets = batch.targets.to(self._runtime.device, non_blocking=True)
+            inputs = batch.inputs.to(self._runtime.device)
+            targets = batch.targets.to(self._runtime.device)
             with self._runtime.autocast():
                 logits = self._model(inputs)  # (B, T, V)
                 loss = F.cross_entropy(
@@ -207,14 +222,30 @@ class Trainer:
             step_time=seconds / steps,
         )
 
-    def _diverged(self, step: int, loss: float) -> DivergedError:
+    def _where(self, step: int, loss: float) -> str:
+        """What is not finite, and with which batch."""
         offsets = self._batches.offsets(step)
         named = ", ".join(str(offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
         what = "a gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
-        return DivergedError(
-            f"step {step + 1}: {what} (batch {step}, windows from tokens {named} of the training text). "
-            f"{_AFTER_DIVERGENCE}"
-        )
+        return f"step {step + 1}: {what} (batch {step}, windows from tokens {named} of the training text)"
+
+    def _diverged(self, what: str) -> DivergedError:
+        """The error to raise; weights that were saved before they showed what they are make way for the last good."""
+        if self._saved_step == self.progress.step:
+            self._store.discard_last()
+        return DivergedError(f"{what}. {_AFTER_DIVERGENCE}")
+
+    def _loss_on_disk(self) -> float:
+        """The validation loss of `ckpt_best.pt`, which a fresh run may find too; measured anew if that has changed."""
+        best = self._store.best(self._origin.data)
+        if best is None:
+            return math.inf
+        if same_measure(best.origin, self._origin):
+            return float(best.progress["val_loss"])
+        evaluation = self._evaluator(best.trained_model().to(self._runtime.device), self._runtime)
+        assert evaluation is not None
+        print(f"ckpt_best.pt under today's validation: {evaluation}")
+        return evaluation.loss
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -228,4 +259,4 @@ class Trainer:
 
     def _save_last(self, checkpoint: Checkpoint) -> None:
         self._store.save_last(checkpoint)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), self.progress.step

@@ -142,6 +142,13 @@ max_iters = 2
     assert '"my_phrases"' in (copy / "datasets" / "meta.json").read_text()
 
 
+def test_a_preparer_may_be_written_like_any_module(project: Project) -> None:
+    prepare = project.folder / "prepare.py"
+    classes = "from dataclasses import dataclass\n\n@dataclass\nclass Line:\n    text: str\n"
+    prepare.write_text("from __future__ import annotations\n" + classes + prepare.read_text())
+    project.ok("prepare")
+
+
 def test_a_dataset_of_another_experiment_can_be_named(project: Project) -> None:
     (project.folder / "prepare.py").unlink()
     project.configure({"prepare.dataset": '"bundestag_char"'})

@@ -26,7 +26,7 @@ def run(*arguments: str, cwd: Path, code: str = "") -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list"], ["train", "nowhere"], []])
-def test_what_needs_no_torch_imports_none(tmp_path: Path, arguments: list[str]) -> None:
+def test_help_is_instant_as_it_imports_no_torch(tmp_path: Path, arguments: list[str]) -> None:
     outcome = run(*arguments, cwd=tmp_path, code=WITHOUT_TORCH)
     assert "torch was imported" not in outcome.stderr
     assert outcome.returncode == (0 if "--help" in arguments or "list" in arguments else 2), outcome.stderr

@@ -128,3 +128,12 @@ def test_averaged_weights_are_the_ones_sampled_from(project: Project) -> None:
     torch.save(values, path)
     assert project.ok("sample").out == by_average
     assert load(path).ema is not None
+
+
+def test_nothing_is_dropped_while_sampling(project: Project) -> None:
+    project.configure(
+        {"train.model.dropout": "0.5", "sample.sample.temperature": "0.0", "sample.sample.num_samples": "4"}
+    )
+    project.ok("train")
+    project.ok("sample")
+    assert len({row["text"] for row in samples(project)}) == 1

@@ -197,13 +197,15 @@ def test_deleting_the_last_checkpoint_starts_afresh(run: RunDirectory, store: Ch
 
 
 def test_the_best_checkpoint_tells_what_to_beat(run: RunDirectory, store: CheckpointStore) -> None:
-    assert store.best_val_loss("data") == float("inf")
+    assert store.best("data") is None
     store.save_best(checkpoint(val_loss=1.5))
-    assert store.best_val_loss("data") == 1.5
+    best = store.best("data")
+    assert best is not None
+    assert best.progress["val_loss"] == 1.5
     with pytest.raises(CheckpointError, match=r"ckpt_best\.pt was trained on other data"):
-        store.best_val_loss("other data")
+        store.best("other data")
     run.best_checkpoint.write_bytes(b"x")
-    assert store.best_val_loss("data") == float("inf")
+    assert store.best("data") is None
 
 
 def test_numbered_checkpoints_are_kept_up_to_a_number(run: RunDirectory) -> None:

@@ -28,3 +28,12 @@ def test_numbered_checkpoints_are_in_the_order_of_their_steps(tmp_path: Path) ->
     for other in (run.last_checkpoint, run.best_checkpoint, run.nanogpt_checkpoint):
         other.touch()
     assert run.numbered_checkpoints() == [run.numbered_checkpoint(step) for step in (20, 300, 1000)]
+
+
+def test_metrics_of_earlier_runs_all_stay(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    (tmp_path / "metrics-2.jsonl").write_text("two")
+    for text in ("one", "three"):
+        run.metrics.write_text(text)
+        run.set_aside_metrics()
+    assert [(tmp_path / f"metrics-{n}.jsonl").read_text() for n in (1, 2, 3)] == ["one", "two", "three"]

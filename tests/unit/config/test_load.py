@@ -96,7 +96,9 @@ def test_a_prompt_file_is_a_path_like_any_other(folder: Folder) -> None:
 
 
 def test_what_is_written_down_names_paths_below_the_root_relatively(folder: Folder) -> None:
-    resolved = folder.load('[prepare]\nraw_dir = "/elsewhere"').resolved(folder.path)
+    text = '[prepare]\nraw_dir = "/elsewhere"\n[sample.sample]\nstart = "FILE:p.txt"'
+    resolved = folder.load(text).resolved(folder.path)
+    assert resolved["sample"]["sample"]["start"] == "FILE:p.txt"
     assert resolved["train"]["runtime"]["out_dir"] == "out/mine"
     assert resolved["prepare"]["raw_dir"] == "/elsewhere"
     assert resolved["train"]["optim"]["beta2"] == 0.99
@@ -154,6 +156,14 @@ def test_what_is_written_down_names_paths_below_the_root_relatively(folder: Fold
             "[train.schedule]\nmin_lr = 1e-2",
             "2: [train.schedule] min_lr: 0.01 is above learning_rate = 0.001",
         ),
+        ("train.modle.x = 1", "1: [train.modle]: unknown section (did you mean model?)"),
+        ("trian.x = 1", "1: [trian]: unknown section (did you mean train?)"),
+        ("[train]\nmodle.x = 1", "2: [train.modle]: unknown section (did you mean model?)"),
+        (
+            '[prepare]\nencoding = "rot13"',
+            '2: [prepare] encoding: unknown encoding "rot13" ("auto", "utf-8" and "cp1252" are the usual ones)',
+        ),
+        ("\ufeff[train.data]\nbatch_size = 0", "2: [train.data] batch_size: must be more than 0, not 0"),
         ("train.data = {batch_size = 0}", "1: [train.data] batch_size: must be more than 0, not 0"),
     ],
 )
@@ -172,6 +182,8 @@ def test_a_mistake_is_told_with_its_line(folder: Folder, text: str, problem: str
         "[train.data]\nblock_size = 32\n[train.model]\nblock_size = 64",
         "[train.optim]\nlearning_rate = 1",
         "[train.model]\nn_head = 128",
+        "[train.runtime]\nmax_iters = 0",
+        '[prepare]\nraw_dir = "~nobody-of-that-name/texts"',
     ],
 )
 def test_what_just_fits_is_accepted(folder: Folder, text: str) -> None:
@@ -238,3 +250,22 @@ def test_a_device_that_is_not_there_is_told_only_to_those_who_need_it(
     assert folder.problems(text, check_devices=True) == [
         'config.toml:2: [train.runtime] device: mps needs a Mac with Apple silicon ("auto" takes the best there is)'
     ]
+
+
+def test_a_variant_of_the_same_name_elsewhere_has_a_run_of_its_own(folder: Folder) -> None:
+    folder.write("", "config.toml")
+    variant = folder.load('extends = "../config.toml"', "variants/config.toml")
+    assert variant.train.runtime.out_dir == folder.path / "out" / "config"
+
+
+def test_a_preset_of_another_experiment_is_refused(folder: Folder) -> None:
+    """Else its text would be prepared over that of the experiment that the command names."""
+    for name in ("mine", "other"):
+        folder.write("", f"{name}/config.toml")
+        folder.write("", f"{name}/prepare.py")
+    preset = folder.write('extends = "../other/config.toml"', "presets/other_cpu.toml")
+    with pytest.raises(ConfigError, match="extends the experiment other, but the command names mine"):
+        load_config(preset, name="mine", folder=folder.path / "mine")
+    load_config(preset, name="other", folder=folder.path / "other")
+    own = folder.write('extends = "../other/config.toml"', "mine/like_other.toml")
+    load_config(own, name="mine", folder=folder.path / "mine")

@@ -10,7 +10,8 @@ from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.store import open_dataset, token_dtype
 from ml_playground.data.tokenizers import TiktokenTokenizer
-from ml_playground.errors import DataError
+from ml_playground.errors import DataError, DiskFullError
+from tests.full_disk import full_disk
 
 TEXT = "one two three\nfour five six\nseven eight nine\n"
 
@@ -123,7 +124,7 @@ def test_what_no_longer_matches_is_prepared_again(
     assert differences(manifest, config, files) == []
 
 
-def test_training_refuses_data_that_is_stale(source: Path, tmp_path: Path) -> None:
+def test_nothing_stale_is_used_silently(source: Path, tmp_path: Path) -> None:
     config = config_for(tmp_path)
     prepare_texts([source], config)
     with pytest.raises(
@@ -134,6 +135,11 @@ def test_training_refuses_data_that_is_stale(source: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"raw/b.txt is new"):
         open_dataset(tmp_path / "datasets", config)
     (tmp_path / "raw" / "b.txt").unlink()
+    other = config_for(tmp_path, raw_dir=tmp_path / "other")
+    with pytest.raises(DataError, match=r"raw_dir was '../raw', is '../other'"):
+        open_dataset(tmp_path / "datasets", other)
+    with pytest.raises(DataError, match=r"dataset was 'mine', is 'yours'"):
+        open_dataset(tmp_path / "datasets", config_for(tmp_path, dataset="yours"))
     source.write_text("changed")
     with pytest.raises(DataError, match=r"raw/input.txt has changed"):
         open_dataset(tmp_path / "datasets", config)
@@ -150,6 +156,14 @@ def test_a_token_file_cut_short_is_refused(source: Path, tmp_path: Path) -> None
     path = tmp_path / "datasets" / "train.bin"
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(DataError, match=r"train\.bin: \d+ bytes, \d+ expected"):
+        open_dataset(tmp_path / "datasets", config_for(tmp_path))
+
+
+def test_a_token_file_with_another_token_in_it_is_refused(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    path = tmp_path / "datasets" / "val.bin"
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    with pytest.raises(DataError, match=r"val\.bin: its checksum is not that of the manifest"):
         open_dataset(tmp_path / "datasets", config_for(tmp_path))
 
 
@@ -174,6 +188,17 @@ def test_a_failed_preparation_leaves_what_was_there(source: Path, tmp_path: Path
     assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
 
 
+def test_a_disk_that_is_full_at_the_last_file_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
+    """The manifest, with its vocabulary, is the largest of the three."""
+    prepare_texts([source], config_for(tmp_path))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()}
+    source.write_text(TEXT + "".join(map(chr, range(0x3B1, 0x3C9))))
+    largest = max(map(len, before.values()))
+    with full_disk(largest), pytest.raises(DiskFullError):
+        prepare_texts([source], config_for(tmp_path))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
+
+
 def test_a_manifest_names_no_folder_of_this_machine(source: Path, tmp_path: Path) -> None:
     prepare_texts([source], config_for(tmp_path))
     assert str(tmp_path) not in (tmp_path / "datasets" / "meta.json").read_text()
@@ -182,6 +207,8 @@ def test_a_manifest_names_no_folder_of_this_machine(source: Path, tmp_path: Path
 def test_fingerprints_tell_data_apart(source: Path, tmp_path: Path) -> None:
     first = prepare_texts([source], config_for(tmp_path)).fingerprint
     source.write_text(TEXT.replace("one", "eno"))
+    assert prepare_texts([source], config_for(tmp_path)).fingerprint != first
+    source.write_text(TEXT.replace("t", "T"))  # the same ids, one of which stands for another character
     assert prepare_texts([source], config_for(tmp_path)).fingerprint != first
     source.write_text(TEXT)
     assert prepare_texts([source], config_for(tmp_path)).fingerprint == first

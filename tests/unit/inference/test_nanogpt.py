@@ -65,7 +65,17 @@ def test_a_vocabulary_with_code_in_it_is_refused_and_not_run(run: RunDirectory, 
     assert not (tmp_path / "trapped").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1]), pickle.dumps({"stoi": {}})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a pickle",
+        pickle.dumps([1]),
+        pickle.dumps({"stoi": {}}),
+        pickle.dumps({"itos": {}}),
+        pickle.dumps({"itos": {0: "ab"}}),
+    ],
+)
 def test_another_file_is_no_vocabulary(run: RunDirectory, content: bytes) -> None:
     run.nanogpt_vocabulary.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"meta\.pkl: not a vocabulary of nanoGPT"):

@@ -71,3 +71,9 @@ def test_any_choice_is_a_token_and_the_same_seed_makes_the_same(
 
     assert choose() == choose()
     assert 0 <= choose() < len(values)
+
+
+@pytest.mark.parametrize("temperature", [1e-40, 1e-5, 1e30])
+def test_any_temperature_draws(temperature: float) -> None:
+    drawn = draw(20, temperature=temperature)
+    assert set(drawn) == {1} if temperature < 1 else len(drawn) > 1

@@ -1,0 +1,26 @@
+"""Fixtures of the tests of training."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ml_playground.telemetry import Telemetry
+from ml_playground.training.trainer import Trainer
+from tests.integration.runs import AtStep
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> AtStep:
+    """See `AtStep`."""
+
+    def arrange(step: int, event: Callable[[], None]) -> None:
+        original = Trainer._step  # pyright: ignore[reportPrivateUsage] -- the seam between two steps
+
+        def with_event(self: Trainer, telemetry: Telemetry) -> None:
+            if self.progress.step == step:
+                event()
+            original(self, telemetry)
+
+        monkeypatch.setattr(Trainer, "_step", with_event)
+
+    return arrange

@@ -1,0 +1,55 @@
+"""What the tests of training share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ml_playground.checkpoint import Checkpoint, load
+from tests.project import Project
+
+AtStep = Callable[[int, Callable[[], None]], None]
+"""Have something happen when optimiser step number N (from 0) begins."""
+
+
+class Killed(BaseException):
+    """Ends a training where it stands, with no chance to save."""
+
+
+def kill() -> None:
+    raise Killed
+
+
+def weights(project: Project, name: str = "ckpt_last.pt") -> Checkpoint:
+    return load(project.out / name)
+
+
+def assert_same_bits(one: object, other: object) -> None:
+    if isinstance(one, torch.Tensor):
+        assert isinstance(other, torch.Tensor)
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same_bits(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple)
+        for left, right in zip(one, other, strict=True):
+            assert_same_bits(left, right)
+    else:
+        assert one == other
+
+
+def assert_same_state(one: Checkpoint, other: Checkpoint) -> None:
+    assert_same_bits(
+        [one.model, one.ema, one.optimizer, one.scaler, one.progress | {"seconds": 0}],
+        [other.model, other.ema, other.optimizer, other.scaler, other.progress | {"seconds": 0}],
+    )
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in row.items() if "tokens_per_sec" not in key and "time" not in key} for row in rows
+    ]

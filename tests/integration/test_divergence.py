@@ -1,0 +1,97 @@
+"""Losses and gradients that are not finite."""
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ml_playground.config.load import load_config
+from ml_playground.data.batches import Batches
+from ml_playground.data.store import open_dataset
+from tests.integration.runs import (
+    AtStep,
+    weights,
+)
+from tests.project import Project
+
+
+@pytest.fixture(autouse=True)
+def prepared(project: Project) -> None:
+    project.ok("prepare")
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient", "validation"])
+def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_checkpoint(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep, where: str
+) -> None:
+    at_step(3, lambda: spoil(monkeypatch, where))
+    outcome = project.run("train")
+    assert outcome.code == 2
+    assert {
+        "loss": "step 4: the loss is nan (batch 3, windows from tokens ",
+        "gradient": "step 4: a gradient is not finite (batch 3, windows from tokens ",
+        "validation": "step 4: the validation loss is nan.",
+    }[where] in outcome.err
+    assert "The last good checkpoint stays" in outcome.err
+    assert weights(project).progress["step"] == 2
+    assert all(values.isfinite().all() for values in weights(project).model.values())
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    original = functional.cross_entropy
+
+    def bad_loss(*args: Any, **options: Any) -> torch.Tensor:
+        loss = original(*args, **options)
+        if (options["reduction"] == "none") != (where == "validation"):
+            return loss
+        # A root has an infinite slope at 0: that leaves the loss as it is, and makes its gradient infinite.
+        return loss + (loss - loss.detach()).sqrt() if where == "gradient" else loss * math.nan
+
+    monkeypatch.setattr(functional, "cross_entropy", bad_loss)
+
+
+def test_a_learning_rate_far_too_high_is_told_by_name(project: Project) -> None:
+    project.configure({"train.optim.learning_rate": "1e30", "train.schedule.warmup_iters": "0"})
+    outcome = project.run("train")
+    assert outcome.code == 2
+    assert "such as a lower [train.optim] learning_rate" in outcome.err
+
+
+def test_the_batch_that_is_named_is_the_one(project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep) -> None:
+    at_step(3, lambda: spoil(monkeypatch, "loss"))
+    config = load_config(project.config, name="tiny", folder=project.folder)
+    data = config.train.data.model_dump(exclude={"dataset_dir"})
+    offsets = Batches(open_dataset(project.datasets, config.prepare).train, seed=1337, **data).offsets(3)
+    assert f"windows from tokens {', '.join(map(str, offsets))} of" in project.run("train").err
+
+
+def test_weights_that_were_saved_before_they_showed_to_be_bad_make_way_for_the_last_good_ones(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep
+) -> None:
+    project.configure({"train.runtime.ckpt_time_interval_minutes": "1e-9"})
+    at_step(3, lambda: spoil(monkeypatch, "loss"))
+    assert project.run("train").code == 2
+    assert weights(project).progress["step"] == 2
+    assert weights(project, "ckpt_diverged.pt").progress["step"] == 3
+
+
+def test_a_loss_scale_that_is_too_high_skips_steps_and_sinks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "GradScaler", partial(torch.GradScaler, init_scale=2.0**30))
+    project.configure({"train.runtime.dtype": '"float16"', "train.runtime.max_iters": "40"})
+    project.ok("train")
+    last = weights(project)
+    assert 1 < last.scaler["scale"] < 2**30
+    assert last.progress["val_loss"] < project.metrics()[0]["val/loss"]
+
+
+def test_gradients_that_no_loss_scale_saves_stop_the_training(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep
+) -> None:
+    at_step(3, lambda: spoil(monkeypatch, "gradient"))
+    project.configure({"train.runtime.dtype": '"float16"', "train.runtime.max_iters": "40"})
+    outcome = project.run("train")
+    assert outcome.code == 2
+    assert "a gradient is not finite" in outcome.err

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+
+from ml_playground.cli import main
+
+
+def test_paths_are_shown_as_one_would_type_them_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path)
+    inside, outside = tmp_path / "a" / "x.toml", Path(f"/elsewhere{tmp_path}/x.toml")
+    for path in (inside, outside):
+        assert main(["train", "phrases", "--exp-config", str(path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == ["a/x.toml", str(outside)]
