@@ -7,7 +7,7 @@ PORT ?= 6006
 UV := $(shell command -v uv || echo python3 -m uv)
 RUN := $(UV) run
 CLI := $(RUN) python -m ml_playground.cli
-ARGS := $(EXP) $(if $(CONFIG),--exp-config $(CONFIG))
+ARGS := "$(EXP)" $(if $(CONFIG),--exp-config "$(CONFIG)")
 READY := .venv/.ready
 
 # uv does not read pip's folder of local wheels by itself.
@@ -90,7 +90,7 @@ sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
 
 tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
-	$(RUN) tensorboard --logdir $(LOGDIR) --port $(PORT)
+	$(RUN) tensorboard --logdir "$(LOGDIR)" --port $(PORT)
 
 clean: ## remove caches and reports; data, runs and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist out/cosmic-ray

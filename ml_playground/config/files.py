@@ -77,8 +77,8 @@ def _anchor_paths(values: Table, root: Path) -> None:
     for (*tables, name), field in option_fields():
         table = table_at(values, tables)
         value = table.get(name) if table else None
-        if table is None or not isinstance(value, str):
-            continue
+        if table is None or not isinstance(value, str) or not value or "\0" in value:
+            continue  # what is no path is left for the validation to tell
         if field.annotation is Path:
             table[name] = root / _home(value)
         elif name == "start" and value.startswith("FILE:"):

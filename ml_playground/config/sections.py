@@ -68,7 +68,7 @@ class PrepareConfig(Section):
 class ModelConfig(Section):
     """The shape of the network."""
 
-    n_layer: PositiveInt = Field(4, description="number of transformer blocks")
+    n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
     n_head: PositiveInt = Field(4, description="attention heads; must divide `n_embd`")
     n_embd: PositiveInt = Field(128, description="width of the residual stream")
     block_size: PositiveInt = same_as("train.data.block_size", "longest context the model can see, in tokens", gt=0)
@@ -80,9 +80,9 @@ class DataConfig(Section):
     """Batches."""
 
     dataset_dir: Path = same_as("prepare.dataset_dir", "folder with the prepared data")
-    batch_size: PositiveInt = Field(12, description="sequences per forward pass")
+    batch_size: PositiveInt = Field(12, le=10**6, description="sequences per forward pass")
     block_size: PositiveInt = Field(64, description="tokens per sequence")
-    grad_accum_steps: PositiveInt = Field(1, description="forward passes per optimiser step")
+    grad_accum_steps: PositiveInt = Field(1, le=10**6, description="forward passes per optimiser step")
     sampler: Literal["random", "sequential", "epoch"] = Field(
         "random",
         description="`random`: windows anywhere, with replacement; `sequential`: in the order of the text; "

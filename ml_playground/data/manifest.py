@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.sources import text_files
 from ml_playground.errors import DataError
 
 FORMAT = 1
@@ -102,7 +103,7 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:
         names = [name for name in recorded if (config.dataset_dir / name).is_file()]
-        beside = {relative_name(path, config.dataset_dir) for path in config.raw_dir.rglob("*.txt")}
+        beside = {relative_name(path, config.dataset_dir) for path in text_files(config.raw_dir)}
         if beside & recorded.keys():
             names += sorted(beside - recorded.keys())
     else:

@@ -51,7 +51,7 @@ def fetch(download: Download) -> Path:
     try:
         return Path(keeper.fetch(download.name, progressbar=True))
     except (requests.RequestException, ValueError) as error:  # pooch's word for a wrong hash is ValueError
-        there = "the file there is another one or damaged; " if path.exists() else ""
+        there = "The file there is another one or damaged. " if path.exists() else ""
         raise DataError(
             f"{download.url} could not be downloaded ({type(error).__name__}). {there}"
             f"Download it by other means to {path} (sha256 {download.sha256[:12]}…), "
@@ -67,13 +67,18 @@ def find_texts(raw_dir: Path) -> list[Path]:
     """
     if raw_dir.is_file():
         return [raw_dir]
-    files = sorted(path for path in raw_dir.rglob("*.txt") if path.is_file())
+    files = text_files(raw_dir)
     if not files:
         raise DataError(
             f"no text in {raw_dir}. Put your text there: one input.txt, or any number of .txt files in subfolders, "
             "or set [prepare] raw_dir to the folder that has them."
         )
     return files
+
+
+def text_files(folder: Path) -> list[Path]:
+    """All files below `folder` whose names end in `.txt` or `.TXT`, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
 
 
 def read_text(path: Path, encoding: str) -> tuple[str, str]:
@@ -102,5 +107,6 @@ def read_text(path: Path, encoding: str) -> tuple[str, str]:
             failures.append(f"character {error.start:,} is half of a {candidate} pair")
         else:
             return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), candidate
-    others = " or ".join(f'"{name}"' for name in ("auto", "cp1252", "latin-1") if name != encoding)
+    untried = [name for name in ("auto", "cp1252", "latin-1") if name not in (encoding, *candidates)]
+    others = " or ".join(f'"{name}"' for name in untried)
     raise DataError(f"{path}: {'; '.join(failures)}. Set [prepare] encoding to what the file is in, such as {others}.")

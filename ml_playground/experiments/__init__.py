@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.manifest import manifest_path
 from ml_playground.errors import PlaygroundError
 
 Preparer = Callable[[PrepareConfig], object]
@@ -69,6 +70,8 @@ def find(name: str) -> Experiment:
     for folder in (_HOME / name, Path(name).absolute()):
         if (folder / "config.toml").is_file():
             return Experiment(folder)
+    if Path(name).is_dir():
+        raise PlaygroundError(f"{name}: no config.toml in this folder (a preset is given by --exp-config)")
     known = [experiment.name for experiment in all_experiments()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
@@ -83,6 +86,11 @@ def prepare(experiment: Experiment, config: PrepareConfig) -> None:
         DataError: the preparer found no usable text.
     """
     _preparer(experiment, config.dataset)(config)
+    if not manifest_path(config.dataset_dir).exists():
+        raise PlaygroundError(
+            f"{experiment.folder / 'prepare.py'} made no data in {config.dataset_dir}. "
+            "It must call `prepare_texts`, or write what that writes."
+        )
 
 
 def _preparer(experiment: Experiment, dataset: str) -> Preparer:

@@ -1,5 +1,6 @@
 """What a checkpoint and a configuration that has changed since then make of each other."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -27,17 +28,21 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
     if now["data"]["block_size"] > model_args["block_size"]:
         raise CheckpointError(
             f"[train.data] block_size = {now['data']['block_size']} is beyond the model in ckpt_last.pt, "
-            f"whose block_size is {model_args['block_size']}."
+            f"whose block_size is {model_args['block_size']}. Set it back, or train in another [train.runtime] out_dir."
         )
     for key, value in origin.model_args.items():
         if model_args[key] != value:
-            print(f"[train.model] {key} = {model_args[key]!r} as in ckpt_last.pt, not {value!r}")
+            print(f"[train.model] {key} = {_toml(model_args[key])} as in ckpt_last.pt, not {_toml(value)}")
     for key, old, new in _changes(before, now, "train"):
         if not key.startswith("[train.model]"):
-            print(f"{key} = {new!r} from step {checkpoint.progress['step']} on, {old!r} before")
+            print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")
     model = {key: model_args[key] for key in now["model"]}
     config = {**origin.config, "train": {**now, "model": model}}
     return replace(origin, model_args=model_args, config=config)
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def same_measure(one: Origin, other: Origin) -> bool:

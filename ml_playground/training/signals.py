@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that the trainer reads between steps."""
+"""SIGINT, SIGTERM and SIGHUP as a wish that the trainer reads between steps."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ _IMPATIENCE = 1.0  # seconds; one Ctrl-C may reach the process twice, from the t
 
 
 class StopSignals:
-    """Within its block, SIGINT and SIGTERM are noted in `received` instead of ending the process.
+    """Within its block, Ctrl-C, SIGTERM and a closed terminal are noted in `received` instead of ending the process.
 
     A second one, more than a second later, raises KeyboardInterrupt at once: a way out of a step that hangs.
     """
@@ -22,8 +22,10 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
-            for each in (signal.SIGINT, signal.SIGTERM):
-                self._previous[each] = signal.signal(each, self._note)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows lacks the last
+                each = getattr(signal, name, None)
+                if each is not None and signal.getsignal(each) != signal.SIG_IGN:  # nohup ignores the last
+                    self._previous[each] = signal.signal(each, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,8 @@ from ml_playground.experiments import Experiment, all_experiments
 from tests.project import Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
-PRESETS = sorted((PACKAGE / "configs").glob("*.toml"))
+SHIPPED = ["bundestag_char", "bundestag_tiktoken", "phrases", "shakespeare", "shakespeare_char"]  # users add others
+PRESETS = [PACKAGE / "configs" / f"{name}_cpu.toml" for name in ("shakespeare", "bundestag_char", "bundestag_tiktoken")]
 SECTIONS = [
     "Overview",
     "Data",
@@ -28,12 +29,12 @@ SECTIONS = [
 ]
 TEXT = "Hello again, said the fox to the owl. Hello, said the owl to the fox, and flew away over the hill.\n" * 40
 
-each_experiment = pytest.mark.parametrize("experiment", all_experiments(), ids=lambda experiment: experiment.name)
+each_experiment = pytest.mark.parametrize("experiment", [experiments.find(name) for name in SHIPPED], ids=SHIPPED)
 
 
 def test_the_promised_experiments_are_there() -> None:
-    promised = {"phrases", "shakespeare", "shakespeare_char", "bundestag_char", "bundestag_tiktoken"}
-    assert {experiment.name for experiment in all_experiments()} >= promised
+    assert {experiment.name for experiment in all_experiments()} >= set(SHIPPED)
+    assert all(preset.is_file() for preset in PRESETS)
 
 
 @each_experiment
@@ -93,7 +94,7 @@ def stated(preset: Path) -> list[tuple[str, str, object]]:
 
 def test_the_readme_lists_every_experiment_and_preset() -> None:
     listed = (PACKAGE / "experiments" / "Readme.md").read_text()
-    assert all(f"({experiment.name}/Readme.md)" in listed for experiment in all_experiments())
+    assert all(f"({name}/Readme.md)" in listed for name in SHIPPED)
     assert all(f"`{preset.name}`" in (PACKAGE / "configs" / "Readme.md").read_text() for preset in PRESETS)
 
 
@@ -147,6 +148,17 @@ def test_a_preparer_may_be_written_like_any_module(project: Project) -> None:
     classes = "from dataclasses import dataclass\n\n@dataclass\nclass Line:\n    text: str\n"
     prepare.write_text("from __future__ import annotations\n" + classes + prepare.read_text())
     project.ok("prepare")
+
+
+def test_a_folder_that_is_no_experiment_says_what_it_lacks(project: Project) -> None:
+    project.config.unlink()
+    assert project.run("prepare").err == ("tiny: no config.toml in this folder (a preset is given by --exp-config)\n")
+
+
+def test_a_preparer_that_makes_nothing_is_told_at_once(project: Project) -> None:
+    prepare = project.folder / "prepare.py"
+    prepare.write_text(prepare.read_text().replace("    prepare_texts(find_texts(config.raw_dir), config)", ""))
+    assert "prepare.py made no data in tiny/datasets" in project.run("prepare").err
 
 
 def test_a_dataset_of_another_experiment_can_be_named(project: Project) -> None:

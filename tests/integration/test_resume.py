@@ -148,7 +148,7 @@ def test_an_average_can_be_switched_on_later(project: Project) -> None:
         torch.testing.assert_close(ema[name], values, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     project: Project, at_step: AtStep, signum: signal.Signals
 ) -> None:

@@ -126,6 +126,7 @@ def test_what_is_written_down_names_paths_below_the_root_relatively(folder: Fold
         ('[train.optim]\nlearning_rate = "x"', '2: [train.optim] learning_rate: must be a number, not "x"'),
         ("[train.model]\nbias = 1", "2: [train.model] bias: must be true or false, not 1"),
         ("[sample.sample]\nstart = 1", "2: [sample.sample] start: must be text in quotes, not 1"),
+        ('[train.runtime]\nout_dir = ""', '2: [train.runtime] out_dir: must be a path in quotes, not ""'),
         ("[prepare]\nraw_dir = 1", "2: [prepare] raw_dir: must be a path in quotes, not 1"),
         (
             '[train.data]\nsampler = "randon"',

@@ -166,3 +166,9 @@ def test_a_protocol_read_as_utf8_is_named_with_the_offset(real_data: Path) -> No
     path = real_data / "bundestag" / "raw" / "17241.txt"
     with pytest.raises(DataError, match=r"17241\.txt: byte 0x\w\w at offset [\d,]+ is not utf-8"):
         read_text(path, "utf-8")
+
+
+def test_texts_are_found_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.TXT", "c.md"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_texts(tmp_path)] == ["a.TXT", "b.txt"]

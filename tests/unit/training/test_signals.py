@@ -7,7 +7,7 @@ from ml_playground.training import signals
 from ml_playground.training.signals import StopSignals
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_noted_and_the_old_handler_comes_back(signum: signal.Signals) -> None:
     before = signal.getsignal(signum)
     with StopSignals() as stop:
