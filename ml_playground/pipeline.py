@@ -20,7 +20,7 @@ from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.files import write_json
-from ml_playground.inference.generate import decode_stream, generate
+from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models import build_model
@@ -28,9 +28,9 @@ from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, mix_seed, resolve, seed_everything
 from ml_playground.telemetry import Telemetry
 from ml_playground.telemetry.jsonl import append_jsonl
-from ml_playground.training.optim import adamw
+from ml_playground.training.optim import build_optimizer
 from ml_playground.training.resume import agree
-from ml_playground.training.schedule import cosine_with_warmup
+from ml_playground.training.schedule import learning_rate
 from ml_playground.training.trainer import Trainer
 
 
@@ -111,37 +111,38 @@ def sample(config: ExperimentConfig) -> None:
         f"sampling from {shown(trained.path)} (step {trained.step}, validation loss {trained.val_loss:.4f})",
         file=sys.stderr,
     )
-    for index in range(wanted.num_samples):
-        seed = mix_seed(settings.seed, index)
-        tokens = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seed=seed)
-        print(text, end="")
-        row = {
-            "time": _now(),
-            "checkpoint": trained.path.name,
-            "step": trained.step,
-            "seed": settings.seed,
-            "index": index,
-            "prompt": text,
-            "text": _print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
-            **wanted.model_dump(exclude={"start", "num_samples"}),
-        }
-        print("\n---------------")
-        append_jsonl(run.samples, row)
+    for first in range(0, wanted.num_samples, wanted.batch_size):
+        indices = range(first, min(first + wanted.batch_size, wanted.num_samples))
+        seeds = [mix_seed(settings.seed, index) for index in indices]
+        steps = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seeds=seeds)
+        for index, tokens in zip(indices, texts_of(steps, len(seeds)), strict=True):
+            print(text, end="")
+            row = {
+                "time": _now(),
+                "checkpoint": trained.path.name,
+                "step": trained.step,
+                "seed": settings.seed,
+                "index": index,
+                "prompt": text,
+                "text": _print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
+                **wanted.model_dump(exclude={"start", "num_samples", "batch_size"}),
+            }
+            print("\n---------------")
+            append_jsonl(run.samples, row)
 
 
 def _build_trainer(
     config: ExperimentConfig, dataset: Dataset, runtime: Runtime, store: CheckpointStore, origin: Origin
 ) -> Trainer:
     data, optim, settings = config.train.data, config.train.optim, config.train.runtime
-    schedule = partial(cosine_with_warmup, learning_rate=optim.learning_rate, **config.train.schedule.model_dump())
     seed_everything(settings.seed)  # for the initial weights
     model = build_model(origin.model_args).to(runtime.device)
     if settings.compile:
         compile_model(model, runtime)
     return Trainer(
         model=model,
-        optimizer=adamw(model, **optim.model_dump(exclude={"grad_clip"})),
-        learning_rate=schedule,
+        optimizer=build_optimizer(model, optim),
+        learning_rate=partial(learning_rate, peak=optim.learning_rate, schedule=config.train.schedule),
         batches=Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"})),
         evaluator=_evaluator(config, dataset),
         store=store,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ml_playground.config.devices import missing_device
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.sections import ModelConfig
 from ml_playground.config.tables import KeyPath
 
 
@@ -19,11 +20,8 @@ class Mismatch:
 def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
     """Contradictions within the configuration."""
     model, data, schedule, runtime = config.train.model, config.train.data, config.train.schedule, config.train.runtime
-    if model.n_embd % model.n_head:
-        yield Mismatch(
-            (("train", "model", "n_head"), ("train", "model", "n_embd")),
-            f"{model.n_head} heads do not divide n_embd = {model.n_embd}",
-        )
+    for names, text in model_mismatches(model):
+        yield Mismatch(tuple(("train", "model", name) for name in names), text)
     if data.block_size > model.block_size:
         yield Mismatch(
             (("train", "data", "block_size"), ("train", "model", "block_size")),
@@ -44,6 +42,30 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
         yield Mismatch(
             (("train", "schedule", "min_lr"), ("train", "optim", "learning_rate")),
             f"{schedule.min_lr:g} is above learning_rate = {config.train.optim.learning_rate:g}",
+        )
+
+
+def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Parts of a model that do not fit each other: the options to point at, and why."""
+    if model.head_dim == model.n_embd // model.n_head and model.n_embd % model.n_head:
+        yield ("n_head", "n_embd"), f"{model.n_head} heads do not divide n_embd = {model.n_embd}"
+    if model.n_head % model.n_kv_head:
+        yield ("n_kv_head", "n_head"), f"{model.n_kv_head} heads of keys do not divide n_head = {model.n_head}"
+    if model.position == "rope" and model.head_dim % 2:
+        yield ("head_dim", "position", "n_head", "n_embd"), f"rope turns pairs, head_dim = {model.head_dim} is odd"
+    if model.position == "sinusoidal" and model.n_embd % 2:
+        yield ("n_embd", "position"), f"sines and cosines come in pairs, n_embd = {model.n_embd} is odd"
+    if model.sliding_window >= model.block_size:
+        yield (
+            ("sliding_window", "block_size"),
+            f"a window of {model.sliding_window} hides nothing of {model.block_size} tokens",
+        )
+    if model.ngram_embeddings == 1:
+        yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
+    if model.zero_init and model.norm_placement == "sandwich":
+        yield (
+            ("zero_init", "norm_placement", "kind"),
+            "the norm behind a projection that starts at zero has no slope",
         )
 
 

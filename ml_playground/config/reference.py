@@ -7,6 +7,7 @@ from typing import get_args
 from pydantic.fields import FieldInfo
 
 from ml_playground.config.experiment import default_source, option_fields, section_at
+from ml_playground.config.kinds import KINDS
 from ml_playground.config.tables import KeyPath, is_table
 
 _INTRODUCTION = """\
@@ -35,7 +36,7 @@ def _lines() -> Iterator[str]:
             table = key[:-1]
             yield f"\n## [{'.'.join(table)}]\n\n{section_at(table).__doc__}\n"
             yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
-        yield f"| `{key[-1]}` | {_type(field)} | {_default(field)} | {field.description} |"
+        yield f"| `{key[-1]}` | {_type(field)} | {_default(key[-1], field)} | {field.description} |"
 
 
 def _type(field: FieldInfo) -> str:
@@ -43,14 +44,18 @@ def _type(field: FieldInfo) -> str:
     return ", ".join(f"`{choice}`" for choice in choices) or _TYPES[getattr(field.annotation, "__name__", "")]
 
 
-def _default(field: FieldInfo) -> str:
+def _default(name: str, field: FieldInfo) -> str:
     source = default_source(field)
     if source is not None:
         return f"that of `[{'.'.join(source[:-1])}] {source[-1]}`"
     if not field.is_required():
         return f"`{json.dumps(field.default)}`"
     extra = field.json_schema_extra
-    return str(extra["from_experiment"]) if is_table(extra) else ""
+    if not is_table(extra):
+        return ""
+    if "of_kind" in extra:
+        return ", ".join(f"{kind} `{json.dumps(options[name])}`" for kind, options in KINDS.items())
+    return str(extra.get("from_experiment") or extra.get("derived"))
 
 
 if __name__ == "__main__":

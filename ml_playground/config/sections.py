@@ -7,7 +7,10 @@ A component receives the section it needs (or plain keyword arguments), never th
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+
+from ml_playground.config.kinds import fill_in
+from ml_playground.config.tables import is_table
 
 Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
@@ -39,6 +42,16 @@ def _known_encoding(name: str) -> str:
     return name
 
 
+def of_kind(description: str, **constraints: Any) -> Any:
+    """A field of the model whose default is that of its family."""
+    return Field(description=description, json_schema_extra={"of_kind": True}, **constraints)
+
+
+def derived(value: str, description: str, **constraints: Any) -> Any:
+    """A field whose default is computed from others of its section; `value` says how, for the docs."""
+    return Field(description=description, json_schema_extra={"derived": value}, **constraints)
+
+
 class PrepareConfig(Section):
     """From raw text to token files."""
 
@@ -66,14 +79,52 @@ class PrepareConfig(Section):
 
 
 class ModelConfig(Section):
-    """The shape of the network."""
+    """The network: a family's defaults, and any part of it set on its own."""
 
+    kind: Literal["gpt2", "llama", "qwen3", "modern"] = Field(
+        "gpt2", description="family whose defaults fill in what is not stated"
+    )
     n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
     n_head: PositiveInt = Field(4, description="attention heads; must divide `n_embd`")
     n_embd: PositiveInt = Field(128, description="width of the residual stream")
     block_size: PositiveInt = same_as("train.data.block_size", "longest context the model can see, in tokens", gt=0)
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate while training")
-    bias: bool = Field(False, description="biases in linear layers and norms")
+    bias: bool = Field(False, description="biases in linear layers and layer norms")
+    n_kv_head: PositiveInt = derived("`n_head`", "heads of keys and values, shared among the query heads", gt=0)
+    head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0)
+    n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0)
+    position: Literal["learned", "sinusoidal", "rope", "alibi", "none"] = of_kind("how the order of tokens is told")
+    rope_theta: float = Field(10_000.0, gt=0, description="longest wavelength of `rope` over 2 pi, in tokens")
+    norm: Literal["layernorm", "rmsnorm"] = of_kind("normalisation")
+    norm_eps: float = of_kind("what a norm adds to the variance before its root", gt=0)
+    norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
+        "before attention and MLP, after their sum with the residual stream, or before and after them"
+    )
+    mlp: Literal["gelu", "swiglu", "relu2", "none"] = of_kind("what is done at each position by itself")
+    mlp_enabled: bool = Field(True, description='`false` is `mlp = "none"`')
+    qk_norm: bool = of_kind("normalise queries and keys")
+    value_norm: bool = Field(False, description="normalise values")
+    tied_embeddings: bool = of_kind("one matrix embeds tokens and predicts them")
+    embedding_norm: bool = of_kind("normalise the embeddings before the first block")
+    value_embeddings: bool = Field(False, description="each layer adds a learned vector per token to its values")
+    ngram_embeddings: NonNegativeInt = of_kind("add embeddings of the last 2, ..., n tokens; 0 does not", le=4)
+    ngram_buckets: PositiveInt = Field(
+        2**14, description="most rows per table of n-gram embeddings; n-grams beyond that many share rows"
+    )
+    logit_softcap: float = Field(0.0, ge=0, description="squash logits to within this bound by tanh; 0 does not")
+    sliding_window: NonNegativeInt = Field(0, description="attend to this many last tokens only; 0 to all")
+    zero_init: bool = of_kind("start with all projections into the residual stream and the logits at zero")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
+        return fill_in(values, defaults) if is_table(values) else values
+
+    @property
+    def has_mlp(self) -> bool:
+        """Whether blocks have an MLP."""
+        return self.mlp_enabled and self.mlp != "none"
 
 
 class DataConfig(Section):
@@ -91,23 +142,35 @@ class DataConfig(Section):
 
 
 class OptimConfig(Section):
-    """AdamW."""
+    """The optimiser."""
 
+    kind: Literal["adamw", "muon", "adam", "adagrad", "sgd", "rmsprop"] = Field(
+        "adamw", description="`muon` updates the blocks' matrices by Muon and all else by AdamW"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay, on matrices only")
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean")
-    beta2: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient's running mean")
+    embedding_learning_rate: float = same_as(
+        "train.optim.learning_rate", "peak learning rate of embeddings that are not the head too", gt=0
+    )
+    muon_learning_rate: float = Field(0.02, gt=0, description="peak learning rate of what Muon updates")
+    weight_decay: float = Field(
+        0.1, ge=0, description="weight decay, on matrices only; decoupled from the gradient by `adamw` and `muon`"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean in Adam's family")
+    beta2: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient's running mean there")
+    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the running mean in `muon`, `sgd` and `rmsprop`")
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 turns clipping off")
 
 
 class ScheduleConfig(Section):
-    """The learning rate over the run."""
+    """The learning rate over the run: shares of the peak, so that `min_lr` is that of `learning_rate`."""
 
-    decay_lr: bool = Field(
-        True, description="after the warm-up, cosine decay from `learning_rate` to `min_lr`; constant otherwise"
+    kind: Literal["constant", "cosine", "linear", "wsd", "inverse_sqrt"] = Field(
+        "cosine", description="what follows the warm-up; `wsd` (warm-up, stable, decay) is constant, then linear"
     )
+    decay_lr: bool = Field(True, description='`false` is `kind = "constant"`')
     warmup_iters: NonNegativeInt = Field(0, description="steps of linear warm-up")
     lr_decay_iters: NonNegativeInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
+    decay_share: float = Field(0.2, gt=0, le=1, description="share of the steps in which `wsd` decays")
     min_lr: float = Field(0.0, ge=0, description="learning rate after the decay")
 
 
@@ -168,4 +231,13 @@ class SamplingConfig(Section):
     top_k: NonNegativeInt = Field(200, description="choose among this many likeliest tokens; 0 among all")
     top_p: float = Field(
         1.0, gt=0, le=1, description="choose among the likeliest tokens that together have this probability"
+    )
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="choose among tokens at least this many times as likely as the likeliest"
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0, description="above 1, tokens that are in the context become less likely; 1 does nothing"
+    )
+    batch_size: PositiveInt = Field(
+        1, description="texts generated side by side, which is faster; one by one they are printed as they come"
     )

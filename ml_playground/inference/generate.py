@@ -16,31 +16,43 @@ def generate(
     model: LanguageModel,
     prompt: Sequence[int],
     tokenizer: Tokenizer,
-    wanted: SamplingConfig,
+    sampling: SamplingConfig,
     *,
     runtime: Runtime,
-    seed: int,
-) -> Iterator[int]:
-    """The tokens that follow `prompt`, until a new document would start or `max_new_tokens` is reached.
+    seeds: Sequence[int],
+) -> Iterator[list[int | None]]:
+    """Texts that follow `prompt`, one per seed, token by token; None stands for a text that has ended.
 
-    The model sees the last `block_size` tokens. `model` must be in evaluation mode; same seed, same tokens.
+    A text ends where a new document would start, or with `max_new_tokens`. Same seed, same text, whatever is generated
+    beside it (but for rounding). The model sees up to `block_size` tokens; when that many are there, it forgets the
+    older half and goes on from the rest. `model` must be in evaluation mode.
     """
-    generator = torch.Generator(runtime.device).manual_seed(seed)
-    ids = torch.tensor([list(prompt)], device=runtime.device)  # (1, T)
-    for _ in range(wanted.max_new_tokens):
+    generators = [torch.Generator(runtime.device).manual_seed(seed) for seed in seeds]
+    ids = torch.tensor([list(prompt[-model.block_size :])] * len(seeds), device=runtime.device)  # (B, T)
+    cache = model.new_cache(len(seeds))
+    alive = [True] * len(seeds)
+    for _ in range(sampling.max_new_tokens):
         with torch.inference_mode(), runtime.autocast():
-            logits = model(ids[:, -model.block_size :])[0, -1, : tokenizer.vocab_size]  # (V,), without padding ids
-        token = pick(
-            logits.float(),
-            temperature=wanted.temperature,
-            top_k=wanted.top_k,
-            top_p=wanted.top_p,
-            generator=generator,
-        )
-        if token == tokenizer.start_id:
+            logits = model.extend(ids, cache)[:, : tokenizer.vocab_size]  # (B, V), without padding ids
+            made = pick(logits.float(), cache.ids, sampling, generators)  # (B,)
+        tokens = [int(token) for token in made.cpu()]
+        alive = [before and token != tokenizer.start_id for before, token in zip(alive, tokens, strict=True)]
+        if not any(alive):
             return
-        yield token
-        ids = torch.cat((ids, ids.new_tensor([[token]])), dim=1)
+        yield [token if living else None for token, living in zip(tokens, alive, strict=True)]
+        ids = made[:, None]
+        if cache.length == model.block_size:
+            kept = max(1, model.block_size // 2)
+            ids = torch.cat((cache.ids, ids), dim=1)[:, -kept:]
+            cache.clear()
+
+
+def texts_of(steps: Iterator[list[int | None]], count: int) -> Sequence[Iterable[int]]:
+    """The tokens of each text that `generate` makes: of a single one as they come, of several when all are done."""
+    if count == 1:
+        return [(token for tokens in steps for token in tokens if token is not None)]
+    done = list(steps)
+    return [[token for tokens in done if (token := tokens[index]) is not None] for index in range(count)]
 
 
 def decode_stream(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:

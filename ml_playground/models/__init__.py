@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ml_playground.config.checks import model_mismatches
+from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError
 from ml_playground.models.base import LanguageModel
-from ml_playground.models.gpt import GPT
+from ml_playground.models.cache import Cache
+from ml_playground.models.transformer import Transformer
 
-__all__ = ["LanguageModel", "build_model"]
+__all__ = ["Cache", "LanguageModel", "build_model"]
 
 
 def build_model(model_args: Mapping[str, Any]) -> LanguageModel:
@@ -16,7 +19,12 @@ def build_model(model_args: Mapping[str, Any]) -> LanguageModel:
     Raises:
         CheckpointError: the arguments, which may come from a stranger's file, are not those of a known model.
     """
+    options = dict(model_args)
     try:
-        return GPT(**model_args)
-    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
+        vocab_size = int(options.pop("vocab_size"))
+        config = ModelConfig.model_validate(options)
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"no model can be built from the arguments {dict(model_args)}: {error}") from error
+    for _, why in model_mismatches(config):
+        raise CheckpointError(f"no model can be built from the arguments {dict(model_args)}: {why}")
+    return Transformer(config, vocab_size)

@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
+
+from ml_playground.models.cache import Cache
 
 
 class LanguageModel(nn.Module, ABC):
@@ -19,6 +22,34 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (B, T, vocab_size) for the token after each of `ids` (B, T), T at most `block_size`."""
+
+    def new_cache(self, batch_size: int) -> Cache:
+        """An empty memory for `extend`."""
+        ids = torch.zeros(batch_size, self.block_size, dtype=torch.int64, device=next(self.parameters()).device)
+        return Cache(ids, layers=[])
+
+    def extend(self, ids: Tensor, cache: Cache) -> Tensor:
+        """Logits (B, vocab_size) for the token after `ids` (B, T), which follow those in `cache` and join them.
+
+        This one computes everything anew; models that remember keys and values override it.
+        """
+        cache.append(ids)
+        logits: Tensor = self(cache.ids)
+        return logits[:, -1]
+
+    def embeddings(self) -> list[Tensor]:
+        """Tables with a row per token or n-gram, but for one that is the head's matrix too."""
+        tied = {module.weight for module in self.modules() if isinstance(module, nn.Linear)}
+        tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
+        return [table for table in tables if table not in tied]
+
+    def hidden_matrices(self) -> list[Tensor]:
+        """Weights of the linear layers between embeddings and head, each of them 2-dimensional."""
+        return [
+            module.weight
+            for module in self.modules()
+            if isinstance(module, nn.Linear) and module.out_features != self.vocab_size
+        ]
 
     def num_parameters(self) -> int:
         """Number of trainable values; tied ones count once."""

@@ -1,20 +1,29 @@
 """Learning rates as pure functions of the step."""
 
 import math
+from collections.abc import Callable
+
+from ml_playground.config.sections import ScheduleConfig
 
 
-def cosine_with_warmup(
-    step: int, *, learning_rate: float, warmup_iters: int, lr_decay_iters: int, min_lr: float, decay_lr: bool
-) -> float:
-    """Linear warm-up, then half a cosine down to `min_lr` (Loshchilov & Hutter 2017, "SGDR"); step 0 is the first.
+def learning_rate(step: int, *, peak: float, schedule: ScheduleConfig) -> float:
+    """The rate of a step, of which 0 is the first: linear warm-up to `peak`, then what the schedule's kind says."""
+    warmup, end, lowest = schedule.warmup_iters, schedule.lr_decay_iters, schedule.min_lr
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    if schedule.kind == "constant" or not schedule.decay_lr:
+        return peak
+    if schedule.kind == "inverse_sqrt":  # Vaswani et al. 2017, section 5.3
+        return max(lowest, peak * math.sqrt((warmup + 1) / (step + 1)))
+    if step >= end:
+        return lowest
+    if schedule.kind == "wsd":  # Hu et al. 2024, "MiniCPM"
+        start = max(warmup, round(end * (1 - schedule.decay_share)))
+        return peak if step < start else lowest + _DECAYS["linear"]((step - start) / (end - start)) * (peak - lowest)
+    return lowest + _DECAYS[schedule.kind]((step - warmup) / (end - warmup)) * (peak - lowest)
 
-    Without `decay_lr` the rate stays at `learning_rate` after the warm-up.
-    """
-    if step < warmup_iters:
-        return learning_rate * (step + 1) / (warmup_iters + 1)
-    if not decay_lr:
-        return learning_rate
-    if step >= lr_decay_iters:
-        return min_lr
-    progress = (step - warmup_iters) / (lr_decay_iters - warmup_iters)
-    return min_lr + 0.5 * (1 + math.cos(math.pi * progress)) * (learning_rate - min_lr)
+
+_DECAYS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),  # Loshchilov & Hutter 2017, "SGDR"
+    "linear": lambda progress: 1 - progress,
+}

@@ -173,7 +173,7 @@ class Trainer:
         step = self.progress.step
         learning_rate = self._learning_rate(step)
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["share"]
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
         loss = self._backward(self._batches(step))
         self._scaler.unscale_(self._optimizer)

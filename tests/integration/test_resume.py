@@ -36,6 +36,8 @@ VARIANTS = {
     "accumulation": {"train.data.grad_accum_steps": "3"},
     "bfloat16": {"train.runtime.dtype": '"bfloat16"'},
     "float16": {"train.runtime.dtype": '"float16"'},
+    **{kind: {"train.optim.kind": f'"{kind}"'} for kind in ("muon", "adam", "adagrad", "sgd", "rmsprop")},
+    "modern": {"train.model.kind": '"modern"', "train.optim.kind": '"muon"'},
     "early stopping": {"train.runtime.early_stop_patience": "1", "train.optim.learning_rate": "0.5"},
 }
 

@@ -37,6 +37,21 @@ def test_the_same_seed_makes_the_same_text_and_all_of_it_is_appended(project: Pr
     assert project.ok("sample").out != first
 
 
+def test_texts_side_by_side_are_those_that_come_one_by_one(project: Project) -> None:
+    project.configure({"sample.sample.num_samples": "5"})
+    project.ok("train")
+    one_by_one = project.ok("sample").out
+    project.configure({"sample.sample.batch_size": "3"})
+    assert project.ok("sample").out == one_by_one
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_cache_works_in_every_number_format(project: Project, dtype: str) -> None:
+    project.configure({"sample.runtime.dtype": f'"{dtype}"', "train.model.kind": '"qwen3"'})
+    project.ok("train")
+    project.ok("sample")
+
+
 def test_temperature_0_is_greedy_so_that_all_samples_are_one(project: Project) -> None:
     project.configure({"sample.sample.temperature": "0"})
     project.ok("sample")

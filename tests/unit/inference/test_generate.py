@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer
-from ml_playground.inference.generate import decode_stream, generate
+from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.models import LanguageModel, build_model
 from ml_playground.runtime import resolve
 
@@ -43,8 +43,15 @@ def sampling(**options: object) -> SamplingConfig:
     return SamplingConfig.model_validate({"max_new_tokens": 20} | options)
 
 
+def made(
+    model: LanguageModel, prompt: list[int], tokenizer: CharTokenizer, seed: int = 0, **options: object
+) -> list[int]:
+    steps = generate(model, prompt, tokenizer, sampling(**options), runtime=RUNTIME, seeds=[seed])
+    return list(texts_of(steps, 1)[0])
+
+
 def tokens(model: LanguageModel, seed: int = 0, **options: object) -> list[int]:
-    return list(generate(model, [0, 1], LETTERS, sampling(**options), runtime=RUNTIME, seed=seed))
+    return made(model, [0, 1], LETTERS, seed=seed, **options)
 
 
 def test_the_same_seed_makes_the_same_tokens_and_another_seed_others(model: LanguageModel) -> None:
@@ -57,27 +64,45 @@ def test_temperature_0_needs_no_seed(model: LanguageModel) -> None:
     assert tokens(model, temperature=0.0) == tokens(model, seed=1, temperature=0.0)
 
 
-def test_greedy_tokens_are_the_likeliest_of_the_last_block(model: LanguageModel) -> None:
-    ids = [0, 1]
+def test_a_full_context_forgets_its_older_half(model: LanguageModel) -> None:
+    ids, context = [0, 1], [0, 1]
     for _ in range(20):
-        ids.append(int(model(torch.tensor([ids[-4:]]))[0, -1].argmax()))
+        ids.append(int(model(torch.tensor([context]))[0, -1].argmax()))
+        context = [*context, ids[-1]] if len(context) < 4 else [context[-1], ids[-1]]
     assert tokens(model, temperature=0.0) == ids[2:]
 
 
 def test_the_model_sees_the_last_block_only() -> None:
     model = Counting(8)
     assert tokens(model, temperature=0.0, max_new_tokens=6) == [2, 3, 4, 5, 6, 7]
-    assert model.lengths == [2, 3, 4, 4, 4, 4]
+    assert model.lengths == [2, 3, 4, 2, 3, 4]
+
+
+def test_a_prompt_longer_than_the_context_is_seen_from_its_end() -> None:
+    model = Counting(30)
+    assert made(model, list(range(20)), LETTERS, temperature=0.0, max_new_tokens=1) != []
+    assert model.lengths == [4]
+
+
+def test_texts_side_by_side_are_those_that_come_one_by_one(model: LanguageModel) -> None:
+    steps = generate(model, [0, 1], LETTERS, sampling(), runtime=RUNTIME, seeds=[3, 4, 5])
+    assert [list(text) for text in texts_of(steps, 3)] == [tokens(model, seed=seed) for seed in (3, 4, 5)]
+
+
+def test_texts_side_by_side_end_each_by_itself() -> None:
+    steps = generate(Counting(9), [3], PHRASES, sampling(temperature=0.0), runtime=RUNTIME, seeds=[0, 1])
+    assert texts_of(steps, 2) == [[4, 5, 6], [4, 5, 6]]
+    assert list(generate(Counting(9), [6], PHRASES, sampling(temperature=0.0), runtime=RUNTIME, seeds=[0, 1])) == []
 
 
 def test_a_document_ends_where_the_next_would_start() -> None:
-    made = generate(Counting(9), [3], PHRASES, sampling(temperature=0.0), runtime=RUNTIME, seed=0)
-    assert list(made) == [4, 5, 6]
+    assert made(Counting(9), [3], PHRASES, temperature=0.0) == [4, 5, 6]
 
 
 def test_ids_that_only_pad_the_vocabulary_are_never_made() -> None:
-    made = generate(Counting(50), [6], LETTERS, sampling(temperature=0.0, max_new_tokens=3), runtime=RUNTIME, seed=0)
-    assert all(token < LETTERS.vocab_size for token in made)
+    assert all(
+        token < LETTERS.vocab_size for token in made(Counting(50), [6], LETTERS, temperature=0.0, max_new_tokens=3)
+    )
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=20))

@@ -10,7 +10,7 @@ import torch
 from ml_playground.checkpoint import load_plain
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import CheckpointError
-from ml_playground.inference.generate import generate
+from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import TrainedModel, load_trained
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import resolve
@@ -25,7 +25,8 @@ def run(tmp_path: Path) -> RunDirectory:
 def greedy(trained: TrainedModel, prompt: str, count: int) -> str:
     wanted = SamplingConfig.model_validate({"temperature": 0.0, "max_new_tokens": count})
     ids = trained.tokenizer.encode(prompt).tolist()
-    made = generate(trained.model.eval(), ids, trained.tokenizer, wanted, runtime=resolve("cpu", "float32"), seed=0)
+    runtime = resolve("cpu", "float32")
+    (made,) = texts_of(generate(trained.model.eval(), ids, trained.tokenizer, wanted, runtime=runtime, seeds=[0]), 1)
     return trained.tokenizer.decode(made)
 
 

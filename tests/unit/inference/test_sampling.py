@@ -4,25 +4,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
+from ml_playground.config.sections import SamplingConfig
 from ml_playground.inference.sampling import pick
 
 LOGITS = torch.tensor([0.5, 2.0, -1.0, 1.0])  # probabilities about 0.13, 0.60, 0.03, 0.22
 
 
-def draw(n: int = 1, **options: float) -> Counter[int]:
-    settings = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} | options
-    generator = torch.Generator().manual_seed(0)
-    return Counter(
-        pick(
-            LOGITS,
-            temperature=settings["temperature"],
-            top_k=int(settings["top_k"]),
-            top_p=settings["top_p"],
-            generator=generator,
-        )
-        for _ in range(n)
-    )
+def draw(n: int = 1, logits: Tensor = LOGITS, context: list[int] | None = None, **options: float) -> Counter[int]:
+    """How often each token comes in `n` draws, of which each has a row of its own."""
+    sampling = SamplingConfig.model_validate({"temperature": 1.0, "top_k": 0} | options)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(n)]
+    return Counter(pick(logits.expand(n, -1), torch.tensor([context or [0]] * n), sampling, generators).tolist())
 
 
 def test_temperature_0_is_greedy() -> None:
@@ -59,18 +53,36 @@ def test_top_p_is_measured_within_what_top_k_kept() -> None:
     assert set(draw(500, top_k=2, top_p=0.72)) == {1}  # 0.60 of 0.82 is 0.73
 
 
+@pytest.mark.parametrize(("min_p", "kept"), [(0.01, {0, 1, 2, 3}), (0.1, {0, 1, 3}), (0.3, {1, 3}), (1.0, {1})])
+def test_min_p_drops_what_is_far_less_likely_than_the_likeliest(min_p: float, kept: set[int]) -> None:
+    assert set(draw(500, min_p=min_p)) == kept
+
+
+def test_what_is_in_the_context_becomes_less_likely_by_the_penalty() -> None:
+    penalised = torch.tensor([0.5, 1.0, -2.0, 1.0])  # logits of tokens 1 and 2 divided or multiplied by 2
+    counts = draw(4000, context=[1, 2, 1], repetition_penalty=2.0)
+    for token, probability in enumerate(torch.softmax(penalised, dim=-1).tolist()):
+        assert counts[token] / 4000 == pytest.approx(probability, abs=0.03)
+
+
 @given(
     st.lists(st.floats(-50, 50), min_size=1, max_size=30), st.integers(0, 40), st.floats(0.01, 1), st.integers(0, 99)
 )
-def test_any_choice_is_a_token_and_the_same_seed_makes_the_same(
+def test_any_choice_is_a_token_and_a_row_does_not_depend_on_the_others(
     values: list[float], top_k: int, top_p: float, seed: int
 ) -> None:
-    def choose() -> int:
-        generator = torch.Generator().manual_seed(seed)
-        return pick(torch.tensor(values), temperature=0.7, top_k=top_k, top_p=top_p, generator=generator)
+    sampling = SamplingConfig.model_validate({"top_k": top_k, "top_p": top_p})
 
-    assert choose() == choose()
-    assert 0 <= choose() < len(values)
+    def choose(*seeds: int) -> list[int]:
+        rows, context = torch.tensor([values] * len(seeds)), torch.zeros(len(seeds), 1, dtype=torch.int64)
+        made: list[int] = pick(
+            rows, context, sampling, [torch.Generator().manual_seed(each) for each in seeds]
+        ).tolist()
+        return made
+
+    (alone,) = choose(seed)
+    assert choose(seed + 1, seed)[1] == alone
+    assert 0 <= alone < len(values)
 
 
 @pytest.mark.parametrize("temperature", [1e-40, 1e-5, 1e30])

@@ -3,18 +3,13 @@ from itertools import pairwise
 
 import pytest
 
-from ml_playground.training.schedule import cosine_with_warmup
+from ml_playground.config.sections import ScheduleConfig
+from ml_playground.training.schedule import learning_rate
 
 
-def rate(step: int, *, warmup_iters: int = 100, lr_decay_iters: int = 2000, decay_lr: bool = True) -> float:
-    return cosine_with_warmup(
-        step,
-        learning_rate=1e-3,
-        warmup_iters=warmup_iters,
-        lr_decay_iters=lr_decay_iters,
-        min_lr=1e-4,
-        decay_lr=decay_lr,
-    )
+def rate(step: int, *, warmup_iters: int = 100, lr_decay_iters: int = 2000, **options: object) -> float:
+    stated = {"warmup_iters": warmup_iters, "lr_decay_iters": lr_decay_iters, "min_lr": 1e-4}
+    return learning_rate(step, peak=1e-3, schedule=ScheduleConfig.model_validate(stated | options))
 
 
 @pytest.mark.parametrize(
@@ -58,3 +53,22 @@ def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
 def test_a_decay_that_ends_with_the_warm_up_goes_straight_down() -> None:
     assert rate(99, lr_decay_iters=100) == rate(99)
     assert rate(100, lr_decay_iters=100) == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("constant", {100: 1e-3, 1050: 1e-3, 1999: 1e-3, 5000: 1e-3}),
+        ("linear", {100: 1e-3, 1050: 5.5e-4, 2000: 1e-4, 5000: 1e-4}),
+        ("wsd", {100: 1e-3, 1600: 1e-3, 1800: 5.5e-4, 2000: 1e-4, 5000: 1e-4}),
+        ("inverse_sqrt", {100: 1e-3, 403: 5e-4, 9999: 1.00499e-4, 20_000: 1e-4}),
+    ],
+)
+def test_each_kind_has_its_curve(kind: str, expected: dict[int, float]) -> None:
+    assert rate(49, kind=kind) == rate(49)
+    assert {step: rate(step, kind=kind) for step in expected} == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_decay_longer_than_what_follows_the_warm_up_begins_with_it() -> None:
+    assert rate(100, kind="wsd", decay_share=1.0) == 1e-3
+    assert rate(1050, kind="wsd", decay_share=1.0) == rate(1050, kind="linear")

@@ -1,4 +1,4 @@
-"""GPT against nanoGPT's numbers and against what any causal model must do."""
+"""The kind `gpt2` against nanoGPT's numbers and against what any causal model must do."""
 
 import json
 import zlib

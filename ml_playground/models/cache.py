@@ -1,0 +1,48 @@
+"""What a model remembers of the tokens that it was given, so that the next one costs one position."""
+
+from torch import Tensor
+
+
+class LayerCache:
+    """One layer's keys and values, in memory for `block_size` positions of which the first `length` are filled."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        """Take memory for keys and values, (B, G, block_size, D) each."""
+        self._keys = keys
+        self._values = values
+        self.length = 0
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in the next T positions' `keys` and `values` (B, G, T, D); return those of all positions so far."""
+        end = self.length + keys.shape[2]
+        self._keys[:, :, self.length : end] = keys
+        self._values[:, :, self.length : end] = values
+        self.length = end
+        return self._keys[:, :, :end], self._values[:, :, :end]
+
+
+class Cache:
+    """The tokens given so far, and for each layer its keys and values."""
+
+    def __init__(self, ids: Tensor, layers: list[LayerCache]) -> None:
+        """Take memory for the ids, (B, block_size)."""
+        self._ids = ids
+        self.layers = layers
+        self.length = 0
+
+    @property
+    def ids(self) -> Tensor:
+        """The tokens so far, (B, length)."""
+        return self._ids[:, : self.length]
+
+    def append(self, ids: Tensor) -> None:
+        """Take in the next tokens, (B, T)."""
+        end = self.length + ids.shape[1]
+        self._ids[:, self.length : end] = ids
+        self.length = end
+
+    def clear(self) -> None:
+        """Forget everything and keep the memory."""
+        self.length = 0
+        for layer in self.layers:
+            layer.length = 0

@@ -1,0 +1,37 @@
+"""Norms: what keeps the size of activations in bounds."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ml_playground.config.sections import ModelConfig
+
+
+class LayerNorm(nn.Module):
+    """Zero mean and unit deviation, then a gain and (if wanted) a bias (Ba et al. 2016)."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.eps = config.norm_eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if config.bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension of `x`."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(nn.Module):
+    """Unit root mean square, then a gain; there is no bias (Zhang & Sennrich 2019)."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.eps = config.norm_eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension of `x`."""
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+NORMS = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}
