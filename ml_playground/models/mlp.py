@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ml_playground.config.sections import ModelConfig
+from ml_playground.models.linear import Linear
 
 
 class GELU(nn.Module):
@@ -11,8 +12,8 @@ class GELU(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, config.n_inner, bias=config.bias)
-        self.c_proj = nn.Linear(config.n_inner, config.n_embd, bias=config.bias)
+        self.c_fc = Linear(config.n_embd, config.n_inner, bias=config.bias)
+        self.c_proj = Linear(config.n_inner, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) to (B, T, C)."""
@@ -34,8 +35,8 @@ class SwiGLU(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, 2 * config.n_inner, bias=config.bias)  # the gate, then the gated
-        self.c_proj = nn.Linear(config.n_inner, config.n_embd, bias=config.bias)
+        self.c_fc = Linear(config.n_embd, 2 * config.n_inner, bias=config.bias)  # the gate, then the gated
+        self.c_proj = Linear(config.n_inner, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) to (B, T, C)."""

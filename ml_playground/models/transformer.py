@@ -16,6 +16,7 @@ from ml_playground.config.sections import ModelConfig
 from ml_playground.models.attention import CausalSelfAttention, attention_mask
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache, LayerCache
+from ml_playground.models.linear import Linear
 from ml_playground.models.mlp import MLPS
 from ml_playground.models.ngram import NgramEmbedding
 from ml_playground.models.norm import NORMS
@@ -69,7 +70,7 @@ class Transformer(LanguageModel):
             }
         )
         self.ngrams = NgramEmbedding(config, vocab_size) if config.ngram_embeddings else None
-        self.lm_head = nn.Linear(config.n_embd, vocab_size, bias=False)
+        self.lm_head = Linear(config.n_embd, vocab_size, bias=False)
         if config.tied_embeddings:
             self.transformer["wte"].weight = self.lm_head.weight
         self._initialise()
