@@ -17,7 +17,7 @@ export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
 .PHONY: setup verify help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
-	acceptance prepare train sample loop tensorboard clean
+	acceptance bench prepare train sample loop tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -88,6 +88,10 @@ prepare: ## make the data of EXP
 train: ## train EXP, going on from its last checkpoint
 sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
+
+bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=<folder of a clone> ONLY=<some of them>
+	@test -n "$(NANOGPT)" || { echo "set NANOGPT to the folder of a clone of github.com/karpathy/nanoGPT"; exit 2; }
+	$(RUN) python -m benchmarks "$(NANOGPT)" $(ONLY)
 
 tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
 	$(RUN) tensorboard --logdir "$(LOGDIR)" --port $(PORT)

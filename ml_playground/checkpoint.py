@@ -46,13 +46,15 @@ class Checkpoint:
     progress: dict[str, Any]
     origin: Origin
 
-    def trained_model(self) -> LanguageModel:
+    def trained_model(self, file: Path | None) -> LanguageModel:
         """The model to evaluate and to sample from: with the averaged weights where there are any.
+
+        `file` is that of `[train.model]`.
 
         Raises:
             CheckpointError: weights and model arguments do not fit.
         """
-        model = build_model(self.origin.model_args)
+        model = build_model(self.origin.model_args, file)
         try:
             model.load_state_dict({**self.model, **(self.ema or {})})
         except RuntimeError as error:

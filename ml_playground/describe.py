@@ -52,7 +52,7 @@ def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
     if manifest is None:
         return f"{text}; the number of parameters is known once the data is prepared"
     with torch.device("meta"):  # shapes only, no memory
-        model = build_model({**shape.model_dump(), "vocab_size": manifest.vocab_size})
+        model = build_model({**shape.model_dump(), "vocab_size": manifest.vocab_size}, shape.file)
     return f"{text}: {model.num_parameters():,} parameters"
 
 
@@ -86,7 +86,7 @@ def _standing(path: Path, run: RunDirectory) -> str:
 
 def _toml(tables: Table, at: tuple[str, ...] = ()) -> Iterator[str]:
     """Nested tables as TOML lines. JSON's text, numbers, booleans and lists are TOML's too."""
-    values = {key: value for key, value in tables.items() if not is_table(value)}
+    values = {key: value for key, value in tables.items() if not is_table(value) and value is not None}
     if values:
         yield f"[{'.'.join(at)}]"
         yield from (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())

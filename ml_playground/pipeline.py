@@ -101,7 +101,7 @@ def sample(config: ExperimentConfig) -> None:
     settings, wanted = config.sample.runtime, config.sample.sample
     run = RunDirectory(settings.out_dir)
     runtime = resolve(settings.device, settings.dtype)
-    trained = load_trained(run)
+    trained = load_trained(run, config.train.model.file)
     text = read_prompt(wanted.start)
     prompt = encode_prompt(text, trained.tokenizer)
     model = trained.model.to(runtime.device).eval()
@@ -136,7 +136,7 @@ def _build_trainer(
 ) -> Trainer:
     data, optim, settings = config.train.data, config.train.optim, config.train.runtime
     seed_everything(settings.seed)  # for the initial weights
-    model = build_model(origin.model_args).to(runtime.device)
+    model = build_model(origin.model_args, config.train.model.file).to(runtime.device)
     if settings.compile:
         compile_model(model, runtime)
     return Trainer(
@@ -149,6 +149,7 @@ def _build_trainer(
         runtime=runtime,
         origin=origin,
         settings=settings,
+        model_file=config.train.model.file,
         grad_clip=optim.grad_clip,
     )
 
@@ -160,7 +161,7 @@ def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> E
     runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
     checkpoint = load(run.last_checkpoint)
     agree(checkpoint, _origin(config, dataset, root))
-    return _evaluator(config, dataset)(checkpoint.trained_model().to(runtime.device), runtime)
+    return _evaluator(config, dataset)(checkpoint.trained_model(config.train.model.file).to(runtime.device), runtime)
 
 
 def _evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
@@ -173,11 +174,12 @@ def _evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
 
 
 def _origin(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
+    resolved = config.resolved(root)
     return Origin(
-        model_args={**config.train.model.model_dump(), "vocab_size": dataset.tokenizer.vocab_size},
+        model_args={**resolved["train"]["model"], "vocab_size": dataset.tokenizer.vocab_size},
         tokenizer=dataset.tokenizer.describe(),
         data=dataset.manifest.fingerprint,
-        config=config.resolved(root),
+        config=resolved,
         versions=_versions(),
     )
 

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from ml_playground.config.experiment import option_fields
 from ml_playground.config.locate import key_lines
@@ -79,7 +80,7 @@ def _anchor_paths(values: Table, root: Path) -> None:
         value = table.get(name) if table else None
         if table is None or not isinstance(value, str) or not value or "\0" in value:
             continue  # what is no path is left for the validation to tell
-        if field.annotation is Path:
+        if Path in (field.annotation, *get_args(field.annotation)):
             table[name] = root / _home(value)
         elif name == "start" and value.startswith("FILE:"):
             table[name] = f"FILE:{root / _home(value.removeprefix('FILE:'))}"

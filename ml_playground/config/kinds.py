@@ -21,7 +21,7 @@ _MODERN = {
     "mlp": "relu2",
     "embedding_norm": True,
     "zero_init": True,
-    "ngram_embeddings": 2,
+    "ngram_embeddings": 4,
 }
 
 KINDS: dict[str, dict[str, Any]] = {"gpt2": _GPT2, "llama": _LLAMA, "qwen3": _QWEN3, "modern": _MODERN}

@@ -84,6 +84,10 @@ class ModelConfig(Section):
     kind: Literal["gpt2", "llama", "qwen3", "modern"] = Field(
         "gpt2", description="family whose defaults fill in what is not stated"
     )
+    file: Path | None = Field(
+        None,
+        description="Python file with a model of your own: its `build(config, vocab_size)` makes a `LanguageModel`",
+    )
     n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
     n_head: PositiveInt = Field(4, description="attention heads; must divide `n_embd`")
     n_embd: PositiveInt = Field(128, description="width of the residual stream")

@@ -4,8 +4,6 @@ A new one is a new folder; nothing else has to know of it. See `Readme.md` besid
 """
 
 import difflib
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.manifest import manifest_path
 from ml_playground.errors import PlaygroundError
+from ml_playground.imports import import_file
 
 Preparer = Callable[[PrepareConfig], object]
 
@@ -114,11 +113,6 @@ def _load_preparers(experiment: Experiment) -> dict[str, Preparer]:
     path = experiment.folder / "prepare.py"
     if not path.is_file():
         return {}
-    spec = importlib.util.spec_from_file_location(f"{__name__}.{experiment.name}.prepare", path)
-    if spec is None or spec.loader is None:
-        raise PlaygroundError(f"{path} cannot be imported")
     before = dict(PREPARERS)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
-    spec.loader.exec_module(module)
+    import_file(path, f"{__name__}.{experiment.name}.prepare")
     return {name: preparer for name, preparer in PREPARERS.items() if preparer is not before.get(name)}

@@ -23,7 +23,7 @@ class TrainedModel:
     val_loss: float
 
 
-def load_trained(run: RunDirectory) -> TrainedModel:
+def load_trained(run: RunDirectory, model_file: Path | None = None) -> TrainedModel:
     """The best model of a run: `ckpt_best.pt`, else `ckpt_last.pt`, else nanoGPT's `ckpt.pt`.
 
     A damaged file is named on stderr and the next one taken.
@@ -35,7 +35,7 @@ def load_trained(run: RunDirectory) -> TrainedModel:
     for path in (run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint):
         if path.exists():
             try:
-                return _load_ours(path)
+                return _load_ours(path, model_file)
             except DamagedCheckpointError as error:
                 problems.append(str(error))
                 print(error, file=sys.stderr)
@@ -46,9 +46,13 @@ def load_trained(run: RunDirectory) -> TrainedModel:
     raise CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.")
 
 
-def _load_ours(path: Path) -> TrainedModel:
+def _load_ours(path: Path, model_file: Path | None) -> TrainedModel:
     checkpoint = load(path)
     tokenizer = load_tokenizer(checkpoint.origin.tokenizer)
     return TrainedModel(
-        checkpoint.trained_model(), tokenizer, path, checkpoint.progress["step"], checkpoint.progress["val_loss"]
+        checkpoint.trained_model(model_file),
+        tokenizer,
+        path,
+        checkpoint.progress["step"],
+        checkpoint.progress["val_loss"],
     )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -52,6 +53,7 @@ class Trainer:
         origin: Origin,
         settings: TrainRuntimeConfig,
         grad_clip: float,
+        model_file: Path | None = None,
     ) -> None:
         """Take everything that a run is made of; `learning_rate` maps a step to its rate.
 
@@ -69,6 +71,7 @@ class Trainer:
         self._origin = origin
         self._settings = settings
         self._grad_clip = grad_clip or math.inf
+        self._model_file = model_file
         self._best_on_disk = self._loss_on_disk()
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
@@ -242,7 +245,7 @@ class Trainer:
             return math.inf
         if same_measure(best.origin, self._origin):
             return float(best.progress["val_loss"])
-        evaluation = self._evaluator(best.trained_model().to(self._runtime.device), self._runtime)
+        evaluation = self._evaluator(best.trained_model(self._model_file).to(self._runtime.device), self._runtime)
         assert evaluation is not None
         print(f"ckpt_best.pt under today's validation: {evaluation}")
         return evaluation.loss

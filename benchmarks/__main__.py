@@ -1,0 +1,41 @@
+"""Measures ml_playground beside nanoGPT and writes docs/benchmarks.md: make bench NANOGPT=<folder of a clone>."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks.contenders import NanoGPT, ours
+from benchmarks.report import write
+from benchmarks.sampling import sampling
+from benchmarks.startup import startup
+from benchmarks.training import time_to_quality, training_speed
+
+BENCHMARKS = {
+    "time-to-quality": time_to_quality,
+    "training-speed": training_speed,
+    "sampling": sampling,
+    "start-up": startup,
+}
+
+
+def main() -> None:
+    """Run all benchmarks, or those that are named."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("nanogpt", type=Path, help="folder of a nanoGPT clone; it is copied, not changed")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(BENCHMARKS)}; all if left out")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)} (there are {', '.join(BENCHMARKS)})")
+    if not (options.nanogpt / "train.py").is_file():
+        parser.error(f"{options.nanogpt} is no clone of nanoGPT (git clone https://github.com/karpathy/nanoGPT)")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        ours("prepare", "shakespeare_char")
+        nanogpt = NanoGPT(options.nanogpt, scratch)
+        for name in options.names or BENCHMARKS:
+            write(BENCHMARKS[name](nanogpt, scratch))
+
+
+if __name__ == "__main__":
+    main()

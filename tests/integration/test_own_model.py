@@ -1,0 +1,67 @@
+"""An experiment that brings a model of its own."""
+
+import pytest
+
+from tests.project import Project
+
+MODEL = '''
+"""Predicts the next token from the last one alone."""
+
+from torch import Tensor, nn
+
+from ml_playground.config.sections import ModelConfig
+from ml_playground.models import LanguageModel
+
+
+class Bigram(LanguageModel):
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.block_size = config.block_size
+        self.vocab_size = vocab_size
+        self.table = nn.Embedding(vocab_size, vocab_size)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.table(ids)
+
+
+build = Bigram
+'''
+
+
+@pytest.fixture(autouse=True)
+def own_model(project: Project) -> None:
+    (project.folder / "model.py").write_text(MODEL)
+    project.configure({"train.model.file": '"tiny/model.py"', "train.optim.learning_rate": "0.1"})
+    project.ok("prepare")
+
+
+def test_it_trains_resumes_and_samples_like_ours(project: Project) -> None:
+    project.ok("train")
+    losses = [row["val/loss"] for row in project.metrics() if "val/loss" in row]
+    assert losses[-1] < losses[0]
+    project.configure({"train.runtime.max_iters": "8"})
+    assert "going on from step 6" in project.ok("train").out
+    assert project.ok("sample").out.count("---------------") == 2
+    assert f"{22 * 22:,} parameters" in project.ok("describe").out
+    assert str(project.root) not in (project.out / "run.json").read_text()
+
+
+def test_a_checkpoint_never_names_the_code_to_run(project: Project) -> None:
+    """What it says of a file may come from a stranger; only the configuration's own file is run."""
+    project.ok("train")
+    lines = project.config.read_text().splitlines()
+    project.config.write_text("\n".join(line for line in lines if not line.startswith("file = ")))
+    outcome = project.run("sample")
+    assert outcome.code == 2
+    assert "its model comes from tiny/model.py. Name that file in [train.model] file" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [(None, "is no Python file"), ("", "has no function build(config, vocab_size)")]
+)
+def test_a_file_without_a_model_is_told(project: Project, text: str | None, problem: str) -> None:
+    path = project.folder / "model.py"
+    path.unlink() if text is None else path.write_text(text)
+    outcome = project.run("train")
+    assert outcome.code == 2
+    assert f"tiny/model.py {problem}" in outcome.err
