@@ -1,7 +1,11 @@
 """How fast text is generated: ours, nanoGPT's `generate`, and Hugging Face's with its cache."""
 
+import copy
+import io
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ SHAPES = {
     "GPT-2 124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024, "vocab_size": 50257},
 }
 PROMPTS = {"10.7M characters": 16, "GPT-2 124M": 256}
-TOKENS = {"nanoGPT": 8, "Hugging Face": 64, "ml_playground": 64}  # each makes so many; seconds per token are compared
+TOKENS = {"10.7M characters": 200, "GPT-2 124M": 16}
 TEMPERATURE, TOP_K = 0.8, 50
 
 
@@ -39,9 +43,10 @@ def sampling(nanogpt: NanoGPT, _scratch: Path) -> Result:
             speeds: dict[str, list[float]] = {each: [] for each in contenders}
             for _ in range(ROUNDS):
                 for each, make in contenders.items():
-                    speeds[each].append(batch / _seconds_per_token(make, TOKENS[each]))
+                    speeds[each].append(batch / _seconds_per_token(make, TOKENS[name]))
             for each, rates in speeds.items():
-                share = median(rates) / batch * size / bandwidth
+                bytes_read = size // 2 if "bfloat16" in each else size
+                share = median(rates) / batch * bytes_read / bandwidth
                 result.rows.append([name, str(batch), each, rounds(rates, 1), f"{median(rates):.1f}", f"{share:.2f}"])
             own = median(speeds["ml_playground"])
             factors = [f"{own / median(speeds[each]):.1f} times {each}" for each in ("nanoGPT", "Hugging Face")]
@@ -54,7 +59,8 @@ def _contenders(
     nanogpt: NanoGPT, model: LanguageModel, shape: dict[str, int], prompt: torch.Tensor, batch: int, runtime: Any
 ) -> dict[str, Callable[[int], object]]:
     code = nanogpt.model_code()
-    theirs = code.GPT(code.GPTConfig(**shape, dropout=0.0, bias=True)).eval()
+    with redirect_stdout(io.StringIO()):  # it prints its size
+        theirs = code.GPT(code.GPTConfig(**shape, dropout=0.0, bias=True)).eval()
     hugging_face: Any = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=shape["vocab_size"],
@@ -86,12 +92,17 @@ def _contenders(
                 pad_token_id=0,
             )
 
-    def by_us(count: int) -> object:
+    def by_us(weights: LanguageModel, count: int) -> object:
         wanted = SamplingConfig.model_validate({"temperature": TEMPERATURE, "top_k": TOP_K, "max_new_tokens": count})
-        seeds = list(range(batch))
-        return list(generate(model, prompt[0].tolist(), tokenizer, wanted, runtime=runtime, seeds=seeds))
+        seeds, ids = list(range(batch)), [int(token) for token in prompt[0]]
+        return list(generate(weights, ids, tokenizer, wanted, runtime=runtime, seeds=seeds))
 
-    return {"nanoGPT": by_nanogpt, "Hugging Face": by_hugging_face, "ml_playground": by_us}
+    return {
+        "nanoGPT": by_nanogpt,
+        "Hugging Face": by_hugging_face,
+        "ml_playground": partial(by_us, model),
+        "ml_playground, bfloat16": partial(by_us, copy.deepcopy(model).bfloat16()),
+    }
 
 
 def _seconds_per_token(make: Callable[[int], object], count: int) -> float:

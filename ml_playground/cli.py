@@ -20,6 +20,7 @@ _VERBS = {
     "train": "train, going on from ckpt_last.pt where there is one",
     "sample": "generate text with the best checkpoint",
     "loop": "prepare, train and sample",
+    "plan": "tell what the training would take, from a few timed steps",
     "describe": "tell what the experiment does, and what is there of it already",
 }
 
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> None:
         path,
         name=experiment.name,
         folder=experiment.folder,
-        check_devices=options.verb in ("train", "sample", "loop"),
+        check_devices=options.verb in ("train", "sample", "loop", "plan"),
     )
     if options.verb == "prepare":
         experiments.prepare(experiment, config.prepare)
@@ -90,6 +91,8 @@ def _run(options: argparse.Namespace) -> None:
 
         if options.verb == "loop":
             pipeline.loop(experiment, config, project_root(path))
+        elif options.verb == "plan":
+            pipeline.plan(config, project_root(path))
         elif options.verb == "train":
             pipeline.train(config, project_root(path))
         else:

@@ -3,6 +3,7 @@
 import json
 import platform
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ml_playground import experiments
 from ml_playground.checkpoint import CheckpointStore, Origin, load
@@ -23,15 +25,19 @@ from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
-from ml_playground.models import build_model
+from ml_playground.models import LanguageModel, build_model
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, mix_seed, resolve, seed_everything
 from ml_playground.telemetry import Telemetry
 from ml_playground.telemetry.jsonl import append_jsonl
 from ml_playground.training.optim import build_optimizer
-from ml_playground.training.resume import agree
+from ml_playground.training.plan import Plan, flops_per_token, state_bytes, time_steps, warnings
+from ml_playground.training.resume import agree, best_on_disk
 from ml_playground.training.schedule import learning_rate
 from ml_playground.training.trainer import Trainer
+
+_TIMED_STEPS = 5  # by `plan`
+_TIMED_TOKENS = 2**14
 
 
 def loop(experiment: experiments.Experiment, config: ExperimentConfig, root: Path) -> None:
@@ -104,7 +110,7 @@ def sample(config: ExperimentConfig) -> None:
     trained = load_trained(run, config.train.model.file)
     text = read_prompt(wanted.start)
     prompt = encode_prompt(text, trained.tokenizer)
-    model = trained.model.to(runtime.device).eval()
+    model = trained.model.to(runtime.device, runtime.dtype).eval()  # all of it: half the bytes to read per token
     if settings.compile:
         compile_model(model, runtime, dynamic=True)  # the context grows token by token
     print(
@@ -131,10 +137,52 @@ def sample(config: ExperimentConfig) -> None:
             append_jsonl(run.samples, row)
 
 
+@memory_errors_explained()
+def plan(config: ExperimentConfig, root: Path) -> None:
+    """Print what the training would take, from a few timed steps whose results are thrown away."""
+    model, data, settings = config.train.model, config.train.data, config.train.runtime
+    dataset = open_dataset(data.dataset_dir, config.prepare)
+    runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
+    with TemporaryDirectory() as scratch:
+        store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
+        trainer = _build_trainer(config, dataset, runtime, store, _origin(config, dataset, root))
+    step_seconds = time_steps(trainer, _TIMED_STEPS)
+    planned = Plan(
+        parameters=trainer.num_parameters,
+        flops_per_token=flops_per_token(
+            trainer.model, n_layer=model.n_layer, width=model.n_head * model.head_dim, block_size=data.block_size
+        ),
+        model_bytes=state_bytes(trainer),
+        tokens_per_step=data.batch_size * data.grad_accum_steps * data.block_size,
+        train_tokens=len(dataset.train),
+        steps=settings.max_iters,
+        evaluations=1 + -(-settings.max_iters // settings.eval_interval),
+        step_seconds=step_seconds,
+        evaluation_seconds=_evaluation_seconds(config, dataset, trainer.model, runtime),
+    )
+    print("\n".join(planned.lines()))
+    for warning in warnings(planned, config.train.schedule, max_iters=settings.max_iters):
+        print(f"! {warning}")
+
+
+def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: LanguageModel, runtime: Runtime) -> float:
+    """How long an evaluation takes, from one of its first windows only."""
+    size, windows = config.train.data.block_size, config.train.runtime.eval_iters
+    all_windows = -(-(len(dataset.val) - 1) // size)
+    wanted = min(windows or all_windows, all_windows)
+    few = min(wanted, max(1, _TIMED_TOKENS // size))
+    evaluator = Evaluator(dataset.val, dataset.tokenizer.byte_lengths(), block_size=size, max_windows=few)
+    began = time.perf_counter()
+    evaluator(model, runtime)
+    return (time.perf_counter() - began) * wanted / few
+
+
 def _build_trainer(
     config: ExperimentConfig, dataset: Dataset, runtime: Runtime, store: CheckpointStore, origin: Origin
 ) -> Trainer:
     data, optim, settings = config.train.data, config.train.optim, config.train.runtime
+    batches = Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"}))
+    evaluator = _evaluator(config, dataset)
     seed_everything(settings.seed)  # for the initial weights
     model = build_model(origin.model_args, config.train.model.file).to(runtime.device)
     if settings.compile:
@@ -143,13 +191,13 @@ def _build_trainer(
         model=model,
         optimizer=build_optimizer(model, optim),
         learning_rate=partial(learning_rate, peak=optim.learning_rate, schedule=config.train.schedule),
-        batches=Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"})),
-        evaluator=_evaluator(config, dataset),
+        batches=batches,
+        evaluator=evaluator,
         store=store,
         runtime=runtime,
         origin=origin,
         settings=settings,
-        model_file=config.train.model.file,
+        best_on_disk=best_on_disk(store, origin, evaluator, runtime, config.train.model.file),
         grad_clip=optim.grad_clip,
     )
 

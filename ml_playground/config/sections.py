@@ -218,7 +218,9 @@ class SampleRuntimeConfig(Section):
 
     out_dir: Path = same_as("train.runtime.out_dir", "run directory to take the checkpoint from")
     device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
-    dtype: DType = Field("float32", description="number format of the forward pass")
+    dtype: DType = Field(
+        "float32", description="number format of weights and activations; half of it is faster to read"
+    )
     seed: NonNegativeInt = Field(1337, description="same seed, same text")
     compile: bool = Field(False, description="compile the model with `torch.compile`")
 

@@ -32,7 +32,7 @@ def generate(
     cache = model.new_cache(len(seeds))
     alive = [True] * len(seeds)
     for _ in range(sampling.max_new_tokens):
-        with torch.inference_mode(), runtime.autocast():
+        with torch.inference_mode():
             logits = model.extend(ids, cache)[:, : tokenizer.vocab_size]  # (B, V), without padding ids
             made = pick(logits.float(), cache.ids, sampling, generators)  # (B,)
         tokens = [int(token) for token in made.cpu()]

@@ -38,7 +38,7 @@ class LanguageModel(nn.Module, ABC):
         return logits[:, -1]
 
     def embeddings(self) -> list[Tensor]:
-        """Tables with a row per token or n-gram, but for one that is the head's matrix too."""
+        """Tables with a row per token, n-gram or position, but for one that is the head's matrix too."""
         tied = {module.weight for module in self.modules() if isinstance(module, nn.Linear)}
         tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
         return [table for table in tables if table not in tied]

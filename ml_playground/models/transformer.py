@@ -20,7 +20,7 @@ from ml_playground.models.linear import Linear
 from ml_playground.models.mlp import MLPS
 from ml_playground.models.ngram import NgramEmbedding
 from ml_playground.models.norm import NORMS
-from ml_playground.models.position import POSITIONS, Position
+from ml_playground.models.position import POSITIONS, Learned, Position
 
 
 class Block(nn.Module):
@@ -90,6 +90,11 @@ class Transformer(LanguageModel):
     def extend(self, ids: Tensor, cache: Cache) -> Tensor:
         """See `LanguageModel`."""
         return self._predict(self._run(ids, cache)[:, -1])
+
+    def embeddings(self) -> list[Tensor]:
+        """See `LanguageModel`."""
+        position = self.transformer["wpe"]
+        return [*super().embeddings(), *([position.weight] if isinstance(position, Learned) else [])]
 
     def hidden_matrices(self) -> list[Tensor]:
         """See `LanguageModel`."""

@@ -1,13 +1,17 @@
 """What a checkpoint and a configuration that has changed since then make of each other."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ml_playground.checkpoint import Checkpoint, Origin
+from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.config.tables import Table, is_table
 from ml_playground.errors import CheckpointError
+from ml_playground.evaluation import Evaluator
+from ml_playground.runtime import Runtime
 
 
 def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
@@ -39,6 +43,25 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
     model = {key: model_args[key] for key in now["model"]}
     config = {**origin.config, "train": {**now, "model": model}}
     return replace(origin, model_args=model_args, config=config)
+
+
+def best_on_disk(
+    store: CheckpointStore, origin: Origin, evaluator: Evaluator, runtime: Runtime, model_file: Path | None
+) -> float:
+    """The validation loss of `ckpt_best.pt`, measured anew if validation has changed; infinite where there is none.
+
+    Raises:
+        CheckpointError: it is of other data.
+    """
+    best = store.best(origin.data)
+    if best is None:
+        return math.inf
+    if same_measure(best.origin, origin):
+        return float(best.progress["val_loss"])
+    evaluation = evaluator(best.trained_model(model_file).to(runtime.device), runtime)
+    assert evaluation is not None
+    print(f"ckpt_best.pt under today's validation: {evaluation}")
+    return evaluation.loss
 
 
 def _toml(value: Any) -> str:

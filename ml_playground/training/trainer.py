@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -53,16 +52,15 @@ class Trainer:
         origin: Origin,
         settings: TrainRuntimeConfig,
         grad_clip: float,
-        model_file: Path | None = None,
+        best_on_disk: float = math.inf,
     ) -> None:
-        """Take everything that a run is made of; `learning_rate` maps a step to its rate.
+        """Take everything that a run is made of.
 
-        Raises:
-            CheckpointError: the run directory has a `ckpt_best.pt` of other data.
+        `learning_rate` maps a step to its rate; `best_on_disk` is the loss of a `ckpt_best.pt` that is there already.
         """
         self.progress = Progress()
-        self._model = model
-        self._optimizer = optimizer
+        self.model = model
+        self.optimizer = optimizer
         self._learning_rate = learning_rate
         self._batches = batches
         self._evaluator = evaluator
@@ -71,8 +69,7 @@ class Trainer:
         self._origin = origin
         self._settings = settings
         self._grad_clip = grad_clip or math.inf
-        self._model_file = model_file
-        self._best_on_disk = self._loss_on_disk()
+        self._best_on_disk = best_on_disk
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
@@ -82,10 +79,10 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
         try:
-            self._model.load_state_dict(checkpoint.model)
+            self.model.load_state_dict(checkpoint.model)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
-        restore_moments(self._optimizer, checkpoint.optimizer)
+        restore_moments(self.optimizer, checkpoint.optimizer)
         if checkpoint.scaler:  # empty where the run was not in float16 before
             self._scaler.load_state_dict(checkpoint.scaler)
         if self._average is not None:
@@ -119,7 +116,7 @@ class Trainer:
     @property
     def num_parameters(self) -> int:
         """Trainable values of the model."""
-        return self._model.num_parameters()
+        return self.model.num_parameters()
 
     @property
     def finished(self) -> bool:
@@ -139,7 +136,7 @@ class Trainer:
     def evaluate(self, *, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """Evaluate the weights that would be sampled from; None if `stop()` came true in between."""
         with nullcontext() if self._average is None else self._average.applied():
-            return self._evaluator(self._model, self._runtime, stop=stop)
+            return self._evaluator(self.model, self._runtime, stop=stop)
 
     def _evaluation_due(self) -> bool:
         step = self.progress.step
@@ -171,28 +168,33 @@ class Trainer:
         self._save_last(checkpoint)  # last, so that a kill in between repeats the evaluation and loses nothing
 
     def _step(self, telemetry: Telemetry) -> None:
-        """One optimiser step, a pure function of the state and the step's number."""
+        """One optimiser step, reported."""
+        loss, learning_rate = self.update()
+        self._report(telemetry, loss, learning_rate)
+
+    def update(self) -> tuple[float, float]:
+        """One optimiser step, a pure function of the state and the step's number; its loss and learning rate."""
         started = time.perf_counter()
         step = self.progress.step
         learning_rate = self._learning_rate(step)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["share"]
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
         loss = self._backward(self._batches(step))
-        self._scaler.unscale_(self._optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._grad_clip)
+        self._scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._grad_clip)
         # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
         scaled_too_high = self._scaler.get_scale() > 1
         if not math.isfinite(loss) or not (scaled_too_high or math.isfinite(norm)):
             raise self._diverged(self._where(step, loss))
-        self._scaler.step(self._optimizer)
+        self._scaler.step(self.optimizer)
         self._scaler.update()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(step)
         self.progress.step += 1
         self.progress.seconds += time.perf_counter() - started
-        self._report(telemetry, loss, learning_rate)
+        return loss, learning_rate
 
     def _backward(self, micro_batches: list[Batch]) -> float:
         """Add up the gradients of the mean loss over all targets of the step; return that loss, in nats per token."""
@@ -202,7 +204,7 @@ class Trainer:
             inputs = batch.inputs.to(self._runtime.device)
             targets = batch.targets.to(self._runtime.device)
             with self._runtime.autocast():
-                logits = self._model(inputs)  # (B, T, V)
+                logits = self.model(inputs)  # (B, T, V)
                 loss = F.cross_entropy(
                     logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
                 ) / sum(counts)
@@ -238,23 +240,11 @@ class Trainer:
             self._store.discard_last()
         return DivergedError(f"{what}. {_AFTER_DIVERGENCE}")
 
-    def _loss_on_disk(self) -> float:
-        """The validation loss of `ckpt_best.pt`, which a fresh run may find too; measured anew if that has changed."""
-        best = self._store.best(self._origin.data)
-        if best is None:
-            return math.inf
-        if same_measure(best.origin, self._origin):
-            return float(best.progress["val_loss"])
-        evaluation = self._evaluator(best.trained_model(self._model_file).to(self._runtime.device), self._runtime)
-        assert evaluation is not None
-        print(f"ckpt_best.pt under today's validation: {evaluation}")
-        return evaluation.loss
-
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
-            model=self._model.state_dict(),
+            model=self.model.state_dict(),
             ema=None if self._average is None else self._average.state_dict(),
-            optimizer=self._optimizer.state_dict(),
+            optimizer=self.optimizer.state_dict(),
             scaler=self._scaler.state_dict(),
             progress=asdict(self.progress),
             origin=self._origin,

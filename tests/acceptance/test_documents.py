@@ -49,14 +49,14 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
             assert set(targets.split()) <= TARGETS, line
             check_options(options, line)
         for verb, name, rest in re.findall(r"(?:ml_playground\.cli|ml-playground) ([a-z]+)(?: ([\w./<>]+))?(.*)", line):
-            assert verb in ("prepare", "train", "sample", "loop", "list", "describe"), line
+            assert verb in ("prepare", "train", "sample", "loop", "plan", "list", "describe"), line
             check_experiment(name)
             check_options(rest, line)
 
 
 def check_options(options: str, line: str) -> None:
     for name, value in re.findall(r"([A-Z]+)=(\S+)", options):
-        assert name in ("EXP", "CONFIG", "LOGDIR", "PORT", "NANOGPT"), line
+        assert name in ("EXP", "CONFIG", "LOGDIR", "PORT", "NANOGPT", "ONLY"), line
         if name == "EXP":
             check_experiment(value)
         if name == "CONFIG":
@@ -87,13 +87,16 @@ def test_the_configuration_page_is_up_to_date() -> None:
 
 def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
+    variant, parts = blocks
     base = f'extends = "{ROOT}/ml_playground'
-    (tmp_path / "phrases_shallow.toml").write_text(blocks[0].replace('extends = "ml_playground', base))
+    (tmp_path / "phrases_shallow.toml").write_text(variant.replace('extends = "ml_playground', base))
     assert main(["describe", "phrases", "--exp-config", str(tmp_path / "phrases_shallow.toml")]) == 0
     said = capsys.readouterr().out
     assert "2 layers" in said
     assert "out/phrases_shallow" in said
+    (tmp_path / "parts.toml").write_text(f'{base}/experiments/phrases/config.toml"\n{parts}')
+    assert main(["describe", "phrases", "--exp-config", str(tmp_path / "parts.toml")]) == 0
+    assert 'mlp = "relu2"' in capsys.readouterr().out
 
 
 def test_the_pins_of_uv_are_those_of_the_constraints() -> None:

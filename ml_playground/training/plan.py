@@ -1,0 +1,134 @@
+"""What a training would take, before it is run."""
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from ml_playground.config.sections import ScheduleConfig
+from ml_playground.models import LanguageModel
+from ml_playground.training.trainer import Trainer
+
+_MANY_EPOCHS = 20
+_MUCH_EVALUATION = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training in numbers.
+
+    Attributes:
+        parameters: trainable values.
+        flops_per_token: of forward and backward pass.
+        model_bytes: weights, gradients and the optimiser's state.
+        tokens_per_step: over all accumulated batches.
+        train_tokens: size of the training text.
+        steps: optimiser steps to come.
+        evaluations: evaluations to come.
+        step_seconds: measured.
+        evaluation_seconds: of one evaluation, measured.
+    """
+
+    parameters: int
+    flops_per_token: int
+    model_bytes: int
+    tokens_per_step: int
+    train_tokens: int
+    steps: int
+    evaluations: int
+    step_seconds: float
+    evaluation_seconds: float
+
+    @property
+    def epochs(self) -> float:
+        """How often each token of the text is seen."""
+        return self.steps * self.tokens_per_step / self.train_tokens
+
+    @property
+    def seconds(self) -> float:
+        """Steps and evaluations together."""
+        return self.steps * self.step_seconds + self.evaluations * self.evaluation_seconds
+
+    @property
+    def evaluation_share(self) -> float:
+        """Share of the time that goes into evaluations."""
+        return self.evaluations * self.evaluation_seconds / self.seconds if self.seconds else 0.0
+
+    def lines(self) -> Iterator[str]:
+        """The plan in words."""
+        tokens = self.steps * self.tokens_per_step
+        yield f"parameters  {self.parameters:,}"
+        yield f"memory      {self.model_bytes / 2**20:,.0f} MiB for weights, gradients and optimiser, plus activations"
+        yield (
+            f"tokens      {self.tokens_per_step:,} per step, {tokens:,} in all: {self.epochs:.2f} epochs of "
+            f"{self.train_tokens:,}"
+        )
+        yield f"compute     {self.flops_per_token * tokens:.2e} FLOPs, {self.flops_per_token:,} per token"
+        rate = self.flops_per_token * self.tokens_per_step / self.step_seconds
+        yield (
+            f"speed       {self.step_seconds * 1000:.1f} ms per step, "
+            f"{self.tokens_per_step / self.step_seconds:,.0f} tokens/s, {rate / 1e9:,.0f} GFLOP/s"
+        )
+        yield (
+            f"time        {_duration(self.seconds)}, of which {self.evaluation_share:.0%} for "
+            f"{self.evaluations:,} evaluations of {self.evaluation_seconds:.1f} s"
+        )
+
+
+def time_steps(trainer: Trainer, count: int) -> float:
+    """Take one step to warm up and `count` more; the median of their seconds. Nothing is saved."""
+    seconds: list[float] = []
+    for _ in range(1 + count):
+        before = trainer.progress.seconds
+        trainer.update()
+        seconds.append(trainer.progress.seconds - before)
+    return statistics.median(seconds[1:])
+
+
+def state_bytes(trainer: Trainer) -> int:
+    """Memory for weights, their gradients, and the optimiser's state once it has one."""
+    weights = list(trainer.model.parameters())
+    states = [value for state in trainer.optimizer.state.values() for value in state.values()]
+    held = [*weights, *weights, *(value for value in states if isinstance(value, torch.Tensor))]
+    return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+
+def flops_per_token(model: LanguageModel, *, n_layer: int, width: int, block_size: int) -> int:
+    """Of forward and backward pass: 6 for each weight that is multiplied, and attention's products.
+
+    Chowdhery et al. 2022, "PaLM", appendix B; `width` is that of all heads together. Tables of embeddings are looked
+    up, not multiplied.
+    """
+    multiplied = model.num_parameters() - sum(table.numel() for table in model.embeddings())
+    return 6 * multiplied + 12 * n_layer * width * block_size
+
+
+def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
+    """What is likely not meant."""
+    decays = schedule.decay_lr and schedule.kind not in ("constant", "inverse_sqrt")
+    if decays and schedule.lr_decay_iters < max_iters:
+        yield (
+            f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: the last "
+            f"{max_iters - schedule.lr_decay_iters:,} steps run at min_lr = {schedule.min_lr:g}."
+        )
+    if decays and schedule.lr_decay_iters > max_iters:
+        yield f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: training ends before, at {max_iters:,}."
+    if schedule.warmup_iters > max_iters / 2:
+        yield f"[train.schedule] warmup_iters = {schedule.warmup_iters:,} is more than half of the training."
+    if plan.epochs > _MANY_EPOCHS:
+        yield (
+            f"The model sees each token {plan.epochs:.0f} times. Expect the validation loss to rise at some point: add "
+            "text, train for less, or set [train.runtime] early_stop_patience."
+        )
+    if plan.evaluation_share > _MUCH_EVALUATION:
+        yield (
+            f"Evaluations take {plan.evaluation_share:.0%} of the time. Set [train.runtime] eval_interval higher, or "
+            "eval_iters to a number of windows."
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
