@@ -57,7 +57,7 @@ class CausalSelfAttention(nn.Module):
             q,
             k,
             v,
-            attn_mask=mask,
+            attn_mask=mask if mask is None or mask.dtype == torch.bool else mask.to(q.dtype),
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=mask is None and T > 1,
             enable_gqa=self.n_kv_head != self.n_head,
@@ -69,7 +69,7 @@ class CausalSelfAttention(nn.Module):
 def attention_mask(
     queries: int, keys: int, *, position: Position, sliding_window: int, device: torch.device
 ) -> Tensor | None:
-    """What is added to the scores that the last `queries` of `keys` positions give them, (H or 1, queries, keys).
+    """Which of `keys` positions the last `queries` of them see, (queries, keys), or what their scores add, (H, ., .).
 
     None where plain causality says it all: as many queries as keys, or a single query that sees every key.
     """
@@ -82,5 +82,4 @@ def attention_mask(
     hidden = distance < 0
     if windowed:
         hidden = hidden | (distance >= sliding_window)
-    mask = torch.zeros(1, queries, keys, device=device) if bias is None else bias
-    return mask.masked_fill(hidden, -torch.inf)
+    return ~hidden if bias is None else bias.masked_fill(hidden, -torch.inf)

@@ -18,6 +18,12 @@ class Muon(torch.optim.AdamW):
     once.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take what `torch.optim.AdamW` takes."""
+        super().__init__(*arguments, **options)
+        # A loss scaler leaves it to fused optimisers to skip steps with infinite gradients; Muon's part would not.
+        self._step_supports_amp_scaling = False
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """One step of all groups."""

@@ -82,7 +82,8 @@ class Trainer:
             self.model.load_state_dict(checkpoint.model)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
-        restore_moments(self.optimizer, checkpoint.optimizer)
+        if checkpoint.origin.config["train"]["optim"]["kind"] == self._origin.config["train"]["optim"]["kind"]:
+            restore_moments(self.optimizer, checkpoint.optimizer)  # another optimiser has other means, and begins anew
         if checkpoint.scaler:  # empty where the run was not in float16 before
             self._scaler.load_state_dict(checkpoint.scaler)
         if self._average is not None:

@@ -78,9 +78,14 @@ def test_weights_that_were_saved_before_they_showed_to_be_bad_make_way_for_the_l
     assert weights(project, "ckpt_diverged.pt").progress["step"] == 3
 
 
-def test_a_loss_scale_that_is_too_high_skips_steps_and_sinks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+def test_a_loss_scale_that_is_too_high_skips_steps_and_sinks(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     monkeypatch.setattr(torch, "GradScaler", partial(torch.GradScaler, init_scale=2.0**30))
-    project.configure({"train.runtime.dtype": '"float16"', "train.runtime.max_iters": "40"})
+    project.configure(
+        {"train.runtime.dtype": '"float16"', "train.runtime.max_iters": "40", "train.optim.kind": f'"{kind}"'}
+    )
     project.ok("train")
     last = weights(project)
     assert 1 < last.scaler["scale"] < 2**30

@@ -251,6 +251,17 @@ def interrupted(_self: Trainer, **_: object) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.parametrize(
+    ("before", "now"), [("adamw", "muon"), ("muon", "adamw"), ("adam", "rmsprop"), ("sgd", "adam")]
+)
+def test_the_optimiser_can_change(project: Project, before: str, now: str) -> None:
+    project.configure({"train.optim.kind": f'"{before}"'})
+    project.ok("train")
+    project.configure({"train.optim.kind": f'"{now}"', "train.runtime.max_iters": "8"})
+    assert f'[train.optim] kind = "{now}" from step 6 on, "{before}" before\n' in project.ok("train").out
+    assert weights(project).progress["step"] == 8
+
+
 def test_weights_that_do_not_fit_their_model_are_told(project: Project) -> None:
     project.ok("train")
     checkpoint = weights(project)

@@ -77,6 +77,15 @@ def test_a_cache_changes_nothing(parts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("parts", GRID, ids=named)
+def test_a_cache_works_in_bfloat16(parts: dict[str, Any]) -> None:
+    model, ids = lively(parts).bfloat16(), some_ids()
+    cache = model.new_cache(2)
+    with torch.no_grad():
+        logits = [model.extend(ids[:, :5], cache), model.extend(ids[:, 5:6], cache)]
+    assert all(each.dtype == torch.bfloat16 and each.isfinite().all() for each in logits)
+
+
+@pytest.mark.parametrize("parts", GRID, ids=named)
 def test_it_trains(parts: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model, ids = build_model(SMALL | parts), some_ids()
