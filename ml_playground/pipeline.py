@@ -27,7 +27,15 @@ from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models import LanguageModel, build_model
 from ml_playground.run_directory import RunDirectory
-from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, mix_seed, resolve, seed_everything
+from ml_playground.runtime import (
+    Runtime,
+    compile_model,
+    compiled,
+    memory_errors_explained,
+    mix_seed,
+    resolve,
+    seed_everything,
+)
 from ml_playground.telemetry import Telemetry
 from ml_playground.telemetry.jsonl import append_jsonl
 from ml_playground.training.optim import build_optimizer
@@ -112,7 +120,7 @@ def sample(config: ExperimentConfig) -> None:
     prompt = encode_prompt(text, trained.tokenizer)
     model = trained.model.to(runtime.device, runtime.dtype).eval()  # all of it: half the bytes to read per token
     if settings.compile:
-        compile_model(model, runtime, dynamic=True)  # the context grows token by token
+        model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
     print(
         f"sampling from {shown(trained.path)} (step {trained.step}, validation loss {trained.val_loss:.4f})",
         file=sys.stderr,

@@ -4,12 +4,13 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ml_playground.config.sections import Device, DType
 from ml_playground.errors import DeviceError, OutOfMemoryError
@@ -63,20 +64,30 @@ def _keep_freed_memory() -> None:
             libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: which is given back only beyond this size
 
 
-def compile_model(model: torch.nn.Module, runtime: Runtime, *, dynamic: bool = False) -> None:
+def compile_model(model: torch.nn.Module, runtime: Runtime) -> None:
     """Have `model` compiled at its first call, in place, so that its parameters keep their names.
 
-    Args:
-        model: the model.
-        runtime: where it runs.
-        dynamic: expect inputs of many lengths.
+    Raises:
+        DeviceError: see `compiled`.
+    """
+    _require_compiler(runtime)
+    model.compile()  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+
+
+def compiled(function: Callable[..., Tensor], runtime: Runtime) -> Callable[..., Tensor]:
+    """`function` compiled at its first call, for inputs of many lengths.
 
     Raises:
         DeviceError: the CPU needs a C++ compiler for it, and there is none.
     """
+    _require_compiler(runtime)
+    made: Callable[..., Tensor] = torch.compile(function, dynamic=True)  # pyright: ignore[reportUnknownMemberType] -- as above
+    return made
+
+
+def _require_compiler(runtime: Runtime) -> None:
     if runtime.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         raise DeviceError("compile = true: PyTorch needs a C++ compiler for that on a CPU. Install one, or set false.")
-    model.compile(dynamic=dynamic or None)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
 
 
 @contextmanager

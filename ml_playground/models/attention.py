@@ -59,7 +59,7 @@ class CausalSelfAttention(nn.Module):
             v,
             attn_mask=mask if mask is None or mask.dtype == torch.bool else mask.to(q.dtype),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask is None and T > 1,
+            is_causal=mask is None and bool(T > 1),  # a plain bool, where lengths are symbols
             enable_gqa=self.n_kv_head != self.n_head,
         )
         out: Tensor = self.c_proj(y.transpose(1, 2).reshape(B, T, -1))

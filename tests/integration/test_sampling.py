@@ -152,3 +152,13 @@ def test_nothing_is_dropped_while_sampling(project: Project) -> None:
     project.ok("train")
     project.ok("sample")
     assert len({row["text"] for row in samples(project)}) == 1
+
+
+@pytest.mark.filterwarnings("ignore")  # torch gives several of its own while it compiles
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler")
+def test_a_compiled_model_writes_the_same_text(project: Project) -> None:
+    project.configure({"sample.sample.temperature": "0.0", "train.model.kind": '"qwen3"'})
+    project.ok("train")
+    plain = project.ok("sample").out
+    project.configure({"sample.runtime.compile": "true"})
+    assert project.ok("sample").out == plain
