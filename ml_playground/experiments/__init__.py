@@ -66,7 +66,8 @@ def find(name: str) -> Experiment:
     Raises:
         PlaygroundError: there is none.
     """
-    for folder in (_HOME / name, Path(name).absolute()):
+    by_name = [_HOME / name] if Path(name).name == name else []  # "./phrases" is a path
+    for folder in (*by_name, Path(name).absolute()):
         if (folder / "config.toml").is_file():
             return Experiment(folder)
     if Path(name).is_dir():

@@ -160,6 +160,12 @@ def test_a_preparer_may_be_written_like_any_module(project: Project) -> None:
     project.ok("prepare")
 
 
+def test_a_name_with_a_slash_is_a_path(project: Project) -> None:
+    project.folder.rename(project.root / "phrases")
+    assert experiments.find("phrases").folder == PACKAGE / "experiments" / "phrases"
+    assert experiments.find("./phrases").folder == project.root / "phrases"
+
+
 def test_a_folder_that_is_no_experiment_says_what_it_lacks(project: Project) -> None:
     project.config.unlink()
     assert project.run("prepare").err == ("tiny: no config.toml in this folder (a preset is given by --exp-config)\n")
