@@ -7,6 +7,13 @@ import pytest
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.trainer import Trainer
 from tests.integration.runs import AtStep
+from tests.project import Project
+
+
+@pytest.fixture
+def prepared(project: Project) -> None:
+    """The tiny project with its data prepared."""
+    project.ok("prepare")
 
 
 @pytest.fixture

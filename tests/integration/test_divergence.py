@@ -17,10 +17,7 @@ from tests.integration.runs import (
 )
 from tests.project import Project
 
-
-@pytest.fixture(autouse=True)
-def prepared(project: Project) -> None:
-    project.ok("prepare")
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient", "validation"])

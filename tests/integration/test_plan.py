@@ -6,10 +6,7 @@ import pytest
 
 from tests.project import Project
 
-
-@pytest.fixture(autouse=True)
-def prepared(project: Project) -> None:
-    project.ok("prepare")
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 def test_it_tells_what_training_would_take_and_leaves_nothing(project: Project) -> None:

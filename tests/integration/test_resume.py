@@ -21,10 +21,7 @@ from tests.integration.runs import (
 )
 from tests.project import TEXT, Project
 
-
-@pytest.fixture(autouse=True)
-def prepared(project: Project) -> None:
-    project.ok("prepare")
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 VARIANTS = {

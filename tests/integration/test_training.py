@@ -20,10 +20,7 @@ from tests.integration.runs import (
 )
 from tests.project import TEXT, Outcome, Project
 
-
-@pytest.fixture(autouse=True)
-def prepared(project: Project) -> None:
-    project.ok("prepare")
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 @pytest.mark.parametrize("changes", [{}, {"train.model.dropout": "0.5"}, {"train.runtime.ema_decay": "0.9"}])
