@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from benchmarks.ablations import ablations
 from benchmarks.contenders import NanoGPT, ours
 from benchmarks.report import write
 from benchmarks.sampling import sampling
@@ -15,6 +16,7 @@ BENCHMARKS = {
     "training-speed": training_speed,
     "sampling": sampling,
     "start-up": startup,
+    "ablations": ablations,
 }
 
 

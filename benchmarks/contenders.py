@@ -92,13 +92,16 @@ class NanoGPT:
         return evaluation.loss
 
 
-def train_ours(config: Path, scratch: Path, **changes: object) -> Training:
-    """`train shakespeare_char` with a configuration, in a fresh run directory, with the `[train.runtime]` changes."""
-    out = scratch / "run"
-    shutil.rmtree(out, ignore_errors=True)
+def train_ours(config: Path, folder: Path, **changes: object) -> Training:
+    """`train shakespeare_char` with a configuration, with the `[train.runtime]` changes; the run goes to `folder`.
+
+    A training that is finished there already is not repeated.
+    """
+    out = folder / "run"
+    folder.mkdir(parents=True, exist_ok=True)
     changes = {"out_dir": str(out), "log_interval": 1} | changes
     stated = "\n".join(f"{key} = {json.dumps(value)}" for key, value in changes.items())
-    variant = scratch / "shakespeare_char_variant.toml"
+    variant = folder / "variant.toml"
     variant.write_text(f'extends = "{config.absolute()}"\n[train.runtime]\n{stated}\n')
     began = time.perf_counter()
     ours("train", "shakespeare_char", "--exp-config", str(variant))

@@ -9,6 +9,7 @@ from ml_playground import experiments
 ROUNDS = 3
 PRESETS = ["shakespeare_char_fast", "shakespeare_char_qwen3"]
 BASE = experiments.find("shakespeare_char").config_path
+CONFIGS = ROOT / "ml_playground" / "configs"
 
 
 def time_to_quality(nanogpt: NanoGPT, scratch: Path) -> Result:
@@ -17,8 +18,11 @@ def time_to_quality(nanogpt: NanoGPT, scratch: Path) -> Result:
     for index in range(ROUNDS):
         trainings["nanoGPT"].append(nanogpt.train(2000))
         for name in PRESETS:
-            config = ROOT / "ml_playground" / "configs" / f"{name}.toml"
-            trainings[name].append(train_ours(config, scratch, seed=1337 + index, eval_interval=10**6))
+            trainings[name].append(
+                train_ours(
+                    CONFIGS / f"{name}.toml", scratch / f"{name}-{index}", seed=1337 + index, eval_interval=10**6
+                )
+            )
     result = Result("time-to-quality", ["", "exact validation loss", "seconds of training", "median", "whole process"])
     for name, runs in trainings.items():
         seconds = [run.seconds for run in runs]
@@ -42,9 +46,11 @@ def training_speed(nanogpt: NanoGPT, scratch: Path) -> Result:
     """Milliseconds per step of the same model with the same batches."""
     steps = 300
     theirs, mine = [], []
-    for _ in range(ROUNDS):
+    for index in range(ROUNDS):
         theirs.append(nanogpt.train(steps).step_ms)
-        mine.append(train_ours(BASE, scratch, max_iters=steps, eval_interval=10**6, eval_iters=1).step_ms)
+        mine.append(
+            train_ours(BASE, scratch / f"speed-{index}", max_iters=steps, eval_interval=10**6, eval_iters=1).step_ms
+        )
     result = Result("training-speed", ["", "ms per step", "median", "tokens/s"])
     for name, times in (("nanoGPT", theirs), ("ml_playground", mine)):
         result.rows.append([name, rounds(times, 1), f"{median(times):.1f}", f"{12 * 64 * 1000 / median(times):,.0f}"])

@@ -26,6 +26,7 @@ PRESETS = [
         "bundestag_tiktoken_cpu",
     )
 ]
+ABLATIONS = sorted((PACKAGE / "configs" / "ablations").glob("*.toml"))
 SECTIONS = [
     "Overview",
     "Data",
@@ -78,12 +79,12 @@ def test_a_configuration_loads_and_keeps_everything_in_the_experiments_folder(ex
     assert config.train.data.dataset_dir == config.prepare.dataset_dir == experiment.folder / "datasets"
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", [*PRESETS, *ABLATIONS], ids=lambda path: path.stem)
 def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Path) -> None:
     base = re.search(r'^extends = "ml_playground/experiments/(\w+)/config.toml"$', preset.read_text(), re.MULTILINE)
     assert base is not None
     experiment = experiments.find(base[1])
-    assert preset.stem.startswith(experiment.name)
+    assert preset in ABLATIONS or preset.stem.startswith(experiment.name)
     ours = load_config(preset, name=experiment.name, folder=experiment.folder).resolved(PACKAGE)
     theirs = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder).resolved(PACKAGE)
     assert ours["train"]["runtime"]["out_dir"] != theirs["train"]["runtime"]["out_dir"]
@@ -92,6 +93,13 @@ def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Pa
         for name in table.split("."):
             section = section[name]
         assert section[key] != value, f"[{table}] {key} is what it was anyway"
+
+
+@pytest.mark.parametrize("what", ["position", "norm", "mlp", "qk_norm", "optim"])
+def test_an_ablation_is_three_lines(what: str) -> None:
+    presets = [preset for preset in ABLATIONS if preset.stem.startswith(what)]
+    assert presets
+    assert all(len(preset.read_text().splitlines()) == 3 for preset in presets)
 
 
 def stated(preset: Path) -> list[tuple[str, str, object]]:
