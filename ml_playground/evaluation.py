@@ -1,7 +1,7 @@
 """Exact validation: every token of the split predicted once, in fixed windows. Same model, same number."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,10 +50,10 @@ class Evaluator:
         length = len(tokens) if not max_windows else min(len(tokens), max_windows * block_size + 1)
         if length < 2:
             raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
-        self._ids = torch.as_tensor(tokens[:length].astype(np.int64))
+        self._tokens = tokens[:length]
+        self._byte_lengths = byte_lengths
         self._block_size = block_size
         self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // len(byte_lengths)) // block_size)
-        self._bytes = int(byte_lengths[np.asarray(tokens[1:length])].sum())
 
     def __call__(
         self, model: LanguageModel, runtime: Runtime, *, stop: Callable[[], bool] = lambda: False
@@ -62,28 +62,32 @@ class Evaluator:
         training = model.training
         model.eval()
         try:
-            nats = 0.0
+            nats, utf8_bytes = 0.0, 0
             for inputs, targets in self._batches():
                 if stop():
                     return None
+                utf8_bytes += int(self._byte_lengths[targets].sum())
                 nats += _summed_loss(model, inputs.to(runtime.device), targets.to(runtime.device), runtime)
         finally:
             model.train(training)
-        count = len(self._ids) - 1
-        bits_per_byte = nats / math.log(2) / self._bytes if self._bytes else math.nan
+        count = len(self._tokens) - 1
+        bits_per_byte = nats / math.log(2) / utf8_bytes if utf8_bytes else math.nan
         return Evaluation(nats / count, bits_per_byte, count)
 
-    def _batches(self) -> list[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets (B, T): all full windows, then the shorter last one by itself."""
-        size, count = self._block_size, len(self._ids) - 1
+        size, count = self._block_size, len(self._tokens) - 1
         full = count // size * size
-        batches: list[tuple[Tensor, Tensor]] = []
         for start in range(0, full, self._rows * size):
             end = min(start + self._rows * size, full)
-            batches.append((self._ids[start:end].view(-1, size), self._ids[start + 1 : end + 1].view(-1, size)))
+            yield self._pair(start, end, size)
         if full < count:
-            batches.append((self._ids[None, full:-1], self._ids[None, full + 1 :]))
-        return batches
+            yield self._pair(full, count, count - full)
+
+    def _pair(self, start: int, end: int, size: int) -> tuple[Tensor, Tensor]:
+        """The predictions of tokens start + 1 to end, in rows of `size`."""
+        ids = torch.as_tensor(self._tokens[start : end + 1].astype(np.int64))
+        return ids[:-1].view(-1, size), ids[1:].view(-1, size)
 
 
 @torch.no_grad()

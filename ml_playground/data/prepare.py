@@ -1,12 +1,20 @@
-"""The work that all preparers share: files of text in, token files and a manifest out."""
+"""The work that all preparers share: files of text in, token files and a manifest out.
+
+The text streams twice: once to learn what it holds, once to be encoded, by as many threads as there are processors.
+"""
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
+from tqdm import tqdm
 
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
@@ -22,12 +30,14 @@ from ml_playground.data.manifest import (
     settings_of,
     sha256_of,
 )
-from ml_playground.data.sources import read_text
-from ml_playground.data.split import split_by_document, split_by_position
+from ml_playground.data.split import DocumentSplit, PositionSplit, Side
 from ml_playground.data.store import token_dtype, token_file
-from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
+from ml_playground.data.text import TextFile, joined
+from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import DataError
 from ml_playground.files import atomic_write, json_text
+
+Split = PositionSplit | DocumentSplit
 
 
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
@@ -46,9 +56,10 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
         return manifest
     config.dataset_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(config.dataset_dir / "prepare.lock"):  # a second process waits
-        sources, text = _read(files, config)
-        train, val = _split(text, config)
-        manifest = _write(train, val, sources, config)
+        texts, sources = _find(files, config)
+        stream = partial(_stream, texts)
+        split = (DocumentSplit if config.documents == "lines" else PositionSplit)(stream, config.val_fraction)
+        manifest = _write(split, _tokenizer(split, config), sources, config)
     print(
         f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
         f"validation tokens, vocabulary of {manifest.vocab_size:,}"
@@ -56,22 +67,35 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     return manifest
 
 
-def _read(files: Sequence[Path], config: PrepareConfig) -> tuple[list[Source], str]:
-    """All files as one text, and what they were."""
-    texts: list[str] = []
+def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile], list[Source]]:
+    """The files in their encodings, and what the manifest says of them."""
+    texts: list[TextFile] = []
     sources: list[Source] = []
     for file in files:
-        text, encoding = read_text(file, config.encoding)
+        text, size = TextFile.find(file, config.encoding), file.stat().st_size
         texts.append(text)
         name = relative_name(file, config.dataset_dir)
-        sources.append(Source(path=name, bytes=file.stat().st_size, sha256=sha256_of(file), encoding=encoding))
-        print(f"read {shown(file)} ({encoding}, {len(text):,} characters)")
-    return sources, _join(texts)
+        sources.append(Source(path=name, bytes=size, sha256=sha256_of(file), encoding=text.encoding))
+        print(f"reading {shown(file)} ({text.encoding}, {size:,} bytes)")
+    return texts, sources
 
 
-def _write(train: Sequence[str], val: Sequence[str], sources: list[Source], config: PrepareConfig) -> Manifest:
+def _stream(texts: Sequence[TextFile]) -> Iterator[str]:
+    """The text in pieces, and on a terminal how far it is read."""
+    size = sum(text.path.stat().st_size for text in texts)
+    with tqdm(total=size, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None) as bar:
+        yield from joined(texts, on_read=bar.update)
+
+
+def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
+    start_token = config.documents == "lines"
+    if config.tokenizer == "char":
+        return CharTokenizer.of_text(("".join(texts) for _, texts in split.parts()), start_token=start_token)
+    return TiktokenTokenizer(config.tokenizer, start_token=start_token)
+
+
+def _write(split: Split, tokenizer: Tokenizer, sources: list[Source], config: PrepareConfig) -> Manifest:
     """Encode both sides and write them with their manifest."""
-    tokenizer = _tokenizer([*train, *val], config)
     dtype = token_dtype(tokenizer.vocab_size)
     # The files take their places at the end of the block, when there is room for all three; the manifest does so last,
     # and while it has not, the old one does not fit.
@@ -80,6 +104,10 @@ def _write(train: Sequence[str], val: Sequence[str], sources: list[Source], conf
         atomic_write(token_file(config.dataset_dir, "train")) as train_file,
         atomic_write(token_file(config.dataset_dir, "val")) as val_file,
     ):
+        sides = {"train": _TokenFile(train_file), "val": _TokenFile(val_file)}
+        encode = partial(_encode, tokenizer=tokenizer, dtype=dtype)
+        for side, encoded in _in_parallel(encode, split.parts()):
+            sides[side].add(encoded)
         manifest = Manifest(
             format=FORMAT,
             settings=settings_of(config),
@@ -87,12 +115,69 @@ def _write(train: Sequence[str], val: Sequence[str], sources: list[Source], conf
             tokenizer=tokenizer.describe(),
             vocab_size=tokenizer.vocab_size,
             dtype=dtype.name,
-            train=_write_split(train_file, train, tokenizer, dtype),
-            val=_write_split(val_file, val, tokenizer, dtype),
+            train=sides["train"].info(),
+            val=sides["val"].info(),
         )
         manifest_file.write(json_text(manifest.model_dump()))
         manifest_file.flush()
     return manifest
+
+
+class _Encoded(NamedTuple):
+    """Some text as ids in their bytes on disk, and how much it was."""
+
+    ids: bytes
+    tokens: int
+    starts: int
+    utf8_bytes: int
+
+
+def _encode(documents: Sequence[str], *, tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger]) -> _Encoded:
+    """Documents in a row, each behind the start token if there is one."""
+    start = [] if tokenizer.start_id is None else [np.array([tokenizer.start_id])]
+    parts = [ids for document in documents for ids in (*start, tokenizer.encode(document))]
+    ids = np.concatenate([np.empty(0, dtype), *parts], dtype=dtype, casting="unsafe")
+    return _Encoded(
+        ids.tobytes(), len(ids), len(start) * len(documents), sum(len(document.encode()) for document in documents)
+    )
+
+
+class _TokenFile:
+    """One side as it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._tokens = self._starts = self._bytes = 0
+
+    def add(self, encoded: _Encoded) -> None:
+        self._file.write(encoded.ids)
+        self._hash.update(encoded.ids)
+        self._tokens += encoded.tokens
+        self._starts += encoded.starts
+        self._bytes += encoded.utf8_bytes
+
+    def info(self) -> SplitInfo:
+        """What was written, all of which is on its way to the disk."""
+        self._file.flush()
+        documents = max(1, self._starts)  # a running text is one, and has no start token
+        return SplitInfo(tokens=self._tokens, documents=documents, bytes=self._bytes, sha256=self._hash.hexdigest())
+
+
+def _in_parallel(
+    encode: Callable[[list[str]], _Encoded], parts: Iterable[tuple[Side, list[str]]]
+) -> Iterator[tuple[Side, _Encoded]]:
+    """Encode parts in threads, as tokenizers work outside Python's lock; in their order, and only some in memory."""
+    workers = os.cpu_count() or 1
+    under_way: deque[tuple[Side, Future[_Encoded]]] = deque()
+    with ThreadPoolExecutor(workers) as threads:
+        for side, documents in parts:
+            under_way.append((side, threads.submit(encode, documents)))
+            if len(under_way) > 2 * workers:
+                done_side, done = under_way.popleft()
+                yield done_side, done.result()
+        for side, last in under_way:
+            yield side, last.result()
 
 
 def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None:
@@ -112,48 +197,3 @@ def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None
     if stale:
         print(f"preparing again: {'; '.join(stale)}")
     return None if stale else manifest
-
-
-def _join(texts: Sequence[str]) -> str:
-    """One text of all files; a file that does not end its last line gets a line end before the next."""
-    return "".join(
-        text if text.endswith("\n") or index == len(texts) - 1 else text + "\n" for index, text in enumerate(texts)
-    )
-
-
-def _split(text: str, config: PrepareConfig) -> tuple[list[str], list[str]]:
-    """Training and validation documents; a whole text is one document on either side."""
-    if config.documents == "lines":
-        train, val = split_by_document([line for line in text.split("\n") if line.strip()], config.val_fraction)
-    else:
-        train, val = ([part] if part else [] for part in split_by_position(text, config.val_fraction))
-    if not train or not val:
-        raise DataError(
-            f"too little text to split ({len(text):,} characters): training and validation need some each. "
-            "Add text, or change [prepare] val_fraction."
-        )
-    return train, val
-
-
-def _tokenizer(documents: Sequence[str], config: PrepareConfig) -> Tokenizer:
-    start_token = config.documents == "lines"
-    if config.tokenizer == "char":
-        return CharTokenizer.of_text("".join(documents), start_token=start_token)
-    return TiktokenTokenizer(config.tokenizer, start_token=start_token)
-
-
-def _write_split(
-    file: BinaryIO, documents: Sequence[str], tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger]
-) -> SplitInfo:
-    """Encode documents, each behind the start token if there is one, and write them in a row."""
-    start: list[Ids] = [] if tokenizer.start_id is None else [np.array([tokenizer.start_id])]
-    ids = np.concatenate([part for document in documents for part in (*start, tokenizer.encode(document))])
-    raw = ids.astype(dtype).tobytes()
-    file.write(raw)
-    file.flush()
-    return SplitInfo(
-        tokens=len(ids),
-        documents=len(documents),
-        bytes=sum(len(document.encode()) for document in documents),
-        sha256=hashlib.sha256(raw).hexdigest(),
-    )

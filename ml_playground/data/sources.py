@@ -1,6 +1,5 @@
-"""Raw text: found on disk or downloaded, and decoded."""
+"""Files of raw text: found on disk or downloaded."""
 
-import codecs
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,34 +78,3 @@ def find_texts(raw_dir: Path) -> list[Path]:
 def text_files(folder: Path) -> list[Path]:
     """All files below `folder` whose names end in `.txt` or `.TXT`, in the order of their names."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
-
-
-def read_text(path: Path, encoding: str) -> tuple[str, str]:
-    r"""The text of a file with `\n` as its line ends and no byte order mark, and the encoding that it was in.
-
-    Args:
-        path: the file.
-        encoding: a Python codec's name, or `auto`: UTF-16 if a mark says so, else UTF-8 if the bytes are that, else
-            Windows-1252.
-
-    Raises:
-        DataError: the bytes are not text in that encoding; names the first offending byte.
-    """
-    raw = path.read_bytes()
-    candidates = [encoding]
-    if encoding == "auto":
-        candidates = ["utf-16"] if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ["utf-8", "cp1252"]
-    failures: list[str] = []
-    for candidate in candidates:
-        try:
-            text = raw.decode(candidate)
-            text.encode()  # lone surrogates, which some codecs let through
-        except UnicodeDecodeError as error:
-            failures.append(f"byte {raw[error.start]:#04x} at offset {error.start:,} is not {candidate}")
-        except UnicodeEncodeError as error:
-            failures.append(f"character {error.start:,} is half of a {candidate} pair")
-        else:
-            return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), candidate
-    untried = [name for name in ("auto", "cp1252", "latin-1") if name not in (encoding, *candidates)]
-    others = " or ".join(f'"{name}"' for name in untried)
-    raise DataError(f"{path}: {'; '.join(failures)}. Set [prepare] encoding to what the file is in, such as {others}.")

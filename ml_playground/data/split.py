@@ -1,26 +1,88 @@
-"""Training and validation text: a deterministic split."""
+"""Training and validation text: a deterministic split of a text that is too large to hold.
+
+Both ways look through the text once when they are made, and stream it again each time their parts are asked for.
+"""
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_playground.data.text import lines, separable
+from ml_playground.errors import DataError
+
+Side = Literal["train", "val"]
+Text = Callable[[], Iterator[str]]  # each call streams the whole text in pieces
 
 
-def split_by_position(text: str, val_fraction: float) -> tuple[str, str]:
+class PositionSplit:
     """The first part for training and the rest for validation, cut between characters as nanoGPT does."""
-    cut = int(len(text) * (1 - val_fraction))
-    return text[:cut], text[cut:]
+
+    def __init__(self, text: Text, val_fraction: float) -> None:
+        """Raises DataError if a side gets nothing."""
+        self._text = text
+        length = sum(len(piece) for piece in text())
+        self._cut = int(length * (1 - val_fraction))
+        _require_both(self._cut, length - self._cut, "characters")
+
+    def parts(self) -> Iterator[tuple[Side, list[str]]]:
+        """Pieces of the text, each with its side; their tokens together are those of the sides' whole texts."""
+        for side, pieces in groupby(self._sided(), key=itemgetter(0)):
+            for piece in separable(text for _, text in pieces):
+                yield side, [piece]
+
+    def _sided(self) -> Iterator[tuple[Side, str]]:
+        left = self._cut
+        for piece in self._text():
+            if piece[:left]:
+                yield "train", piece[:left]
+            if piece[left:]:
+                yield "val", piece[left:]
+            left = max(0, left - len(piece))
 
 
-def split_by_document(documents: Sequence[str], val_fraction: float) -> tuple[list[str], list[str]]:
-    """Whole documents to either side, each side in its old order.
+class DocumentSplit:
+    """Whole lines to either side, each side in its old order; blank lines are dropped.
 
-    The documents with the smallest hashes go to validation, so that neither order nor neighbours decide, and a
-    document that stands twice in the text is on one side only.
+    The lines with the smallest hashes go to validation, so that neither order nor neighbours decide, and a line that
+    stands twice in the text is on one side only.
     """
-    ranks = {document: hashlib.sha256(document.encode()).digest() for document in documents}
-    by_rank = sorted(ranks, key=ranks.__getitem__)
-    validation = set(by_rank[: math.ceil(len(by_rank) * val_fraction)])
-    return (
-        [document for document in documents if document not in validation],
-        [document for document in documents if document in validation],
-    )
+
+    def __init__(self, text: Text, val_fraction: float) -> None:
+        """Raises DataError if a side gets nothing."""
+        self._text = text
+        different = np.unique(np.concatenate([_NO_RANKS, *(_ranks(some) for some in lines(text()))]))
+        validation = math.ceil(len(different) * val_fraction)
+        _require_both(len(different) - validation, validation, "different lines")
+        self._highest = different[validation - 1]
+
+    def parts(self) -> Iterator[tuple[Side, list[str]]]:
+        """Some lines at a time, each time with their side."""
+        for documents in lines(self._text()):
+            is_validation: list[bool] = (_ranks(documents) <= self._highest).tolist()
+            sides: dict[Side, list[str]] = {"train": [], "val": []}
+            for document, validation in zip(documents, is_validation, strict=True):
+                sides["val" if validation else "train"].append(document)
+            yield from sides.items()
+
+
+_NO_RANKS = np.empty(0, dtype=np.uint64)
+
+
+def _ranks(documents: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """The first eight bytes of each document's hash."""
+    digests = (hashlib.sha256(document.encode()).digest()[:8] for document in documents)
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def _require_both(train: int, validation: int, unit: str) -> None:
+    if not train or not validation:
+        raise DataError(
+            f"too little text to split ({train + validation:,} {unit}): training and validation need some each. "
+            "Add text, or change [prepare] val_fraction."
+        )

@@ -11,6 +11,8 @@ from ml_playground.data.manifest import Manifest, SplitInfo, differences, read_m
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import DataError
 
+_RESIDENT = 2**28  # bytes; a larger file is left to the system's cache, which gives its memory up when others need it
+
 Tokens = npt.NDArray[np.unsignedinteger]
 
 
@@ -26,7 +28,7 @@ def token_file(dataset_dir: Path, split: str) -> Path:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Prepared data, opened for training. The token arrays are memory-mapped."""
+    """Prepared data, opened for training. Large token arrays are memory-mapped, others are in memory."""
 
     manifest: Manifest
     tokenizer: Tokenizer
@@ -48,16 +50,19 @@ def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
     return Dataset(
         manifest,
         load_tokenizer(manifest.tokenizer),
-        _map_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train),
-        _map_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val),
+        _open_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train),
+        _open_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val),
     )
 
 
-def _map_tokens(path: Path, dtype: str, split: SplitInfo) -> Tokens:
+def _open_tokens(path: Path, dtype: str, split: SplitInfo) -> Tokens:
     expected = split.tokens * np.dtype(dtype).itemsize
     size = path.stat().st_size if path.is_file() else 0
     if size != expected:
         raise DataError(f"{path}: {size:,} bytes, {expected:,} expected. Run 'prepare' again.")
     if sha256_of(path) != split.sha256:
         raise DataError(f"{path}: its checksum is not that of the manifest. Run 'prepare' again.")
-    return np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")
+    little_endian = np.dtype(dtype).newbyteorder("<")
+    if size <= _RESIDENT:
+        return np.fromfile(path, little_endian)
+    return np.memmap(path, little_endian, mode="r")

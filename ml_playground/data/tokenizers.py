@@ -1,5 +1,6 @@
 """Tokenizers: text to ids and back. Each describes itself in plain values, so that a checkpoint can carry it."""
 
+import sys
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -57,25 +58,26 @@ class CharTokenizer(Tokenizer):
         self.characters = list(characters)
         self.start_id = len(self.characters) if start_token else None
         self.vocab_size = len(self.characters) + start_token
-        code_points = np.array([ord(character) for character in self.characters], dtype=np.uint32)
-        self._ids = np.argsort(code_points)
-        self._code_points = code_points[self._ids]  # sorted, so that a character is found by bisection
+        code_points = [ord(character) for character in self.characters]
+        self._ids = np.full(max(code_points, default=0) + 2, -1)  # by code point; the last is for all beyond
+        self._ids[code_points] = np.arange(len(code_points))
 
     @classmethod
-    def of_text(cls, text: str, *, start_token: bool) -> "CharTokenizer":
-        """The tokenizer whose vocabulary is exactly the characters of `text`, in code point order as in nanoGPT."""
-        return cls(sorted(set(text)), start_token=start_token)
+    def of_text(cls, pieces: Iterable[str], *, start_token: bool) -> "CharTokenizer":
+        """The tokenizer whose vocabulary is exactly the characters of a text, in code point order as in nanoGPT."""
+        seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+        for piece in pieces:
+            seen[_code_points(piece)] = True
+        return cls([chr(code_point) for code_point in np.flatnonzero(seen)], start_token=start_token)
 
     def encode(self, text: str) -> Ids:
         """One id per character."""
-        code_points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-        places = np.searchsorted(self._code_points, code_points).clip(max=len(self._code_points) - 1)
-        unknown = self._code_points[places] != code_points
-        if unknown.any():
-            strangers = dict.fromkeys(chr(code_point) for code_point in code_points[unknown])
+        code_points = _code_points(text)
+        ids: Ids = self._ids[np.minimum(code_points, len(self._ids) - 1)]
+        if (ids < 0).any():
+            strangers = dict.fromkeys(chr(code_point) for code_point in code_points[ids < 0])
             named = ", ".join(f"{char!r} ({unicodedata.name(char, f'U+{ord(char):04X}')})" for char in strangers)
             raise PromptError(f"not among the vocabulary's {len(self.characters)} characters: {named}")
-        ids: Ids = self._ids[places]
         return ids
 
     def token_bytes(self, token: int) -> bytes:
@@ -105,7 +107,7 @@ class TiktokenTokenizer(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """Byte pair encoding; the names of special tokens are text like any other."""
-        return np.array(self._encoding.encode_ordinary(text), dtype=np.int64)
+        return self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int64)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token, not always whole characters."""
@@ -119,6 +121,10 @@ class TiktokenTokenizer(Tokenizer):
     def describe(self) -> dict[str, Any]:
         """The encoding's name."""
         return {"kind": "tiktoken", "encoding": self._encoding.name, "start_token": self.start_id is not None}
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
 
 
 def load_tokenizer(description: dict[str, Any]) -> Tokenizer:

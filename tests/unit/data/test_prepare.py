@@ -1,11 +1,13 @@
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data import store
 from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.store import open_dataset, token_dtype
@@ -197,6 +199,57 @@ def test_a_disk_that_is_full_at_the_last_file_leaves_what_was_there(source: Path
     with full_disk(largest), pytest.raises(DiskFullError):
         prepare_texts([source], config_for(tmp_path))
     assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
+
+
+@pytest.mark.parametrize("documents", ["whole", "lines"])
+def test_memory_does_not_grow_with_the_text(source: Path, tmp_path: Path, documents: str) -> None:
+    """But for eight bytes per line, where lines are documents, and as much again to sort them."""
+
+    def peak(megabytes: int) -> int:
+        source.write_text("".join(f"{number:01000}\n" for number in range(megabytes * 1000)))
+        tracemalloc.start()
+        prepare_texts([source], config_for(tmp_path, documents=documents))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak(12) < 1.3 * peak(4)
+
+
+def test_a_large_token_file_is_mapped_and_a_small_one_in_memory(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    resident = open_dataset(tmp_path / "datasets", config_for(tmp_path)).train
+    monkeypatch.setattr(store, "_RESIDENT", 10)
+    mapped = open_dataset(tmp_path / "datasets", config_for(tmp_path)).train
+    assert not isinstance(resident, np.memmap)
+    assert isinstance(mapped, np.memmap)
+    assert np.array_equal(resident, mapped)
+    assert resident.dtype == mapped.dtype
+
+
+def test_a_text_that_is_encoded_in_many_pieces_is_encoded_in_its_order(
+    source: Path, tmp_path: Path, gpt2: TiktokenTokenizer
+) -> None:
+    text = "".join(f"{number} bottles of beer on the wall,\n" for number in range(40_000))
+    source.write_text(text)
+    config = config_for(tmp_path, tokenizer="gpt2")
+    manifest = prepare_texts([source], config)
+    train = open_dataset(tmp_path / "datasets", config).train
+    assert np.array_equal(train, gpt2.encode(text[: int(len(text) * 0.9)]))
+    assert manifest.train.documents == manifest.val.documents == 1
+
+
+def test_a_terminal_shows_how_far_the_text_is_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    source.write_text(TEXT * 2)
+    prepare_texts([source], config_for(tmp_path))
+    assert f"/{2 * len(TEXT):.1f}".rstrip("0").rstrip(".") in capsys.readouterr().err
 
 
 def test_a_manifest_names_no_folder_of_this_machine(source: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.data.sources import TINY_SHAKESPEARE, Download, fetch, find_texts, read_text
+from ml_playground.data.sources import TINY_SHAKESPEARE, Download, fetch, find_texts
 from ml_playground.errors import DataError
 
 CONTENT = b"a small text\n"
@@ -117,55 +117,6 @@ def test_all_texts_below_a_folder_are_found_in_the_order_of_their_names(tmp_path
 def test_no_text_says_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"no text in {tmp_path / 'raw'}. Put your text there"):
         find_texts(tmp_path / "raw")
-
-
-@pytest.mark.parametrize(
-    ("raw", "encoding", "text", "found"),
-    [
-        ("Grüße", "utf-8", b"Gr\xc3\xbc\xc3\x9fe", "utf-8"),
-        ("Grüße", "auto", b"Gr\xc3\xbc\xc3\x9fe", "utf-8"),
-        ("Grüße", "auto", b"\xef\xbb\xbfGr\xc3\xbc\xc3\x9fe", "utf-8"),
-        ("Grüße – „so“", "auto", b"Gr\xfc\xdfe \x96 \x84so\x93", "cp1252"),
-        ("Grüße", "latin-1", b"Gr\xfc\xdfe", "latin-1"),
-        ("Grüße", "auto", "Grüße".encode("utf-16"), "utf-16"),
-        ("Grüße", "utf-16", "Grüße".encode("utf-16"), "utf-16"),
-        ("a\nb\nc\n", "auto", b"a\r\nb\rc\n", "utf-8"),
-    ],
-)
-def test_text_is_read_in_its_encoding(tmp_path: Path, raw: str, encoding: str, text: bytes, found: str) -> None:
-    (tmp_path / "a.txt").write_bytes(text)
-    assert read_text(tmp_path / "a.txt", encoding) == (raw, found)
-
-
-def test_a_file_that_does_not_decode_is_named_with_the_place_and_what_to_set(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"Gr\xfc\xdfe")
-    expected = r'a\.txt: byte 0xfc at offset 2 is not utf-8\. Set \[prepare\] encoding to .*"auto" or "cp1252"'
-    with pytest.raises(DataError, match=expected):
-        read_text(tmp_path / "a.txt", "utf-8")
-
-
-def test_bytes_that_are_no_text_at_all_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"ab\x81\xff")
-    with pytest.raises(DataError, match=r"byte 0x81 at offset 2 is not utf-8; byte 0x81 at offset 2 is not cp1252"):
-        read_text(tmp_path / "a.txt", "auto")
-
-
-def test_the_published_protocols_are_read_without_a_wrong_character(real_data: Path) -> None:
-    found = {}
-    for path in find_texts(real_data / "bundestag" / "raw"):
-        text, found[path.name] = read_text(path, "auto")
-        assert "\r" not in text
-        assert "\ufeff" not in text
-        assert "Präsident" in text
-        assert not set(text) & set("ÃÂ\x80\x96�")
-    assert sorted(found.values()) == ["cp1252", "cp1252", "cp1252", "utf-8"]
-    assert found["18081.txt"] == "utf-8"
-
-
-def test_a_protocol_read_as_utf8_is_named_with_the_offset(real_data: Path) -> None:
-    path = real_data / "bundestag" / "raw" / "17241.txt"
-    with pytest.raises(DataError, match=r"17241\.txt: byte 0x\w\w at offset [\d,]+ is not utf-8"):
-        read_text(path, "utf-8")
 
 
 def test_texts_are_found_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:

@@ -1,44 +1,67 @@
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_playground.data.split import split_by_document, split_by_position
+from ml_playground.data.split import DocumentSplit, PositionSplit
+from ml_playground.errors import DataError
 
 fractions = st.floats(0.01, 0.99)
+documents_of_any_kind = st.lists(st.text(alphabet="abcdefgh", min_size=1), max_size=30)
+
+
+def in_pieces(text: str, size: int = 7) -> Iterator[str]:
+    for first in range(0, len(text), size):
+        yield text[first : first + size]
+
+
+def sides(split: PositionSplit | DocumentSplit) -> tuple[list[str], list[str]]:
+    parts = list(split.parts())
+    train, val = ([text for at, texts in parts if at == side for text in texts] for side in ("train", "val"))
+    return train, val
+
+
+def by_position(text: str, fraction: float) -> tuple[str, str]:
+    train, val = sides(PositionSplit(partial(in_pieces, text), fraction))
+    return "".join(train), "".join(val)
+
+
+def by_document(documents: list[str], fraction: float) -> tuple[list[str], list[str]]:
+    return sides(DocumentSplit(partial(in_pieces, "\n".join(documents)), fraction))
 
 
 def test_position_cuts_where_nanogpt_does() -> None:
-    text = "x" * 1_115_394
-    train, val = split_by_position(text, 0.1)
-    assert (len(train), len(val)) == (1_003_854, 111_540)
+    train, val = sides(PositionSplit(lambda: iter(["x" * 1_115_394]), 0.1))
+    assert (len("".join(train)), len("".join(val))) == (1_003_854, 111_540)
 
 
-@given(st.text(), fractions)
+@given(st.text(min_size=1), fractions)
 def test_position_keeps_the_text_whole(text: str, fraction: float) -> None:
-    train, val = split_by_position(text, fraction)
-    assert train + val == text
+    cut = int(len(text) * (1 - fraction))
+    if 0 < cut < len(text):
+        assert by_position(text, fraction) == (text[:cut], text[cut:])
+    else:
+        with pytest.raises(DataError, match="too little text to split"):
+            by_position(text, fraction)
 
 
-@given(st.lists(st.text()), fractions)
+@given(documents_of_any_kind, fractions)
 def test_documents_go_to_either_side_in_their_order(documents: list[str], fraction: float) -> None:
-    train, val = split_by_document(documents, fraction)
+    different = len(set(documents))
+    if different - -(-different * fraction // 1) < 1:
+        with pytest.raises(DataError, match="too little text to split"):
+            by_document(documents, fraction)
+        return
+    train, val = by_document(documents, fraction)
     assert sorted(train + val) == sorted(documents)
     assert not set(train) & set(val)
     for side in (train, val):
         assert side == [document for document in documents if document in set(side)]
-
-
-@given(st.lists(st.text(), min_size=1, unique=True), fractions)
-def test_validation_gets_its_share_of_documents_rounded_up(documents: list[str], fraction: float) -> None:
-    _, val = split_by_document(documents, fraction)
-    assert 0 <= len(val) - len(documents) * fraction < 1
-
-
-@given(st.lists(st.text()), fractions)
-def test_which_side_a_document_is_on_depends_on_no_order(documents: list[str], fraction: float) -> None:
-    _, val = split_by_document(documents, fraction)
-    _, val_of_sorted = split_by_document(sorted(documents), fraction)
-    assert set(val) == set(val_of_sorted)
+    assert 0 <= len(set(val)) - different * fraction < 1
+    assert set(by_document(sorted(documents), fraction)[1]) == set(val)
 
 
 def test_the_split_is_the_same_on_every_machine() -> None:
-    assert split_by_document(["one", "two", "three", "four"], 0.25) == (["one", "two", "three"], ["four"])
+    assert by_document(["one", "two", "three", "four"], 0.25) == (["one", "two", "three"], ["four"])

@@ -1,0 +1,168 @@
+import codecs
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import regex  # type: ignore[import-untyped]  # its stubs are a package of their own
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it has no types
+
+from ml_playground.config.sections import TokenizerName
+from ml_playground.data import text as text_module
+from ml_playground.data.sources import find_texts
+from ml_playground.data.text import TextFile, joined, lines, separable
+from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.errors import DataError
+
+
+def read(file: TextFile) -> str:
+    return "".join(file.pieces())
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "text", "found"),
+    [
+        ("Grüße", "utf-8", b"Gr\xc3\xbc\xc3\x9fe", "utf-8"),
+        ("Grüße", "auto", b"Gr\xc3\xbc\xc3\x9fe", "utf-8"),
+        ("Grüße", "auto", b"\xef\xbb\xbfGr\xc3\xbc\xc3\x9fe", "utf-8"),
+        ("Grüße – „so“", "auto", b"Gr\xfc\xdfe \x96 \x84so\x93", "cp1252"),
+        ("Grüße", "latin-1", b"Gr\xfc\xdfe", "latin-1"),
+        ("Grüße", "auto", "Grüße".encode("utf-16"), "utf-16"),
+        ("Grüße", "utf-16", "Grüße".encode("utf-16"), "utf-16"),
+        ("a\nb\nc\n", "auto", b"a\r\nb\rc\n", "utf-8"),
+    ],
+)
+def test_text_is_read_in_its_encoding(tmp_path: Path, raw: str, encoding: str, text: bytes, found: str) -> None:
+    (tmp_path / "a.txt").write_bytes(text)
+    file = TextFile.find(tmp_path / "a.txt", encoding)
+    assert (read(file), file.encoding) == (raw, found)
+
+
+def test_a_file_that_does_not_decode_is_named_with_the_place_and_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"Gr\xfc\xdfe")
+    expected = r'a\.txt: byte 0xfc at offset 2 is not utf-8\. Set \[prepare\] encoding to .*"auto" or "cp1252"'
+    with pytest.raises(DataError, match=expected):
+        read(TextFile.find(tmp_path / "a.txt", "utf-8"))
+
+
+def test_bytes_that_are_no_text_at_all_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"ab\x81\xff")
+    with pytest.raises(DataError, match=r"byte 0x81 at offset 2 is not utf-8; byte 0x81 at offset 2 is not cp1252"):
+        TextFile.find(tmp_path / "a.txt", "auto")
+
+
+def test_the_published_protocols_are_read_without_a_wrong_character(real_data: Path) -> None:
+    found = {}
+    for path in find_texts(real_data / "bundestag" / "raw"):
+        file = TextFile.find(path, "auto")
+        text, found[path.name] = read(file), file.encoding
+        assert "\r" not in text
+        assert "\ufeff" not in text
+        assert "Präsident" in text
+        assert not set(text) & set("ÃÂ\x80\x96�")
+    assert sorted(found.values()) == ["cp1252", "cp1252", "cp1252", "utf-8"]
+    assert found["18081.txt"] == "utf-8"
+
+
+def test_a_protocol_read_as_utf8_is_named_with_the_offset(real_data: Path) -> None:
+    path = real_data / "bundestag" / "raw" / "17241.txt"
+    with pytest.raises(DataError, match=r"17241\.txt: byte 0x\w\w at offset [\d,]+ is not utf-8"):
+        read(TextFile.find(path, "utf-8"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("block", [1, 2, 3, 7])
+def test_a_text_is_the_same_in_blocks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, block: int
+) -> None:
+    text = "Größe\r\nund „so“\rweiter\n\r\n" + ("🦊\r" if encoding != "cp1252" else "")
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    monkeypatch.setattr(text_module, "_BLOCK", block)
+    sizes: list[int] = []
+    pieces = list(TextFile(tmp_path / "a.txt", encoding).pieces(sizes.append))
+    assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert all(pieces)
+    assert sum(sizes) == len(text.encode(encoding))
+
+
+def test_the_place_of_a_byte_is_counted_from_the_start_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_bytes("größer".encode() + b"\xc3" + b"x")
+    monkeypatch.setattr(text_module, "_BLOCK", 3)
+    with pytest.raises(DataError, match=r"byte 0xc3 at offset 8 is not utf-8\."):
+        read(TextFile(tmp_path / "a.txt", "utf-8"))
+
+
+def test_a_file_cut_within_a_character_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("groß".encode()[:-1])
+    with pytest.raises(DataError, match=r"byte 0xc3 at offset 3 is not utf-8\."):
+        read(TextFile(tmp_path / "a.txt", "utf-8"))
+
+
+def test_half_a_pair_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF8 + b"a+2Ag-b")  # UTF-7 for half of a pair
+    with pytest.raises(DataError, match="not"):
+        read(TextFile(tmp_path / "a.txt", "utf-7"))
+
+
+@given(st.lists(st.sampled_from(["", "a", "a\n", "\n"]), max_size=4))
+def test_files_are_joined_at_line_ends(tmp_path_factory: pytest.TempPathFactory, contents: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    files = [TextFile(folder / f"{index}.txt", "utf-8") for index in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.path.write_text(content)
+    text = "".join(joined(files))
+    there = [content for content in contents if content]
+    assert text == "".join(one if one.endswith("\n") else one + "\n" for one in there[:-1]) + "".join(there[-1:])
+
+
+@given(st.text(alphabet="ab \n"), st.integers(1, 5))
+def test_lines_do_not_depend_on_the_pieces(text: str, size: int) -> None:
+    pieces = [text[first : first + size] for first in range(0, len(text), size)]
+    found = [line for some in lines(pieces) for line in some]
+    assert found == [line for line in text.split("\n") if line.strip()]
+
+
+@given(st.text(alphabet="a1.' \n。é\t"), st.integers(1, 5))
+def test_what_is_separated_is_the_same_text(text: str, size: int) -> None:
+    pieces = list(separable(iter([text[:3], text[3:4], text[4:]]), size))
+    assert "".join(pieces) == text
+    assert all(len(piece) >= size for piece in pieces[:-1])
+
+
+def pretokens(encoding: str, text: str) -> list[str]:
+    """What an encoding cuts a text into before it looks anything up in its vocabulary, which stays out of it here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_public, "load_tiktoken_bpe", lambda *_, **__: {})
+        patch.setattr(openai_public, "data_gym_to_mergeable_bpe_ranks", lambda *_, **__: {})
+        pattern = str(openai_public.ENCODING_CONSTRUCTORS[encoding]()["pat_str"])
+    found: list[str] = regex.findall(pattern, text)
+    return found
+
+
+encodings = [name for name in get_args(TokenizerName) if name != "char"]
+
+
+@pytest.mark.parametrize("encoding", encodings)
+@pytest.mark.parametrize("size", [1, 10, 1000])
+def test_no_token_spans_two_pieces(real_data: Path, encoding: str, size: int) -> None:
+    for path in (real_data / "tinyshakespeare" / "input.txt", real_data / "bundestag" / "raw" / "18081.txt"):
+        text = path.read_text(encoding="utf-8")[:30_000]
+        pieces = list(separable([text], size))
+        assert len(pieces) > len(text) / (size + 30)
+        assert [token for piece in pieces for token in pretokens(encoding, piece)] == pretokens(encoding, text)
+
+
+@pytest.mark.parametrize("encoding", encodings)
+@given(text=st.text(alphabet="aZé1²½'’s.!/-_ \n\r\t\u3000\x1f\x85。，字\u0301🦊\u200d", max_size=40))
+@settings(max_examples=300)
+def test_no_token_spans_two_pieces_of_any_text(encoding: str, text: str) -> None:
+    pieces = list(separable([text], 1))
+    assert [token for piece in pieces for token in pretokens(encoding, piece)] == pretokens(encoding, text)
+
+
+def test_gpt2s_tokens_of_the_pieces_are_those_of_the_whole_text(gpt2: Tokenizer, real_data: Path) -> None:
+    text = (real_data / "tinyshakespeare" / "input.txt").read_text()[:100_000]
+    assert [token for piece in separable([text], 100) for token in gpt2.encode(piece)] == gpt2.encode(text).tolist()
