@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.ablations import ablations
 from benchmarks.contenders import NanoGPT, ours
+from benchmarks.overhead import loop_overhead
 from benchmarks.report import write
 from benchmarks.sampling import sampling
 from benchmarks.startup import startup
@@ -14,6 +15,7 @@ from benchmarks.training import time_to_quality, training_speed
 BENCHMARKS = {
     "time-to-quality": time_to_quality,
     "training-speed": training_speed,
+    "loop-overhead": loop_overhead,
     "sampling": sampling,
     "start-up": startup,
     "ablations": ablations,

@@ -51,7 +51,13 @@ class OutOfMemoryError(PlaygroundError):
 
 
 class DivergedError(PlaygroundError):
-    """The loss or a gradient became NaN or infinite."""
+    """The loss or a gradient became NaN or infinite; the message says where, and adds what to do."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where}. The last good checkpoint stays. Training would fail here again: change something first, "
+            'such as a lower [train.optim] learning_rate, a longer [train.schedule] warmup_iters or dtype = "float32".'
+        )
 
 
 class StoppedBySignalError(PlaygroundError):

@@ -1,23 +1,20 @@
 """The story of each verb. Preparing is `experiments.prepare`, which needs none of the heavy imports here."""
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ml_playground import experiments
+from ml_playground.assembly import build_evaluator, build_trainer, origin_of
 from ml_playground.checkpoint import CheckpointStore, Origin, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
@@ -25,23 +22,19 @@ from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models import LanguageModel
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import (
     Runtime,
-    compile_model,
     compiled,
     memory_errors_explained,
     mix_seed,
     resolve,
-    seed_everything,
 )
 from ml_playground.telemetry import Telemetry
 from ml_playground.telemetry.jsonl import append_jsonl
-from ml_playground.training.optim import build_optimizer
 from ml_playground.training.plan import Plan, flops_per_token, state_bytes, time_steps, warnings
-from ml_playground.training.resume import agree, best_on_disk
-from ml_playground.training.schedule import learning_rate
+from ml_playground.training.resume import agree
 from ml_playground.training.trainer import Trainer
 
 _TIMED_STEPS = 5  # by `plan`
@@ -78,14 +71,16 @@ def train(config: ExperimentConfig, root: Path) -> None:
         runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
         store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
         checkpoint = store.resume()
-        origin = _origin(config, dataset, root)
+        origin = origin_of(config, dataset, root)
         if checkpoint is not None:
             origin = agree(checkpoint, origin)
-        trainer = _build_trainer(config, dataset, runtime, store, origin)
+        trainer = build_trainer(config, dataset, runtime, store, origin)
         if checkpoint is not None:
             trainer.restore(checkpoint)
         _record_start(run, origin, trainer)
-        print(f"training {trainer.num_parameters:,} parameters on {runtime.device} in {settings.dtype}", end=", ")
+        print(
+            f"training {trainer.model.num_parameters():,} parameters on {runtime.device} in {settings.dtype}", end=", "
+        )
         print(f"going on from step {trainer.progress.step:,}" if checkpoint else "from nothing")
         resumed_at = None if checkpoint is None else trainer.progress.step
         telemetry = Telemetry(
@@ -153,10 +148,10 @@ def plan(config: ExperimentConfig, root: Path) -> None:
     runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
     with TemporaryDirectory() as scratch:
         store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
-        trainer = _build_trainer(config, dataset, runtime, store, _origin(config, dataset, root))
+        trainer = build_trainer(config, dataset, runtime, store, origin_of(config, dataset, root))
     step_seconds = time_steps(trainer, _TIMED_STEPS)
     planned = Plan(
-        parameters=trainer.num_parameters,
+        parameters=trainer.model.num_parameters(),
         flops_per_token=flops_per_token(
             trainer.model, n_layer=model.n_layer, width=model.n_head * model.head_dim, block_size=data.block_size
         ),
@@ -185,58 +180,15 @@ def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: Langu
     return (time.perf_counter() - began) * wanted / few
 
 
-def _build_trainer(
-    config: ExperimentConfig, dataset: Dataset, runtime: Runtime, store: CheckpointStore, origin: Origin
-) -> Trainer:
-    data, optim, settings = config.train.data, config.train.optim, config.train.runtime
-    batches = Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"}))
-    evaluator = _evaluator(config, dataset)
-    seed_everything(settings.seed)  # for the initial weights
-    model = build_model(origin.model_args, config.train.model.file).to(runtime.device)
-    if settings.compile:
-        compile_model(model, runtime)
-    return Trainer(
-        model=model,
-        optimizer=build_optimizer(model, optim),
-        learning_rate=partial(learning_rate, peak=optim.learning_rate, schedule=config.train.schedule),
-        batches=batches,
-        evaluator=evaluator,
-        store=store,
-        runtime=runtime,
-        origin=origin,
-        settings=settings,
-        best_on_disk=best_on_disk(store, origin, evaluator, runtime, config.train.model.file),
-        grad_clip=optim.grad_clip,
-    )
-
-
 def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> Evaluation | None:
     """Evaluate `ckpt_last.pt` and write nothing."""
     settings = config.train.runtime
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
     checkpoint = load(run.last_checkpoint)
-    agree(checkpoint, _origin(config, dataset, root))
-    return _evaluator(config, dataset)(checkpoint.trained_model(config.train.model.file).to(runtime.device), runtime)
-
-
-def _evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
-    return Evaluator(
-        dataset.val,
-        dataset.tokenizer.byte_lengths(),
-        block_size=config.train.data.block_size,
-        max_windows=config.train.runtime.eval_iters,
-    )
-
-
-def _origin(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
-    resolved = config.resolved(root)
-    return Origin(
-        model_args={**resolved["train"]["model"], "vocab_size": dataset.tokenizer.vocab_size},
-        tokenizer=dataset.tokenizer.describe(),
-        data=dataset.manifest.fingerprint,
-        config=resolved,
-        versions=_versions(),
+    agree(checkpoint, origin_of(config, dataset, root))
+    return build_evaluator(config, dataset)(
+        checkpoint.trained_model(config.train.model.file).to(runtime.device), runtime
     )
 
 
@@ -249,7 +201,7 @@ def _record_start(run: RunDirectory, origin: Origin, trainer: Trainer) -> None:
             earlier = json.loads(run.info.read_bytes())["starts"]
     write_json(run.tokenizer, origin.tokenizer)
     about = {key: value for key, value in asdict(origin).items() if key != "tokenizer"}
-    write_json(run.info, {**about, "parameters": trainer.num_parameters, "starts": [*earlier, start]})
+    write_json(run.info, {**about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]})
 
 
 def _print_as_it_comes(pieces: Iterable[str]) -> str:
@@ -263,12 +215,3 @@ def _print_as_it_comes(pieces: Iterable[str]) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "ml_playground": version("ml-playground"),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-    }

@@ -16,9 +16,12 @@ from ml_playground.errors import DataError
 Offsets = npt.NDArray[np.int64]
 
 
+IGNORED = -1  # a target that no loss is taken of
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Inputs and the tokens that follow them, both (B, T) int64 on the CPU."""
+    """Inputs and the tokens that follow them, both (B, T) int64."""
 
     inputs: Tensor
     targets: Tensor
@@ -53,8 +56,17 @@ class Batches:
         """The first token of each window of a step, shape (grad_accum_steps * batch_size,)."""
         return self._offsets(step * self._per_step, self._per_step)
 
+    def named(self, step: int) -> str:
+        """What a step learns from, for a person."""
+        offsets = self.offsets(step)
+        first = ", ".join(str(offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
+        return f"batch {step}, windows from tokens {first} of the training text"
+
     def __call__(self, step: int) -> list[Batch]:
-        """The micro-batches of a step. How the step's windows are cut into batches does not change which they are."""
+        """The micro-batches of a step, on the CPU.
+
+        How the step's windows are cut into batches does not change which they are.
+        """
         windows = torch.as_tensor(self._windows[self.offsets(step)].astype(np.int64))  # (grad_accum_steps * B, T + 1)
         return [
             Batch(rows[:, :-1], rows[:, 1:]) for rows in windows.view(-1, self._batch_size, windows.shape[1]).unbind()

@@ -82,6 +82,7 @@ def time_steps(trainer: Trainer, count: int) -> float:
     for _ in range(1 + count):
         before = trainer.progress.seconds
         trainer.update()
+        trainer.synchronize()
         seconds.append(trainer.progress.seconds - before)
     return statistics.median(seconds[1:])
 

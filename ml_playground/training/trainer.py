@@ -12,28 +12,23 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.config.sections import TrainRuntimeConfig
-from ml_playground.data.batches import Batch, Batches
+from ml_playground.data.batches import Batches
 from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models import LanguageModel
 from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.ema import WeightAverage
+from ml_playground.training.feed import Feed
+from ml_playground.training.gradients import accumulate_gradients
 from ml_playground.training.optim import restore_moments
 from ml_playground.training.progress import Progress
 from ml_playground.training.resume import same_measure
 from ml_playground.training.signals import StopSignals
-
-IGNORED = -1  # a target that no loss is taken of
-
-_AFTER_DIVERGENCE = (
-    "The last good checkpoint stays. Training would fail here again: change something first, "
-    'such as a lower [train.optim] learning_rate, a longer [train.schedule] warmup_iters or dtype = "float32".'
-)
 
 
 class Trainer:
@@ -54,15 +49,13 @@ class Trainer:
         grad_clip: float,
         best_on_disk: float = math.inf,
     ) -> None:
-        """Take everything that a run is made of.
-
-        `learning_rate` maps a step to its rate; `best_on_disk` is the loss of a `ckpt_best.pt` that is there already.
-        """
+        """`learning_rate` maps a step to its rate; `best_on_disk` is the loss of a `ckpt_best.pt` that is there."""
         self.progress = Progress()
         self.model = model
         self.optimizer = optimizer
         self._learning_rate = learning_rate
         self._batches = batches
+        self._feed = Feed(batches, runtime.device, ahead=runtime.device.type == "cuda")
         self._evaluator = evaluator
         self._store = store
         self._runtime = runtime
@@ -75,6 +68,10 @@ class Trainer:
         self._saved_at = time.monotonic()
         self._saved_step = -1  # that of ckpt_last.pt
         self._reported = 0, 0.0  # step and seconds at the last report
+        self._unread: list[tuple[int, Tensor, Tensor]] = []  # step, loss and gradient norm, still on the device
+        self._clock = (
+            time.perf_counter()
+        )  # since when progress.seconds does not count; evaluating and saving are left out
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
@@ -101,6 +98,7 @@ class Trainer:
             DivergedError: the loss or a gradient is not finite.
             DiskFullError: a checkpoint found no room.
         """
+        self._clock = time.perf_counter()
         with StopSignals() as signals:
             while True:
                 if self._evaluation_due():
@@ -112,12 +110,7 @@ class Trainer:
                     return signals.received
                 if self.finished:
                     return None
-                self._step(telemetry)
-
-    @property
-    def num_parameters(self) -> int:
-        """Trainable values of the model."""
-        return self.model.num_parameters()
+                self.step(telemetry)
 
     @property
     def finished(self) -> bool:
@@ -149,12 +142,14 @@ class Trainer:
         return minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
 
     def _evaluate_and_save(self, telemetry: Telemetry, *, stop: Callable[[], bool]) -> None:
+        self.synchronize()
         evaluation = self.evaluate(stop=stop)
         if evaluation is None:
             return
+        self._clock = time.perf_counter()
         progress = self.progress
         if not math.isfinite(evaluation.loss):
-            raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}")
+            raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}", progress.step)
         improved = progress.take_in(evaluation.loss, evaluation.bits_per_byte)
         # Reported before it is saved: a row without its checkpoint is dropped on resume, not the other way round.
         telemetry.validation(
@@ -168,56 +163,57 @@ class Trainer:
             self._store.save_numbered(checkpoint, progress.step)
         self._save_last(checkpoint)  # last, so that a kill in between repeats the evaluation and loses nothing
 
-    def _step(self, telemetry: Telemetry) -> None:
-        """One optimiser step, reported."""
-        loss, learning_rate = self.update()
-        self._report(telemetry, loss, learning_rate)
+    def step(self, telemetry: Telemetry) -> None:
+        """One optimiser step, reported if it is time."""
+        learning_rate = self.update()
+        telemetry.advance()
+        if self.progress.step % self._settings.log_interval == 0 or self.progress.step == self._settings.max_iters:
+            self._report(telemetry, learning_rate)
 
-    def update(self) -> tuple[float, float]:
-        """One optimiser step, a pure function of the state and the step's number; its loss and learning rate."""
-        started = time.perf_counter()
+    def update(self) -> float:
+        """One optimiser step, a pure function of the state and the step's number; returns its learning rate.
+
+        A GPU is given its work and not waited for: see `synchronize`.
+        """
         step = self.progress.step
         learning_rate = self._learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["share"]
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
-        loss = self._backward(self._batches(step))
+        loss = accumulate_gradients(self.model, *self._feed(step), runtime=self._runtime, scaler=self._scaler)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._grad_clip)
         # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
         scaled_too_high = self._scaler.get_scale() > 1
-        if not math.isfinite(loss) or not (scaled_too_high or math.isfinite(norm)):
-            raise self._diverged(self._where(step, loss))
+        self._unread.append((step, loss, loss if scaled_too_high else norm))
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(step)
         self.progress.step += 1
-        self.progress.seconds += time.perf_counter() - started
-        return loss, learning_rate
+        return learning_rate
 
-    def _backward(self, micro_batches: list[Batch]) -> float:
-        """Add up the gradients of the mean loss over all targets of the step; return that loss, in nats per token."""
-        counts = [int((batch.targets != IGNORED).sum()) for batch in micro_batches]
-        total = torch.zeros((), device=self._runtime.device)
-        for batch in micro_batches:
-            inputs = batch.inputs.to(self._runtime.device)
-            targets = batch.targets.to(self._runtime.device)
-            with self._runtime.autocast():
-                logits = self.model(inputs)  # (B, T, V)
-                loss = F.cross_entropy(
-                    logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-                ) / sum(counts)
-            torch.autograd.backward(self._scaler.scale(loss))
-            total += loss.detach()
-        return total.item()
+    def synchronize(self) -> float:
+        """Wait for the device to finish the steps that were taken; returns the last one's loss, in nats per token.
 
-    def _report(self, telemetry: Telemetry, loss: float, learning_rate: float) -> None:
-        telemetry.advance()
-        progress = self.progress
-        if progress.step % self._settings.log_interval and progress.step != self._settings.max_iters:
-            return
+        Raises:
+            DivergedError: the loss or a gradient of a step since the last time was not finite.
+        """
+        last_loss = math.nan
+        for step, loss, norm in self._unread:
+            last_loss = loss.item()
+            if not math.isfinite(last_loss) or not math.isfinite(norm.item()):
+                what = "a gradient is not finite" if math.isfinite(last_loss) else f"the loss is {last_loss}"
+                raise self._diverged(f"step {step + 1}: {what} ({self._batches.named(step)})", step)
+        self._unread.clear()
+        now = time.perf_counter()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+        return last_loss
+
+    def _report(self, telemetry: Telemetry, learning_rate: float) -> None:
+        loss, progress = self.synchronize(), self.progress
         steps, seconds = progress.step - self._reported[0], progress.seconds - self._reported[1]
         self._reported = progress.step, progress.seconds
         telemetry.train(
@@ -228,20 +224,14 @@ class Trainer:
             step_time=seconds / steps,
         )
 
-    def _where(self, step: int, loss: float) -> str:
-        """What is not finite, and with which batch."""
-        offsets = self._batches.offsets(step)
-        named = ", ".join(str(offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
-        what = "a gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
-        return f"step {step + 1}: {what} (batch {step}, windows from tokens {named} of the training text)"
-
-    def _diverged(self, what: str) -> DivergedError:
-        """The error to raise; weights that were saved before they showed what they are make way for the last good."""
-        if self._saved_step == self.progress.step:
+    def _diverged(self, what: str, step: int) -> DivergedError:
+        """The error to raise of weights after so many steps; if they were saved, they make way for the last good."""
+        if self._saved_step == step:
             self._store.discard_last()
-        return DivergedError(f"{what}. {_AFTER_DIVERGENCE}")
+        return DivergedError(what)
 
     def _checkpoint(self) -> Checkpoint:
+        self.synchronize()  # nothing is saved that has diverged already
         return Checkpoint(
             model=self.model.state_dict(),
             ema=None if self._average is None else self._average.state_dict(),
@@ -254,3 +244,4 @@ class Trainer:
     def _save_last(self, checkpoint: Checkpoint) -> None:
         self._store.save_last(checkpoint)
         self._saved_at, self._saved_step = time.monotonic(), self.progress.step
+        self._clock = time.perf_counter()

@@ -272,7 +272,7 @@ def signalled(name: str, verb: str, signum: signal.Signals) -> None:
 
     @mistake(name)
     def arrange(project: Project, patch: pytest.MonkeyPatch) -> Outcome:
-        step, draw = Trainer._step, torch.multinomial  # pyright: ignore[reportPrivateUsage] -- where the signal hits
+        step, draw = Trainer.step, torch.multinomial
 
         def interrupted_step(self: Trainer, telemetry: Telemetry) -> None:
             os.kill(os.getpid(), signum)
@@ -283,7 +283,7 @@ def signalled(name: str, verb: str, signum: signal.Signals) -> None:
             return draw(*arguments, **options)  # type: ignore[arg-type] # passed on as they came
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background starts without
-        patch.setattr(Trainer, "_step", interrupted_step)
+        patch.setattr(Trainer, "step", interrupted_step)
         patch.setattr(torch, "multinomial", interrupted_draw)
         project.configure({"train.runtime.max_iters": "9"})
         return project.run(verb)

@@ -21,13 +21,13 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> AtStep:
     """See `AtStep`."""
 
     def arrange(step: int, event: Callable[[], None]) -> None:
-        original = Trainer._step  # pyright: ignore[reportPrivateUsage] -- the seam between two steps
+        original = Trainer.step
 
         def with_event(self: Trainer, telemetry: Telemetry) -> None:
             if self.progress.step == step:
                 event()
             original(self, telemetry)
 
-        monkeypatch.setattr(Trainer, "_step", with_event)
+        monkeypatch.setattr(Trainer, "step", with_event)
 
     return arrange

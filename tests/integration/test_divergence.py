@@ -50,6 +50,16 @@ def spoil(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     monkeypatch.setattr(functional, "cross_entropy", bad_loss)
 
 
+def test_a_loss_that_was_not_looked_at_for_many_steps_still_names_its_own(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep
+) -> None:
+    """Losses stay on the device until they are logged, so that a GPU does not wait for anybody."""
+    project.configure({"train.runtime.log_interval": "100", "train.runtime.eval_interval": "100"})
+    at_step(3, lambda: spoil(monkeypatch, "loss"))
+    assert "step 4: the loss is nan (batch 3, " in project.run("train").err
+    assert weights(project).progress["step"] == 0
+
+
 def test_a_learning_rate_far_too_high_is_told_by_name(project: Project) -> None:
     project.configure({"train.optim.learning_rate": "1e30", "train.schedule.warmup_iters": "0"})
     outcome = project.run("train")

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore
-from ml_playground.data.batches import Batch, Batches
-from ml_playground.training.trainer import IGNORED
+from ml_playground.data.batches import IGNORED, Batch, Batches
 from tests.integration.runs import (
     AtStep,
     Killed,

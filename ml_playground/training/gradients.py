@@ -1,0 +1,36 @@
+"""The backward pass of a step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ml_playground.data.batches import IGNORED, Batch
+from ml_playground.models import LanguageModel
+from ml_playground.runtime import Runtime
+
+
+def accumulate_gradients(
+    model: LanguageModel, batches: Sequence[Batch], num_targets: int, *, runtime: Runtime, scaler: torch.GradScaler
+) -> Tensor:
+    """Add up the gradients of the mean loss over all targets of some batches.
+
+    Args:
+        model: receives the gradients, multiplied by the scale of `scaler`.
+        batches: on the device.
+        num_targets: how many of their targets are not `IGNORED`.
+        runtime: where and in which number format the forward pass runs.
+        scaler: the loss scale.
+
+    Returns:
+        That mean loss in nats per token, still on the device.
+    """
+    total = torch.zeros((), device=runtime.device)
+    for batch in batches:
+        with runtime.autocast():
+            logits = model(batch.inputs)  # (B, T, V)
+            loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        torch.autograd.backward(scaler.scale(loss / num_targets))
+        total += loss.detach() / num_targets
+    return total
