@@ -18,7 +18,7 @@ from torch import Tensor
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.files import atomic_write, keep_copy
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models import LanguageModel, restore_model
 from ml_playground.run_directory import RunDirectory
 
 FORMAT = 1
@@ -54,12 +54,7 @@ class Checkpoint:
         Raises:
             CheckpointError: weights and model arguments do not fit.
         """
-        model = build_model(self.origin.model_args, file)
-        try:
-            model.load_state_dict({**self.model, **(self.ema or {})})
-        except RuntimeError as error:
-            raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
-        return model
+        return restore_model(self.origin.model_args, {**self.model, **(self.ema or {})}, file)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

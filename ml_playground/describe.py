@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from ml_playground.checkpoint import load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
@@ -13,7 +11,7 @@ from ml_playground.config.tables import Table, is_table
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
-from ml_playground.models import build_model
+from ml_playground.models import count_parameters
 from ml_playground.run_directory import RunDirectory
 
 
@@ -51,9 +49,8 @@ def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
     text = f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide, block {shape.block_size}"
     if manifest is None:
         return f"{text}; the number of parameters is known once the data is prepared"
-    with torch.device("meta"):  # shapes only, no memory
-        model = build_model({**shape.model_dump(), "vocab_size": manifest.vocab_size}, shape.file)
-    return f"{text}: {model.num_parameters():,} parameters"
+    count = count_parameters({**shape.model_dump(), "vocab_size": manifest.vocab_size}, shape.file)
+    return f"{text}: {count:,} parameters"
 
 
 def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:

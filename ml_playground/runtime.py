@@ -46,7 +46,8 @@ def resolve(device: Device, dtype: DType, *, deterministic: bool = False) -> Run
         raise DeviceError('dtype = "bfloat16": this GPU cannot do it. Set "float16" or "float32".')
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs fixed workspaces for it
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # asking again would import torch's compiler
+        torch.use_deterministic_algorithms(deterministic)
     if device == "cpu":
         _keep_freed_memory()
     return Runtime(torch.device(device), getattr(torch, dtype))

@@ -7,7 +7,7 @@ from typing import Any
 from ml_playground.checkpoint import load_plain
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import CheckpointError
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models import LanguageModel, restore_model
 
 _GPT2_VOCABULARIES = (50257, 50304)  # GPT-2's own, and nanoGPT's padding of it
 
@@ -28,11 +28,11 @@ def load_nanogpt(path: Path, vocabulary: Path) -> tuple[LanguageModel, Tokenizer
         step, val_loss = int(values["iter_num"]), float(values["best_val_loss"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of nanoGPT ({error!r})") from error
-    model = build_model(model_args)
     try:
-        model.load_state_dict({_our_name(name): tensor for name, tensor in weights.items() if not _is_mask(name)})
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its model arguments ({error})") from error
+        ours = {_our_name(name): tensor for name, tensor in weights.items() if not _is_mask(name)}
+        model = restore_model(model_args, ours)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     return model, _tokenizer(vocabulary, model.vocab_size), path, step, val_loss
 
 

@@ -1,8 +1,11 @@
-"""Networks that predict the next token, and the one function that builds them."""
+"""Networks that predict the next token, and the functions that build them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ml_playground.config.checks import model_mismatches
 from ml_playground.config.sections import ModelConfig
@@ -12,7 +15,7 @@ from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.models.transformer import Transformer
 
-__all__ = ["Cache", "LanguageModel", "build_model"]
+__all__ = ["Cache", "LanguageModel", "build_model", "count_parameters", "restore_model"]
 
 
 def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> LanguageModel:
@@ -44,3 +47,35 @@ def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> Lang
         raise CheckpointError(f"{file} has no function build(config, vocab_size).")
     model: LanguageModel = build(config, vocab_size)
     return model
+
+
+def restore_model(
+    model_args: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path | None = None
+) -> LanguageModel:
+    """The model with the arguments and the state of a checkpoint; the rest is as in `build_model`.
+
+    Raises:
+        CheckpointError: they do not fit each other.
+    """
+    with _Uninitialised():
+        model = build_model(model_args, file)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
+    return model
+
+
+def count_parameters(model_args: Mapping[str, Any], file: Path | None = None) -> int:
+    """Trainable values of the model that `build_model` would build. Its memory is never written to, so none is used."""
+    with _Uninitialised():
+        return build_model(model_args, file).num_parameters()
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Within it `torch.nn.init` leaves weights as they are, for those that are about to get their values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ml_playground.config.kinds import KINDS
 from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models import LanguageModel, build_model, count_parameters, restore_model
 from ml_playground.models.mlp import MLPS
 from ml_playground.models.norm import NORMS
 from ml_playground.models.position import POSITIONS
@@ -196,3 +196,15 @@ def test_softcapped_logits_stay_within_the_bound() -> None:
 def test_what_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="no model can be built"):
         build_model(SMALL | bad)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counting_and_restoring_draw_no_weights(kind: str) -> None:
+    args = SMALL | {"kind": kind, "position": "rope"}  # learned positions are drawn as they are made
+    model = build_model(args)
+    before = torch.get_rng_state()
+    assert count_parameters(args) == model.num_parameters()
+    restored = restore_model(args, model.state_dict())
+    assert torch.equal(torch.get_rng_state(), before)
+    for one, other in zip(restored.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, other)
