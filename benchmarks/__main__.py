@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks.ablations import ablations
 from benchmarks.contenders import NanoGPT, ours
 from benchmarks.overhead import loop_overhead
+from benchmarks.preparation import preparation
 from benchmarks.report import write
 from benchmarks.sampling import sampling
 from benchmarks.startup import startup
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "training-speed": training_speed,
     "loop-overhead": loop_overhead,
     "sampling": sampling,
+    "preparation": preparation,
     "start-up": startup,
     "ablations": ablations,
 }

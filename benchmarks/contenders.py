@@ -52,7 +52,7 @@ class NanoGPT:
         self.folder = Path(shutil.copytree(clone, scratch / "nanoGPT"))
         data = self.folder / "data" / "shakespeare_char"
         shutil.copy(fetch(TINY_SHAKESPEARE), data / "input.txt")
-        _run([sys.executable, str(data / "prepare.py")], self.folder)
+        run([sys.executable, str(data / "prepare.py")], self.folder)
 
     def train(self, steps: int) -> Training:
         """The README's recipe for a CPU over so many steps; time as its train.py prints it for each."""
@@ -60,7 +60,7 @@ class NanoGPT:
         options = [f"--{key}={value}" for key, value in recipe.items()]
         command = [sys.executable, "train.py", "config/train_shakespeare_char.py", "--always_save_checkpoint=True"]
         began = time.perf_counter()
-        said = _run([*command, *options], self.folder)
+        said = run([*command, *options], self.folder)
         process_seconds = time.perf_counter() - began
         # The first step's time and that of the one after the last contain an evaluation.
         times = [float(each) for each in re.findall(r"time ([\d.]+)ms", said)][1:steps]
@@ -114,10 +114,11 @@ def train_ours(config: Path, folder: Path, **changes: object) -> Training:
 
 def ours(*arguments: str) -> str:
     """One of our own commands."""
-    return _run([sys.executable, "-m", "ml_playground.cli", *arguments], Path.cwd())
+    return run([sys.executable, "-m", "ml_playground.cli", *arguments], Path.cwd())
 
 
-def _run(command: list[str], folder: Path) -> str:
+def run(command: list[str], folder: Path) -> str:
+    """A command in a folder; what it printed."""
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
