@@ -89,9 +89,9 @@ train: ## train EXP, going on from its last checkpoint
 sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
 
-bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=<folder of a clone> ONLY=<some of them>
+bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=<folder of a clone> ONLY=<some> TEXT=<file>
 	@test -n "$(NANOGPT)" || { echo "set NANOGPT to the folder of a clone of github.com/karpathy/nanoGPT"; exit 2; }
-	$(RUN) python -m benchmarks "$(NANOGPT)" $(ONLY)
+	$(RUN) python -m benchmarks "$(NANOGPT)" $(ONLY) $(if $(TEXT),--text "$(TEXT)")
 
 tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
 	$(RUN) tensorboard --logdir "$(LOGDIR)" --port $(PORT)

@@ -12,6 +12,7 @@ from benchmarks.report import write
 from benchmarks.sampling import sampling
 from benchmarks.startup import startup
 from benchmarks.training import time_to_quality, training_speed
+from ml_playground.data.sources import TINY_SHAKESPEARE, fetch
 
 BENCHMARKS = {
     "time-to-quality": time_to_quality,
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("nanogpt", type=Path, help="folder of a nanoGPT clone; it is copied, not changed")
     parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(BENCHMARKS)}; all if left out")
+    parser.add_argument("--text", type=Path, help="UTF-8 text to train on instead of Tiny Shakespeare")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
@@ -38,9 +40,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         ours("prepare", "shakespeare_char")
-        nanogpt = NanoGPT(options.nanogpt, scratch)
+        nanogpt = NanoGPT(options.nanogpt, scratch, options.text or fetch(TINY_SHAKESPEARE))
         for name in options.names or BENCHMARKS:
-            write(BENCHMARKS[name](nanogpt, scratch))
+            write(BENCHMARKS[name](nanogpt, scratch), of="" if options.text is None else options.text.stem)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from benchmarks.training import BASE, CONFIGS
 SEEDS = (1337, 1, 2)
 
 
-def ablations(_nanogpt: NanoGPT, _scratch: Path) -> Result:
+def ablations(nanogpt: NanoGPT, _scratch: Path) -> Result:
     """Exact validation loss over seeds. Finished trainings are kept, so an interrupted one goes on."""
     result = Result("ablations", ["preset", "changes", "validation loss", "mean", "spread", "against the base"])
     base = 0.0
     for preset in [BASE, *sorted((CONFIGS / "ablations").glob("*.toml"))]:
-        losses = [_loss(preset, seed) for seed in SEEDS]
+        losses = [_loss(preset, nanogpt.text, seed) for seed in SEEDS]
         mean = statistics.mean(losses)
         if preset == BASE:
             name, change, difference = "`shakespeare_char`", "", ""
@@ -27,8 +27,10 @@ def ablations(_nanogpt: NanoGPT, _scratch: Path) -> Result:
     return result
 
 
-def _loss(preset: Path, seed: int) -> float:
-    return train_ours(preset, OUT / "ablations" / f"{preset.stem}-{seed}", seed=seed, eval_interval=10**6).val_loss
+def _loss(preset: Path, text: Path, seed: int) -> float:
+    return train_ours(
+        preset, text, OUT / "ablations" / f"{preset.stem}-{seed}", seed=seed, eval_interval=10**6
+    ).val_loss
 
 
 def _change(preset: Path) -> str:

@@ -7,19 +7,19 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from ml_playground import experiments
-from ml_playground.config.load import load_config
-from ml_playground.data.sources import TINY_SHAKESPEARE, fetch
-from ml_playground.data.store import open_dataset
+import numpy as np
+
 from ml_playground.evaluation import Evaluator
 from ml_playground.inference.nanogpt import load_nanogpt
 from ml_playground.runtime import resolve
 
-CPU_RECIPE = {  # nanoGPT's README, "I only have a macbook"
+ANY_TEXT = "bundestag_char"  # the preparer of an experiment that takes any text
+CPU_RECIPE: dict[str, object] = {  # nanoGPT's README, "I only have a macbook"
     "device": "cpu",
     "compile": False,
     "eval_iters": 20,
@@ -46,12 +46,13 @@ class Training:
 
 
 class NanoGPT:
-    """A copy of somebody's clone, with Tiny Shakespeare prepared in it."""
+    """A copy of somebody's clone, with a text's characters prepared in it."""
 
-    def __init__(self, clone: Path, scratch: Path) -> None:
+    def __init__(self, clone: Path, scratch: Path, text: Path) -> None:
+        self.text = text
         self.folder = Path(shutil.copytree(clone, scratch / "nanoGPT"))
         data = self.folder / "data" / "shakespeare_char"
-        shutil.copy(fetch(TINY_SHAKESPEARE), data / "input.txt")
+        shutil.copy(text, data / "input.txt")
         run([sys.executable, str(data / "prepare.py")], self.folder)
 
     def train(self, steps: int) -> Training:
@@ -78,31 +79,30 @@ class NanoGPT:
         return module
 
     def _exact_loss(self) -> float:
-        """The loss of its checkpoint over all of the validation text, as we measure our own."""
+        """The loss of its checkpoint over all of its validation tokens, as we measure our own."""
         vocabulary = self.folder / "data" / "shakespeare_char" / "meta.pkl"
-        model, *_ = load_nanogpt(self.folder / "out-shakespeare-char" / "ckpt.pt", vocabulary)
-        experiment = experiments.find("shakespeare_char")
-        config = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder)
-        dataset = open_dataset(config.prepare.dataset_dir, config.prepare)
-        byte_lengths = dataset.tokenizer.byte_lengths()
-        evaluation = Evaluator(dataset.val, byte_lengths, block_size=64, max_windows=0)(
-            model, resolve("cpu", "float32")
-        )
+        model, tokenizer, *_ = load_nanogpt(self.folder / "out-shakespeare-char" / "ckpt.pt", vocabulary)
+        tokens = np.fromfile(vocabulary.with_name("val.bin"), dtype="<u2")
+        evaluator = Evaluator(tokens, tokenizer.byte_lengths(), block_size=64, max_windows=0)
+        evaluation = evaluator(model, resolve("cpu", "float32"))
         assert evaluation is not None
         return evaluation.loss
 
 
-def train_ours(config: Path, folder: Path, **changes: object) -> Training:
-    """`train shakespeare_char` with a configuration, with the `[train.runtime]` changes; the run goes to `folder`.
+def train_ours(config: Path, text: Path, folder: Path, **changes: object) -> Training:
+    """Train with a configuration on a text's characters, with the `[train.runtime]` changes; all goes to `folder`.
 
     A training that is finished there already is not repeated.
     """
     out = folder / "run"
     folder.mkdir(parents=True, exist_ok=True)
     changes = {"out_dir": str(out), "log_interval": 1} | changes
-    stated = "\n".join(f"{key} = {json.dumps(value)}" for key, value in changes.items())
+    prepare = {"dataset": ANY_TEXT, "raw_dir": str(text.absolute()), "dataset_dir": str(folder / "data")}
     variant = folder / "variant.toml"
-    variant.write_text(f'extends = "{config.absolute()}"\n[train.runtime]\n{stated}\n')
+    variant.write_text(
+        f'extends = "{config.absolute()}"\n[prepare]\n{_toml(prepare)}\n[train.runtime]\n{_toml(changes)}\n'
+    )
+    ours("prepare", "shakespeare_char", "--exp-config", str(variant))
     began = time.perf_counter()
     ours("train", "shakespeare_char", "--exp-config", str(variant))
     process_seconds = time.perf_counter() - began
@@ -110,6 +110,10 @@ def train_ours(config: Path, folder: Path, **changes: object) -> Training:
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     times = sorted(row["train/step_time_ms"] for row in rows if "train/step_time_ms" in row)
     return Training(summary["seconds"], process_seconds, times[len(times) // 2], summary["val_loss"])
+
+
+def _toml(values: Mapping[str, object]) -> str:
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
 
 
 def ours(*arguments: str) -> str:

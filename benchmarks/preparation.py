@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tiktoken
 
-from benchmarks.contenders import NanoGPT, run
+from benchmarks.contenders import ANY_TEXT, NanoGPT, run
 from benchmarks.report import Result, median, rounds
 from ml_playground import experiments
 from ml_playground.config.load import load_config
@@ -20,7 +20,7 @@ from ml_playground.data.sources import TINY_SHAKESPEARE, fetch
 
 ROUNDS = 3
 MIB, LARGE_MIB = 32, 1024
-EXPERIMENT = experiments.find("bundestag_char")  # which takes any text
+EXPERIMENT = experiments.find(ANY_TEXT)
 SCRIPTS = {"char": "shakespeare_char", "gpt2": "shakespeare"}
 VARIANT = """\
 extends = {base}

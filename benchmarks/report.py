@@ -45,20 +45,25 @@ def machine() -> str:
     )
 
 
-def write(result: Result) -> None:
-    """Print the result, keep it as JSON, and put it in its place in `docs/benchmarks.md`."""
+def write(result: Result, *, of: str = "") -> None:
+    """Print the result, keep it as JSON, and put it in its place in `docs/benchmarks.md`, if it has one there.
+
+    `of` is the name of the text if it is not the usual one.
+    """
+    name = f"{result.name} of {of}" if of else result.name
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / f"{result.name}.json").write_text(
+    (OUT / f"{name}.json").write_text(
         json.dumps({**asdict(result), "machine": machine(), "date": today}, indent=2) + "\n"
     )
     lines = [f"| {' | '.join(cells)} |" for cells in (result.columns, ["---"] * len(result.columns), *result.rows)]
     text = "\n".join([f"Measured on {today}: {machine()}.", "", *lines, "", *result.says])
-    print(f"\n{result.name}\n\n{text}\n")
-    begin, end = f"<!-- {result.name} -->", f"<!-- end of {result.name} -->"
-    before, _, rest = DOCUMENT.read_text().partition(begin)
+    print(f"\n{name}\n\n{text}\n")
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, place, rest = DOCUMENT.read_text().partition(begin)
     _, _, after = rest.partition(end)
-    DOCUMENT.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    if place:
+        DOCUMENT.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def _cpuinfo() -> str:

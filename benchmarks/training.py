@@ -20,7 +20,11 @@ def time_to_quality(nanogpt: NanoGPT, scratch: Path) -> Result:
         for name in PRESETS:
             trainings[name].append(
                 train_ours(
-                    CONFIGS / f"{name}.toml", scratch / f"{name}-{index}", seed=1337 + index, eval_interval=10**6
+                    CONFIGS / f"{name}.toml",
+                    nanogpt.text,
+                    scratch / f"{name}-{index}",
+                    seed=1337 + index,
+                    eval_interval=10**6,
                 )
             )
     result = Result("time-to-quality", ["", "exact validation loss", "seconds of training", "median", "whole process"])
@@ -49,7 +53,9 @@ def training_speed(nanogpt: NanoGPT, scratch: Path) -> Result:
     for index in range(ROUNDS):
         theirs.append(nanogpt.train(steps).step_ms)
         mine.append(
-            train_ours(BASE, scratch / f"speed-{index}", max_iters=steps, eval_interval=10**6, eval_iters=1).step_ms
+            train_ours(
+                BASE, nanogpt.text, scratch / f"speed-{index}", max_iters=steps, eval_interval=10**6, eval_iters=1
+            ).step_ms
         )
     result = Result("training-speed", ["", "ms per step", "median", "tokens/s"])
     for name, times in (("nanoGPT", theirs), ("ml_playground", mine)):

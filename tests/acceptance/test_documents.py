@@ -1,15 +1,18 @@
 """What the documents show can be done as shown."""
 
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ml_playground import experiments
 from ml_playground.cli import main
 from ml_playground.config.reference import reference
+from ml_playground.config.sections import ScheduleConfig
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -56,7 +59,7 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
 
 def check_options(options: str, line: str) -> None:
     for name, value in re.findall(r"([A-Z]+)=(\S+)", options):
-        assert name in ("EXP", "CONFIG", "LOGDIR", "PORT", "NANOGPT", "ONLY"), line
+        assert name in ("EXP", "CONFIG", "LOGDIR", "PORT", "NANOGPT", "ONLY", "TEXT"), line
         if name == "EXP":
             check_experiment(value)
         if name == "CONFIG":
@@ -117,3 +120,18 @@ def test_every_test_has_the_marker_of_its_folder(request: pytest.FixtureRequest)
         assert [
             marker.name for marker in item.iter_markers() if marker.name in ("unit", "integration", "e2e", "acceptance")
         ] == [tier]
+
+
+def test_every_schedule_is_drawn_and_described(tmp_path: Path) -> None:
+    drawn, document = (ROOT / "docs" / "schedules.svg").read_text(), (ROOT / "docs" / "schedules.md").read_text()
+    for kind in get_args(ScheduleConfig.model_fields["kind"].annotation):
+        assert f">{kind}</text>" in drawn
+        assert f"| `{kind}` |" in document
+    script = runpy.run_path(str(ROOT / "docs" / "plot_schedules.py"))
+    script["draw"](tmp_path / "schedules.svg")
+    assert paths(tmp_path / "schedules.svg") == paths(ROOT / "docs" / "schedules.svg")
+
+
+def paths(picture: Path) -> list[str]:
+    """The lines of a picture; what else is in it differs between versions of the library."""
+    return re.findall(r'<path d="([^"]+)" clip-path', picture.read_text())
