@@ -44,7 +44,10 @@ class Learned(Position):
 
 
 class Sinusoidal(Position):
-    """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5)."""
+    """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5).
+
+    Embeddings are multiplied by the root of the width (section 3.4), or the waves would drown them.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -54,7 +57,7 @@ class Sinusoidal(Position):
 
     def embed(self, x: Tensor, start: int) -> Tensor:
         """See `Position`."""
-        return x + self.waves[start : start + x.shape[1]].to(x.dtype)
+        return x * math.sqrt(x.shape[2]) + self.waves[start : start + x.shape[1]].to(x.dtype)
 
 
 class Rotary(Position):
