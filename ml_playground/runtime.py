@@ -112,5 +112,13 @@ def mix_seed(*entropy: int) -> int:
 
 
 def seed_everything(*entropy: int) -> None:
-    """Seed torch's generators on all devices with `mix_seed` of the integers."""
-    torch.manual_seed(mix_seed(*entropy))  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+    """Seed torch's generators on all devices in use with `mix_seed` of the integers.
+
+    `torch.manual_seed` does so too, and takes 0.1 ms for notes to the devices that are not.
+    """
+    seed = mix_seed(*entropy)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not type it
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)

@@ -52,6 +52,7 @@ class Trainer:
         """`learning_rate` maps a step to its rate; `best_on_disk` is the loss of a `ckpt_best.pt` that is there."""
         self.progress = Progress()
         self.model = model
+        self._parameters = list(model.parameters())
         self.optimizer = optimizer
         self._learning_rate = learning_rate
         self._batches = batches
@@ -182,7 +183,7 @@ class Trainer:
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
         loss = accumulate_gradients(self.model, *self._feed(step), runtime=self._runtime, scaler=self._scaler)
         self._scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._grad_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._grad_clip)
         # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
         scaled_too_high = self._scaler.get_scale() > 1
         self._unread.append((step, loss, loss if scaled_too_high else norm))
