@@ -22,7 +22,7 @@ from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
-from ml_playground.models import LanguageModel
+from ml_playground.models import LanguageModel, quantize
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import (
     Runtime,
@@ -113,6 +113,8 @@ def sample(config: ExperimentConfig) -> None:
     trained = load_trained(run, config.train.model.file)
     text = read_prompt(wanted.start)
     prompt = encode_prompt(text, trained.tokenizer)
+    if settings.dtype == "int8":
+        quantize(trained.model)
     model = trained.model.to(runtime.device, runtime.dtype).eval()  # all of it: half the bytes to read per token
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model

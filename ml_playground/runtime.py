@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ml_playground.config.sections import Device, DType
+from ml_playground.config.sections import Device, SampleDType
 from ml_playground.errors import DeviceError, OutOfMemoryError
 
 
@@ -30,8 +30,8 @@ class Runtime:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def resolve(device: Device, dtype: DType, *, deterministic: bool = False) -> Runtime:
-    """Choose the device and check that it can do what is asked of it.
+def resolve(device: Device, dtype: SampleDType, *, deterministic: bool = False) -> Runtime:
+    """Choose the device and check that it can do what is asked of it. With `int8` weights it computes in bfloat16.
 
     Raises:
         DeviceError: this machine, or this build of PyTorch, lacks the device or the number format.
@@ -44,13 +44,15 @@ def resolve(device: Device, dtype: DType, *, deterministic: bool = False) -> Run
         raise DeviceError(f'device = "mps": PyTorch {torch.__version__} finds no Apple GPU. Set "cpu" or "auto".')
     if device == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise DeviceError('dtype = "bfloat16": this GPU cannot do it. Set "float16" or "float32".')
+    if device != "cpu" and dtype == "int8":
+        raise DeviceError(f'dtype = "int8": is for the CPU, and this is {device}. Set "bfloat16".')
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs fixed workspaces for it
     if deterministic != torch.are_deterministic_algorithms_enabled():  # asking again would import torch's compiler
         torch.use_deterministic_algorithms(deterministic)
     if device == "cpu":
         _keep_freed_memory()
-    return Runtime(torch.device(device), getattr(torch, dtype))
+    return Runtime(torch.device(device), torch.bfloat16 if dtype == "int8" else getattr(torch, dtype))
 
 
 def _keep_freed_memory() -> None:

@@ -14,6 +14,7 @@ from ml_playground.config.tables import is_table
 
 Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
+SampleDType = Literal[DType, "int8"]
 TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"]
 
 
@@ -218,8 +219,10 @@ class SampleRuntimeConfig(Section):
 
     out_dir: Path = same_as("train.runtime.out_dir", "run directory to take the checkpoint from")
     device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
-    dtype: DType = Field(
-        "float32", description="number format of weights and activations; half of it is faster to read"
+    dtype: SampleDType = Field(
+        "float32",
+        description="number format of weights and activations; fewer bytes are faster to read. "
+        "`int8`: weights of 8 bits, activations in bfloat16, for a CPU",
     )
     seed: NonNegativeInt = Field(1337, description="same seed, same text")
     compile: bool = Field(False, description="compile the model with `torch.compile`")

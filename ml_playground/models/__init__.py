@@ -13,9 +13,10 @@ from ml_playground.errors import CheckpointError
 from ml_playground.imports import import_file
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
+from ml_playground.models.quantized import quantize
 from ml_playground.models.transformer import Transformer
 
-__all__ = ["Cache", "LanguageModel", "build_model", "count_parameters", "restore_model"]
+__all__ = ["Cache", "LanguageModel", "build_model", "count_parameters", "quantize", "restore_model"]
 
 
 def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> LanguageModel:

@@ -82,7 +82,7 @@ class Transformer(LanguageModel):
     def new_cache(self, batch_size: int) -> Cache:
         """See `LanguageModel`."""
         cache = super().new_cache(batch_size)
-        config, like = self.config, self.lm_head.weight
+        config, like = self.config, next(self.parameters())
         shape = (batch_size, config.n_kv_head, config.block_size, config.head_dim)
         cache.layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(config.n_layer)]
         return cache

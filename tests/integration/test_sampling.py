@@ -45,7 +45,7 @@ def test_texts_side_by_side_are_those_that_come_one_by_one(project: Project) -> 
     assert project.ok("sample").out == one_by_one
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
 def test_a_cache_works_in_every_number_format(project: Project, dtype: str) -> None:
     project.configure({"sample.runtime.dtype": f'"{dtype}"', "train.model.kind": '"qwen3"'})
     project.ok("train")
