@@ -12,7 +12,7 @@ SEEDS = (1337, 1, 2)
 
 def ablations(nanogpt: NanoGPT, _scratch: Path) -> Result:
     """Exact validation loss over seeds. Finished trainings are kept, so an interrupted one goes on."""
-    result = Result("ablations", ["preset", "changes", "validation loss", "mean", "spread", "against the base"])
+    result = Result("ablations", ["preset", "changes", "validation loss", "mean", "std", "against the base"])
     base = 0.0
     for preset in [BASE, *sorted((CONFIGS / "ablations").glob("*.toml"))]:
         losses = [_loss(preset, nanogpt.text, seed) for seed in SEEDS]
@@ -22,8 +22,8 @@ def ablations(nanogpt: NanoGPT, _scratch: Path) -> Result:
             base = mean
         else:
             name, change, difference = f"`{preset.stem}`", _change(preset), f"{mean - base:+.4f}"
-        spread = f"{statistics.stdev(losses):.4f}"
-        result.rows.append([name, change, rounds(losses, 4), f"{mean:.4f}", spread, difference])
+        std = f"{statistics.stdev(losses):.4f}"
+        result.rows.append([name, change, rounds(losses, 4), f"{mean:.4f}", std, difference])
     return result
 
 

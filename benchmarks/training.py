@@ -40,9 +40,14 @@ def time_to_quality(nanogpt: NanoGPT, scratch: Path) -> Result:
             ]
         )
     theirs = median([run.seconds for run in trainings["nanoGPT"]])
+    target = median([run.val_loss for run in trainings["nanoGPT"]])
     for name in PRESETS:
         factor = theirs / median([run.seconds for run in trainings[name]])
-        result.says.append(f"`{name}` takes {factor:.1f} times less training than nanoGPT.")
+        reached = sum(run.val_loss <= target for run in trainings[name])
+        result.says.append(
+            f"`{name}` takes {factor:.1f} times less training than nanoGPT and is at or under its loss "
+            f"in {reached} of {ROUNDS} runs."
+        )
     return result
 
 

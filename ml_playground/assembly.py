@@ -10,6 +10,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset
 from ml_playground.evaluation import Evaluator
+from ml_playground.imports import code_hash
 from ml_playground.models import build_model
 from ml_playground.runtime import Runtime, compile_model, seed_everything
 from ml_playground.training.optim import build_optimizer
@@ -71,6 +72,7 @@ def origin_of(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
         data=dataset.manifest.fingerprint,
         config=resolved,
         versions=_versions(),
+        model_code=code_hash(config.train.model.file),
     )
 
 

@@ -7,6 +7,7 @@ tensors and plain values are let in.
 
 import errno
 import pickle
+import sys
 import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ml_playground.config.files import shown
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.files import atomic_write, keep_copy
+from ml_playground.imports import code_hash
 from ml_playground.models import LanguageModel, restore_model
 from ml_playground.run_directory import RunDirectory
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Origin:
     data: str  # Manifest.fingerprint
     config: dict[str, Any]
     versions: dict[str, str]
+    model_code: str | None  # hash of the file in [train.model]
+
+    def tell_of_changed_code(self, file: Path | None, checkpoint: str) -> None:
+        """Print a line on stderr if the file of `[train.model]` no longer is what `checkpoint` was trained with."""
+        if file is not None and code_hash(file) != self.model_code:
+            print(f"[train.model] file: {shown(file)} has changed since {checkpoint}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

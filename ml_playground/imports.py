@@ -1,11 +1,17 @@
 """Python files that users bring: `prepare.py` and models of their own."""
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from ml_playground.errors import PlaygroundError
+
+
+def code_hash(path: Path | None) -> str | None:
+    """The SHA-256 of a Python file; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
 
 
 def import_file(path: Path, name: str) -> ModuleType:

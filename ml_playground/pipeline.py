@@ -73,6 +73,7 @@ def train(config: ExperimentConfig, root: Path) -> None:
         checkpoint = store.resume()
         origin = origin_of(config, dataset, root)
         if checkpoint is not None:
+            checkpoint.origin.tell_of_changed_code(config.train.model.file, run.last_checkpoint.name)
             origin = agree(checkpoint, origin)
         trainer = build_trainer(config, dataset, runtime, store, origin)
         if checkpoint is not None:

@@ -33,7 +33,7 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             (("train", "schedule", "warmup_iters"), max_iters),
             f"warm-up of {schedule.warmup_iters} steps is longer than training, max_iters = {runtime.max_iters}",
         )
-    elif schedule.decay_lr and schedule.warmup_iters > schedule.lr_decay_iters:
+    elif schedule.decays_to_an_end and schedule.warmup_iters > schedule.lr_decay_iters:
         yield Mismatch(
             (("train", "schedule", "lr_decay_iters"), ("train", "schedule", "warmup_iters")),
             f"the decay ends at step {schedule.lr_decay_iters}, within the warm-up of {schedule.warmup_iters} steps",
@@ -50,7 +50,7 @@ def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]
     if model.head_dim == model.n_embd // model.n_head and model.n_embd % model.n_head:
         yield ("n_head", "n_embd"), f"{model.n_head} heads do not divide n_embd = {model.n_embd}"
     if model.n_head % model.n_kv_head:
-        yield ("n_kv_head", "n_head"), f"{model.n_kv_head} heads of keys do not divide n_head = {model.n_head}"
+        yield ("n_kv_head", "n_head"), f"{model.n_kv_head} key/value heads do not divide n_head = {model.n_head}"
     if model.position == "rope" and model.head_dim % 2:
         yield ("head_dim", "position", "n_head", "n_embd"), f"rope turns pairs, head_dim = {model.head_dim} is odd"
     if model.position == "sinusoidal" and model.n_embd % 2:
@@ -65,7 +65,7 @@ def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]
     if model.zero_init and model.norm_placement == "sandwich":
         yield (
             ("zero_init", "norm_placement", "kind"),
-            "the norm behind a projection that starts at zero has no slope",
+            "a norm behind a projection that starts at zero blows up its first step",
         )
 
 

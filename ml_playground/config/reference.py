@@ -40,7 +40,9 @@ def _lines() -> Iterator[str]:
 
 
 def _type(field: FieldInfo) -> str:
-    choices = get_args(field.annotation)
+    choices = [each for each in get_args(field.annotation) if each is not type(None)]
+    if choices and isinstance(choices[0], type):  # `X | None`
+        return _TYPES[choices[0].__name__]
     return ", ".join(f"`{choice}`" for choice in choices) or _TYPES[getattr(field.annotation, "__name__", "")]
 
 
@@ -48,6 +50,8 @@ def _default(name: str, field: FieldInfo) -> str:
     source = default_source(field)
     if source is not None:
         return f"that of `[{'.'.join(source[:-1])}] {source[-1]}`"
+    if field.default is None:
+        return "none"
     if not field.is_required():
         return f"`{json.dumps(field.default)}`"
     extra = field.json_schema_extra

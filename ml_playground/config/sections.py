@@ -37,8 +37,8 @@ def from_experiment(value: str, description: str) -> Any:
 def _known_encoding(name: str) -> str:
     if name != "auto":
         try:
-            "".encode(name)
-        except LookupError:  # there is none of that name, or it turns text into something else, as "rot13" does
+            "a".encode(name).decode(name)
+        except (LookupError, ValueError):  # there is none of that name, or it is not for text, as "rot13" and "uu"
             raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
     return name
 
@@ -95,11 +95,13 @@ class ModelConfig(Section):
     block_size: PositiveInt = same_as("train.data.block_size", "longest context the model can see, in tokens", gt=0)
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate while training")
     bias: bool = Field(False, description="biases in linear layers and layer norms")
-    n_kv_head: PositiveInt = derived("`n_head`", "heads of keys and values, shared among the query heads", gt=0)
+    n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0)
     head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0)
     n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0)
     position: Literal["learned", "sinusoidal", "rope", "alibi", "none"] = of_kind("how the order of tokens is told")
-    rope_theta: float = Field(10_000.0, gt=0, description="longest wavelength of `rope` over 2 pi, in tokens")
+    rope_theta: float = Field(
+        10_000.0, gt=0, description="base of `rope`: its wavelengths go from 2 pi to nearly 2 pi times this, in tokens"
+    )
     norm: Literal["layernorm", "rmsnorm"] = of_kind("normalisation")
     norm_eps: float = of_kind("what a norm adds to the variance before its root", gt=0)
     norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
@@ -177,6 +179,11 @@ class ScheduleConfig(Section):
     lr_decay_iters: NonNegativeInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
     decay_share: float = Field(0.2, gt=0, le=1, description="share of the steps in which `wsd` decays")
     min_lr: float = Field(0.0, ge=0, description="learning rate after the decay")
+
+    @property
+    def decays_to_an_end(self) -> bool:
+        """Whether `lr_decay_iters` means anything."""
+        return self.decay_lr and self.kind not in ("constant", "inverse_sqrt")
 
 
 class TrainRuntimeConfig(Section):

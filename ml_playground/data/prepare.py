@@ -1,6 +1,7 @@
 """The work that all preparers share: files of text in, token files and a manifest out.
 
-The text streams twice: once to learn what it holds, once to be encoded, by as many threads as there are processors.
+The text streams several times: to find its encoding, its split and its characters, and to be encoded, by as many
+threads as there are processors.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -50,14 +52,14 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     Raises:
         DataError: a file does not decode, or there is too little text to split.
     """
-    manifest = _up_to_date(files, config)
-    if manifest is not None:
-        print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
-        return manifest
     config.dataset_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(config.dataset_dir / "prepare.lock"):  # a second process waits
+    with FileLock(config.dataset_dir / "prepare.lock"):  # a second process waits, and finds it done
+        manifest = _up_to_date(files, config)
+        if manifest is not None:
+            print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
+            return manifest
         texts, sources = _find(files, config)
-        stream = partial(_stream, texts)
+        stream = partial(_stream, texts, count(1))
         split = (DocumentSplit if config.documents == "lines" else PositionSplit)(stream, config.val_fraction)
         manifest = _write(split, _tokenizer(split, config), sources, config)
     print(
@@ -80,17 +82,18 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
     return texts, sources
 
 
-def _stream(texts: Sequence[TextFile]) -> Iterator[str]:
-    """The text in pieces, and on a terminal how far it is read."""
+def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[str]:
+    """The text in pieces, and on a terminal how far it is read for the how manieth time."""
     size = sum(text.path.stat().st_size for text in texts)
-    with tqdm(total=size, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None) as bar:
+    label = f"pass {next(passes)}"
+    with tqdm(desc=label, total=size, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None) as bar:
         yield from joined(texts, on_read=bar.update)
 
 
 def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
     start_token = config.documents == "lines"
     if config.tokenizer == "char":
-        return CharTokenizer.of_text(("".join(texts) for _, texts in split.parts()), start_token=start_token)
+        return CharTokenizer.of_text(split.texts(), start_token=start_token)
     return TiktokenTokenizer(config.tokenizer, start_token=start_token)
 
 
@@ -106,7 +109,7 @@ def _write(split: Split, tokenizer: Tokenizer, sources: list[Source], config: Pr
     ):
         sides = {"train": _TokenFile(train_file), "val": _TokenFile(val_file)}
         encode = partial(_encode, tokenizer=tokenizer, dtype=dtype)
-        for side, encoded in _in_parallel(encode, split.parts()):
+        for side, encoded in _in_parallel(encode, split.parts(tokenizer.separable)):
             sides[side].add(encoded)
         manifest = Manifest(
             format=FORMAT,

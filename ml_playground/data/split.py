@@ -5,7 +5,7 @@ Both ways look through the text once when they are made, and stream it again eac
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ml_playground.data.text import lines, separable
+from ml_playground.data.text import lines
 from ml_playground.errors import DataError
 
 Side = Literal["train", "val"]
@@ -30,10 +30,14 @@ class PositionSplit:
         self._cut = int(length * (1 - val_fraction))
         _require_both(self._cut, length - self._cut, "characters")
 
-    def parts(self) -> Iterator[tuple[Side, list[str]]]:
-        """Pieces of the text, each with its side; their tokens together are those of the sides' whole texts."""
+    def texts(self) -> Iterator[str]:
+        """All text that has a side."""
+        return self._text()
+
+    def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[str]]]:
+        """Pieces of the text, each with its side. `cut_anew` cuts each side's into those that can be encoded apart."""
         for side, pieces in groupby(self._sided(), key=itemgetter(0)):
-            for piece in separable(text for _, text in pieces):
+            for piece in cut_anew(text for _, text in pieces):
                 yield side, [piece]
 
     def _sided(self) -> Iterator[tuple[Side, str]]:
@@ -56,13 +60,17 @@ class DocumentSplit:
     def __init__(self, text: Text, val_fraction: float) -> None:
         """Raises DataError if a side gets nothing."""
         self._text = text
-        different = np.unique(np.concatenate([_NO_RANKS, *(_ranks(some) for some in lines(text()))]))
+        different = _distinct(lines(text()))
         validation = math.ceil(len(different) * val_fraction)
         _require_both(len(different) - validation, validation, "different lines")
         self._highest = different[validation - 1]
 
-    def parts(self) -> Iterator[tuple[Side, list[str]]]:
-        """Some lines at a time, each time with their side."""
+    def texts(self) -> Iterator[str]:
+        """All text that has a side."""
+        return ("".join(documents) for documents in lines(self._text()))
+
+    def parts(self, _cut_anew: object = None) -> Iterator[tuple[Side, list[str]]]:
+        """Some lines at a time, each time with their side; no line is cut."""
         for documents in lines(self._text()):
             is_validation: list[bool] = (_ranks(documents) <= self._highest).tolist()
             sides: dict[Side, list[str]] = {"train": [], "val": []}
@@ -71,10 +79,22 @@ class DocumentSplit:
             yield from sides.items()
 
 
-_NO_RANKS = np.empty(0, dtype=np.uint64)
+Ranks = npt.NDArray[np.uint64]
 
 
-def _ranks(documents: Sequence[str]) -> npt.NDArray[np.uint64]:
+def _distinct(some_documents: Iterable[Sequence[str]]) -> Ranks:
+    """The ranks of all documents in their order, each once; takes less than 20 bytes of memory for a document."""
+    memory = bytearray()
+    for documents in some_documents:
+        memory += _ranks(documents).tobytes()
+    ranks = np.frombuffer(memory, dtype=np.uint64)
+    ranks.sort()
+    is_new = np.ones(len(ranks), dtype=np.bool_)
+    is_new[1:] = ranks[1:] != ranks[:-1]
+    return ranks[is_new]
+
+
+def _ranks(documents: Sequence[str]) -> Ranks:
     """The first eight bytes of each document's hash."""
     digests = (hashlib.sha256(document.encode()).digest()[:8] for document in documents)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)

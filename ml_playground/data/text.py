@@ -123,6 +123,8 @@ def _decode(path: Path, encoding: str, on_read: Callable[[int], object]) -> Iter
                 ) from error
             except UnicodeEncodeError as error:
                 raise _UndecodableError(f"half of a {encoding} pair before the byte at offset {offset:,}") from error
+            except UnicodeError as error:  # UTF-16 or UTF-32 without a mark that says in which order their bytes come
+                raise _UndecodableError(str(error)) from error
             piece = line_ends.decode(text, final=not block)
             if first and piece:
                 piece, first = piece.removeprefix("\ufeff"), False

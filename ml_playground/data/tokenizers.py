@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tiktoken
 
+from ml_playground.data.text import separable
 from ml_playground.errors import CheckpointError, DataError, PromptError
 
 Ids = npt.NDArray[np.int64]
@@ -41,6 +42,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Plain values from which `load_tokenizer` makes an equal tokenizer."""
+
+    def separable(self, pieces: Iterable[str]) -> Iterable[str]:
+        """The same text in pieces whose tokens together are those of the whole text."""
+        return pieces
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; bytes that are not UTF-8 become U+FFFD."""
@@ -108,6 +113,10 @@ class TiktokenTokenizer(Tokenizer):
     def encode(self, text: str) -> Ids:
         """Byte pair encoding; the names of special tokens are text like any other."""
         return self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int64)
+
+    def separable(self, pieces: Iterable[str]) -> Iterable[str]:
+        """Cut where tiktoken cuts whatever the text."""
+        return separable(pieces)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token, not always whole characters."""

@@ -48,6 +48,7 @@ def load_trained(run: RunDirectory, model_file: Path | None = None) -> TrainedMo
 
 def _load_ours(path: Path, model_file: Path | None) -> TrainedModel:
     checkpoint = load(path)
+    checkpoint.origin.tell_of_changed_code(model_file, path.name)
     tokenizer = load_tokenizer(checkpoint.origin.tokenizer)
     return TrainedModel(
         checkpoint.trained_model(model_file),

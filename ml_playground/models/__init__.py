@@ -43,7 +43,8 @@ def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> Lang
         return Transformer(config, vocab_size)
     if file is None:
         raise CheckpointError(f"its model comes from {needed}. Name that file in [train.model] file.")
-    build = getattr(import_file(file, f"{__name__}.{file.stem}"), "build", None)
+    name = f"own_model_{file.stem}"  # apart from our modules, some of which may be called the same
+    build = getattr(import_file(file, name), "build", None)
     if build is None:
         raise CheckpointError(f"{file} has no function build(config, vocab_size).")
     model: LanguageModel = build(config, vocab_size)
@@ -68,7 +69,7 @@ def restore_model(
 
 
 def count_parameters(model_args: Mapping[str, Any], file: Path | None = None) -> int:
-    """Trainable values of the model that `build_model` would build. Its memory is never written to, so none is used."""
+    """Trainable values of the model that `build_model` would build; hardly any of its memory is written to."""
     with _Uninitialised():
         return build_model(model_args, file).num_parameters()
 

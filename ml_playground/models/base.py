@@ -44,12 +44,13 @@ class LanguageModel(nn.Module, ABC):
         return [table for table in tables if table not in tied]
 
     def hidden_matrices(self) -> list[Tensor]:
-        """Weights of the linear layers between embeddings and head, each of them 2-dimensional."""
-        return [
-            module.weight
-            for module in self.modules()
-            if isinstance(module, nn.Linear) and module.out_features != self.vocab_size
-        ]
+        """Weights of the linear layers between embeddings and head, each of them 2-dimensional.
+
+        The head is taken to be the last linear layer with an output for each id.
+        """
+        layers = [module for module in self.modules() if isinstance(module, nn.Linear)]
+        heads = [layer for layer in layers if layer.out_features == self.vocab_size]
+        return [layer.weight for layer in layers if not heads or layer is not heads[-1]]
 
     def num_parameters(self) -> int:
         """Number of trainable values; tied ones count once."""

@@ -26,11 +26,16 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step of all groups."""
+        """One step of all groups; a `closure` computes the loss and its gradients before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             if group["muon"]:
                 self._step_matrices(group)
-        super().step(closure)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+        super().step()  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+        return loss
 
     def _step_matrices(self, group: dict[str, Any]) -> None:
         moving = [matrix for matrix in group["params"] if matrix.grad is not None]

@@ -13,16 +13,16 @@ from ml_playground.training.muon import Muon
 def build_optimizer(model: LanguageModel, config: OptimConfig) -> torch.optim.Optimizer:
     """The optimiser that `config` names.
 
-    Weight decay is on matrices only: biases and norm gains stay undecayed. Each group of parameters has a `share`, by
-    which the step's learning rate is multiplied for it.
+    Weight decay is on matrices only: biases and norm gains stay undecayed. Each group of parameters has an `lr_scale`,
+    by which the step's learning rate is multiplied for it.
     """
     parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     hidden = set(model.hidden_matrices()) if config.kind == "muon" else set[Tensor]()
     embeddings = set(model.embeddings())
 
     def group(members: list[Tensor], rate: float, decay: float, **options: Any) -> dict[str, Any]:
-        share = rate / config.learning_rate
-        return {"params": members, "lr": rate, "share": share, "weight_decay": decay, **options}
+        scale = rate / config.learning_rate
+        return {"params": members, "lr": rate, "lr_scale": scale, "weight_decay": decay, **options}
 
     rest = [each for each in parameters if each not in hidden | embeddings]
     groups = [

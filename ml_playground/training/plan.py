@@ -107,13 +107,12 @@ def flops_per_token(model: LanguageModel, *, n_layer: int, width: int, block_siz
 
 def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
     """What is likely not meant."""
-    decays = schedule.decay_lr and schedule.kind not in ("constant", "inverse_sqrt")
-    if decays and schedule.lr_decay_iters < max_iters:
+    if schedule.decays_to_an_end and schedule.lr_decay_iters < max_iters:
         yield (
             f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: the last "
             f"{max_iters - schedule.lr_decay_iters:,} steps run at min_lr = {schedule.min_lr:g}."
         )
-    if decays and schedule.lr_decay_iters > max_iters:
+    if schedule.decays_to_an_end and schedule.lr_decay_iters > max_iters:
         yield f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: training ends before, at {max_iters:,}."
     if schedule.warmup_iters > max_iters / 2:
         yield f"[train.schedule] warmup_iters = {schedule.warmup_iters:,} is more than half of the training."

@@ -145,9 +145,9 @@ class Trainer:
     def _evaluate_and_save(self, telemetry: Telemetry, *, stop: Callable[[], bool]) -> None:
         self.synchronize()
         evaluation = self.evaluate(stop=stop)
+        self._clock = time.perf_counter()
         if evaluation is None:
             return
-        self._clock = time.perf_counter()
         progress = self.progress
         if not math.isfinite(evaluation.loss):
             raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}", progress.step)
@@ -179,7 +179,7 @@ class Trainer:
         step = self.progress.step
         learning_rate = self._learning_rate(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * group["share"]
+            group["lr"] = learning_rate * group["lr_scale"]
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
         loss = accumulate_gradients(self.model, *self._feed(step), runtime=self._runtime, scaler=self._scaler)
         self._scaler.unscale_(self.optimizer)

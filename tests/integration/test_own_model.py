@@ -1,5 +1,8 @@
 """An experiment that brings a model of its own."""
 
+import importlib
+import sys
+
 import pytest
 
 from tests.project import Project
@@ -44,6 +47,27 @@ def test_it_trains_resumes_and_samples_like_ours(project: Project) -> None:
     assert project.ok("sample").out.count("---------------") == 2
     assert f"{22 * 22:,} parameters" in project.ok("describe").out
     assert str(project.root) not in (project.out / "run.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["transformer", "norm"])
+def test_a_file_may_be_called_like_a_module_of_ours(project: Project, name: str) -> None:
+    ours = importlib.import_module(f"ml_playground.models.{name}")
+    (project.folder / f"{name}.py").write_text(f"import ml_playground.models.{name}\n{MODEL}")
+    project.configure({"train.model.file": f'"tiny/{name}.py"'})
+    project.ok("train")
+    project.ok("sample")
+    assert sys.modules[f"ml_playground.models.{name}"] is ours
+
+
+def test_a_file_that_has_changed_since_is_told(project: Project) -> None:
+    project.ok("train")
+    path = project.folder / "model.py"
+    path.write_text(path.read_text().replace("return self.table(ids)", "return 2 * self.table(ids)"))
+    project.configure({"train.runtime.max_iters": "8"})
+    assert project.ok("sample").err.startswith("[train.model] file: tiny/model.py has changed since ckpt_best.pt\n")
+    assert "[train.model] file: tiny/model.py has changed since ckpt_last.pt\n" in project.ok("train").err
+    project.configure({"train.runtime.max_iters": "9"})
+    assert "has changed" not in project.ok("train").err
 
 
 def test_a_checkpoint_never_names_the_code_to_run(project: Project) -> None:

@@ -20,7 +20,9 @@ def checkpoint(step: int = 1, val_loss: float = 2.0) -> Checkpoint:
         optimizer={"state": {0: {"step": torch.tensor(3.0), "exp_avg": weight * 2}}, "param_groups": [{"lr": 0.1}]},
         scaler={},
         progress={"step": step, "val_loss": val_loss, "best_val_loss": val_loss},
-        origin=Origin({"n_layer": 1}, {"kind": "char", "characters": ["ä"]}, "data", {"train": {}}, {"torch": "2"}),
+        origin=Origin(
+            {"n_layer": 1}, {"kind": "char", "characters": ["ä"]}, "data", {"train": {}}, {"torch": "2"}, None
+        ),
     )
 
 
@@ -117,8 +119,8 @@ def test_opening_a_strangers_checkpoint_runs_no_code(path: Path, tmp_path: Path)
 
 
 def test_a_checkpoint_of_a_newer_version_says_so_and_is_not_called_damaged(path: Path) -> None:
-    torch.save({"format": 2}, path)
-    with pytest.raises(CheckpointError, match="checkpoint format 2, this version reads 1") as error:
+    torch.save({"format": 3}, path)
+    with pytest.raises(CheckpointError, match="checkpoint format 3, this version reads 2") as error:
         load(path)
     assert not isinstance(error.value, DamagedCheckpointError)
 
@@ -181,9 +183,9 @@ def test_two_damaged_checkpoints_are_both_named(run: RunDirectory, store: Checkp
 
 def test_a_last_checkpoint_of_a_newer_version_is_left_alone(run: RunDirectory, store: CheckpointStore) -> None:
     store.save_last(checkpoint(1))
-    torch.save({"format": 2}, run.last_checkpoint)
+    torch.save({"format": 3}, run.last_checkpoint)
     before = run.last_checkpoint.read_bytes()
-    with pytest.raises(CheckpointError, match="format 2"):
+    with pytest.raises(CheckpointError, match="format 3"):
         store.resume()
     assert run.last_checkpoint.read_bytes() == before
 

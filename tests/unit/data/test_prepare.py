@@ -11,7 +11,7 @@ from ml_playground.data import store
 from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.store import open_dataset, token_dtype
-from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer
 from ml_playground.errors import DataError, DiskFullError
 from tests.full_disk import full_disk
 
@@ -202,8 +202,11 @@ def test_a_disk_that_is_full_at_the_last_file_leaves_what_was_there(source: Path
 
 
 @pytest.mark.parametrize("documents", ["whole", "lines"])
-def test_memory_does_not_grow_with_the_text(source: Path, tmp_path: Path, documents: str) -> None:
-    """But for eight bytes per line, where lines are documents, and as much again to sort them."""
+def test_memory_does_not_grow_with_the_text(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: str
+) -> None:
+    """But for twenty bytes per line, where lines are documents."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
 
     def peak(megabytes: int) -> int:
         source.write_text("".join(f"{number:01000}\n" for number in range(megabytes * 1000)))
@@ -214,6 +217,23 @@ def test_memory_does_not_grow_with_the_text(source: Path, tmp_path: Path, docume
         return peak
 
     assert peak(12) < 1.3 * peak(4)
+
+
+def test_characters_need_no_place_to_cut_the_text(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As byte pair encodings do."""
+    lengths: list[int] = []
+    plain = CharTokenizer.encode
+
+    def encode(self: CharTokenizer, text: str) -> Ids:
+        lengths.append(len(text))
+        return plain(self, text)
+
+    monkeypatch.setattr(CharTokenizer, "encode", encode)
+    source.write_text("-+" * 500_000)
+    assert prepare_texts([source], config_for(tmp_path)).train.tokens == 900_000
+    assert max(lengths) <= 2**18
 
 
 def test_a_large_token_file_is_mapped_and_a_small_one_in_memory(

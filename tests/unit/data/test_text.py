@@ -101,6 +101,13 @@ def test_a_file_cut_within_a_character_is_refused(tmp_path: Path) -> None:
         read(TextFile(tmp_path / "a.txt", "utf-8"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_text_whose_byte_order_is_not_marked_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("Grüße".encode(f"{encoding}-le"))
+    with pytest.raises(DataError, match="does not start with BOM"):
+        read(TextFile(tmp_path / "a.txt", encoding))
+
+
 def test_half_a_pair_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF8 + b"a+2Ag-b")  # UTF-7 for half of a pair
     with pytest.raises(DataError, match="not"):

@@ -1,7 +1,7 @@
 """Whatever parts a model is made of, it is causal, it trains, and a cache changes nothing."""
 
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -9,12 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ml_playground.config.kinds import KINDS
-from ml_playground.config.sections import ModelConfig
+from ml_playground.config.sections import ModelConfig, SamplingConfig
+from ml_playground.data.tokenizers import CharTokenizer
 from ml_playground.errors import CheckpointError
+from ml_playground.inference.generate import generate
 from ml_playground.models import LanguageModel, build_model, count_parameters, restore_model
 from ml_playground.models.mlp import MLPS
 from ml_playground.models.norm import NORMS
 from ml_playground.models.position import POSITIONS
+from ml_playground.runtime import resolve
 
 SMALL: dict[str, Any] = {"n_layer": 2, "n_head": 4, "n_embd": 16, "block_size": 12, "vocab_size": 11}
 EXTRAS: list[dict[str, Any]] = [
@@ -74,6 +77,26 @@ def test_a_cache_changes_nothing(parts: dict[str, Any]) -> None:
     cached.clear()
     with torch.no_grad():
         torch.testing.assert_close(model.extend(ids, cached), without, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("parts", GRID, ids=named)
+def test_a_cache_leaves_every_token_as_it_is_beyond_the_context_too(
+    parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, letters = lively(parts), CharTokenizer("abcdefghijk", start_token=False)
+
+    def texts() -> list[list[list[int | None]]]:
+        return [
+            list(generate(model, [1, 2], letters, wanted, runtime=resolve("cpu", "float32"), seeds=[0]))
+            for wanted in (
+                SamplingConfig.model_validate({"max_new_tokens": 26, "temperature": each}) for each in (0, 1)
+            )
+        ]
+
+    cached = texts()
+    monkeypatch.setattr(type(model), "extend", LanguageModel.extend)
+    assert texts() == cached
+    assert len(cached[1]) == 26
 
 
 @pytest.mark.parametrize("parts", GRID, ids=named)
@@ -208,3 +231,8 @@ def test_counting_and_restoring_draw_no_weights(kind: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     for one, other in zip(restored.parameters(), model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("option", "registry"), [("position", POSITIONS), ("norm", NORMS), ("mlp", MLPS)])
+def test_the_configuration_names_the_parts_that_there_are(option: str, registry: dict[str, Any]) -> None:
+    assert set(get_args(ModelConfig.model_fields[option].annotation)) - {"none"} == set(registry) - {"none"}

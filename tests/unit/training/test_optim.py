@@ -105,7 +105,7 @@ def test_restored_means_go_on_as_if_nothing_had_been(kind: str) -> None:
 def test_embeddings_can_have_a_rate_of_their_own() -> None:
     model = build_model(ARGS | {"tied_embeddings": False})
     optimizer = build_optimizer(model, options(embedding_learning_rate=1e-2))
-    shares = {parameter: group["share"] for group in optimizer.param_groups for parameter in group["params"]}
+    shares = {parameter: group["lr_scale"] for group in optimizer.param_groups for parameter in group["params"]}
     for name, parameter in model.named_parameters():
         assert shares[parameter] == (10.0 if name.startswith(("transformer.wte", "transformer.wpe")) else 1.0), name
 
