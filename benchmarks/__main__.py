@@ -42,7 +42,11 @@ def main() -> None:
         ours("prepare", "shakespeare_char")
         nanogpt = NanoGPT(options.nanogpt, scratch, options.text or fetch(TINY_SHAKESPEARE))
         for name in options.names or BENCHMARKS:
-            write(BENCHMARKS[name](nanogpt, scratch), of="" if options.text is None else options.text.stem)
+            write(
+                BENCHMARKS[name](nanogpt, scratch),
+                nanogpt=options.nanogpt,
+                of="" if options.text is None else options.text.stem,
+            )
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ import statistics
 from pathlib import Path
 
 from benchmarks.contenders import NanoGPT, train_ours
-from benchmarks.report import OUT, Result, rounds
+from benchmarks.report import OUT, ROOT, Result, revision, rounds
 from benchmarks.training import BASE, CONFIGS
 
 SEEDS = (1337, 1, 2)
 
 
 def ablations(nanogpt: NanoGPT, _scratch: Path) -> Result:
-    """Exact validation loss over seeds. Finished trainings are kept, so an interrupted one goes on."""
+    """Exact validation loss over seeds. Finished trainings of a commit are kept: when interrupted, it goes on."""
     result = Result("ablations", ["preset", "changes", "validation loss", "mean", "std", "against the base"])
     base = 0.0
     for preset in [BASE, *sorted((CONFIGS / "ablations").glob("*.toml"))]:
@@ -28,9 +28,8 @@ def ablations(nanogpt: NanoGPT, _scratch: Path) -> Result:
 
 
 def _loss(preset: Path, text: Path, seed: int) -> float:
-    return train_ours(
-        preset, text, OUT / "ablations" / f"{preset.stem}-{seed}", seed=seed, eval_interval=10**6
-    ).val_loss
+    folder = OUT / "ablations" / revision(ROOT) / text.stem / f"{preset.stem}-{seed}"
+    return train_ours(preset, text, folder, seed=seed, eval_interval=10**6).val_loss
 
 
 def _change(preset: Path) -> str:

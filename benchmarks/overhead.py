@@ -1,4 +1,4 @@
-"""What the training loop costs beside forward pass, backward pass and optimiser."""
+"""What the training loop costs beside forward pass, backward pass, clipping and optimiser."""
 
 import time
 from pathlib import Path
@@ -40,7 +40,7 @@ def loop_overhead(_nanogpt: NanoGPT, scratch: Path) -> Result:
             ours.append(_loop(trainer, telemetry))
             bare.append(_bare(trainer, batches))
     result = Result("loop-overhead", ["", "ms per step", "median"])
-    for name, seconds in (("the training loop", ours[1:]), ("forward, backward, optimiser", bare[1:])):
+    for name, seconds in (("the training loop", ours[1:]), ("forward, backward, clipping and optimiser", bare[1:])):
         times = [1000 * each / STEPS for each in seconds]
         result.rows.append([name, rounds(times, 2), f"{median(times):.2f}"])
     result.says.append(f"Overhead: {1 - median(bare[1:]) / median(ours[1:]):.1%} of a step.")

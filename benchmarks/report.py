@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import statistics
+import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,12 @@ def rounds(values: list[float], digits: int) -> str:
     return ", ".join(f"{value:.{digits}f}" for value in values)
 
 
+def revision(folder: Path) -> str:
+    """The commit that is checked out in a folder, for short; empty if it is no clone."""
+    command = ["git", "rev-parse", "--short=8", "HEAD"]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout.strip()
+
+
 def machine() -> str:
     """What the figures were measured on."""
     model = re.search(r"model name\s*: (.*)", _cpuinfo())
@@ -45,19 +52,21 @@ def machine() -> str:
     )
 
 
-def write(result: Result, *, of: str = "") -> None:
+def write(result: Result, *, nanogpt: Path, of: str = "") -> None:
     """Print the result, keep it as JSON, and put it in its place in `docs/benchmarks.md`, if it has one there.
 
-    `of` is the name of the text if it is not the usual one.
+    `nanogpt` is the clone that was measured; `of` is the name of the text if it is not the usual one.
     """
     name = f"{result.name} of {of}" if of else result.name
     today = f"{datetime.now(UTC):%Y-%m-%d}"
+    commits = {"ml_playground": revision(ROOT), "nanoGPT": revision(nanogpt)}
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / f"{name}.json").write_text(
-        json.dumps({**asdict(result), "machine": machine(), "date": today}, indent=2) + "\n"
+        json.dumps({**asdict(result), "machine": machine(), "commits": commits, "date": today}, indent=2) + "\n"
     )
     lines = [f"| {' | '.join(cells)} |" for cells in (result.columns, ["---"] * len(result.columns), *result.rows)]
-    text = "\n".join([f"Measured on {today}: {machine()}.", "", *lines, "", *result.says])
+    versions = ", ".join(f"{name} {commit}" for name, commit in commits.items())
+    text = "\n".join([f"Measured on {today}: {machine()}; {versions}.", "", *lines, "", *result.says])
     print(f"\n{name}\n\n{text}\n")
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, place, rest = DOCUMENT.read_text().partition(begin)

@@ -29,6 +29,7 @@ from ml_playground.runtime import (
     compiled,
     memory_errors_explained,
     mix_seed,
+    peak_memory,
     resolve,
 )
 from ml_playground.telemetry import Telemetry
@@ -153,12 +154,14 @@ def plan(config: ExperimentConfig, root: Path) -> None:
         store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
         trainer = build_trainer(config, dataset, runtime, store, origin_of(config, dataset, root))
     step_seconds = time_steps(trainer, _TIMED_STEPS)
+    peak_bytes = peak_memory(runtime.device)
     planned = Plan(
         parameters=trainer.model.num_parameters(),
         flops_per_token=flops_per_token(
             trainer.model, n_layer=model.n_layer, width=model.n_head * model.head_dim, block_size=data.block_size
         ),
         model_bytes=state_bytes(trainer),
+        peak_bytes=peak_bytes,
         tokens_per_step=data.batch_size * data.grad_accum_steps * data.block_size,
         train_tokens=len(dataset.train),
         steps=settings.max_iters,
@@ -178,6 +181,7 @@ def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: Langu
     wanted = min(windows or all_windows, all_windows)
     few = min(wanted, max(1, _TIMED_TOKENS // size))
     evaluator = Evaluator(dataset.val, dataset.tokenizer.byte_lengths(), block_size=size, max_windows=few)
+    evaluator(model, runtime)  # the first time may be that of compiling
     began = time.perf_counter()
     evaluator(model, runtime)
     return (time.perf_counter() - began) * wanted / few

@@ -8,6 +8,9 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
+if sys.platform != "win32":
+    import resource
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -106,6 +109,18 @@ def memory_errors_explained() -> Generator[None]:
             "out of memory. Make [train.data] batch_size smaller (and grad_accum_steps larger by the same factor, "
             "which computes the same), or block_size, or the model."
         ) from error
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most bytes that this process has had on a GPU, or has had at all where `device` is the CPU; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    if sys.platform == "win32":
+        return None
+    unit = 1 if sys.platform == "darwin" else 2**10  # of ru_maxrss
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def mix_seed(*entropy: int) -> int:

@@ -22,6 +22,7 @@ class Plan:
         parameters: trainable values.
         flops_per_token: of forward and backward pass.
         model_bytes: weights, gradients and the optimiser's state.
+        peak_bytes: most memory that the device, or on a CPU this process, used in the timed steps; None if unknown.
         tokens_per_step: over all accumulated batches.
         train_tokens: size of the training text.
         steps: optimiser steps to come.
@@ -33,6 +34,7 @@ class Plan:
     parameters: int
     flops_per_token: int
     model_bytes: int
+    peak_bytes: int | None
     tokens_per_step: int
     train_tokens: int
     steps: int
@@ -59,7 +61,8 @@ class Plan:
         """The plan in words."""
         tokens = self.steps * self.tokens_per_step
         yield f"parameters  {self.parameters:,}"
-        yield f"memory      {self.model_bytes / 2**20:,.0f} MiB for weights, gradients and optimiser, plus activations"
+        peak = "" if self.peak_bytes is None else f"; {self.peak_bytes / 2**20:,.0f} MiB in all in the timed steps"
+        yield f"memory      {self.model_bytes / 2**20:,.0f} MiB for weights, gradients and optimiser{peak}"
         yield (
             f"tokens      {self.tokens_per_step:,} per step, {tokens:,} in all: {self.epochs:.2f} epochs of "
             f"{self.train_tokens:,}"

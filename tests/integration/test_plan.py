@@ -15,6 +15,9 @@ def test_it_tells_what_training_would_take_and_leaves_nothing(project: Project) 
     assert sorted(project.root.rglob("*")) == before
     parameters = 22 * 16 + 8 * 16 + 12 * 16**2 + 3 * 16  # embeddings, positions, one block, norms
     assert f"parameters  {parameters:,}\n" in said
+    assert re.search(
+        r"memory      0 MiB for weights, gradients and optimiser; [\d,]{3,} MiB in all in the timed steps\n", said
+    )
     assert "tokens      32 per step, 192 in all: 0.18 epochs of 1,094\n" in said
     per_token = 6 * (parameters - 8 * 16) + 12 * 16 * 8  # the embeddings are the head's matrix too; positions are added
     assert f"{per_token * 192:.2e} FLOPs, {per_token:,} per token\n" in said

@@ -10,6 +10,7 @@ PLAN = Plan(
     parameters=1000,
     flops_per_token=6000,
     model_bytes=16_000,
+    peak_bytes=3 * 2**20,
     tokens_per_step=100,
     train_tokens=10_000,
     steps=1000,
@@ -29,7 +30,9 @@ def test_epochs_time_and_the_share_of_evaluation_follow() -> None:
     assert PLAN.seconds == 600
     assert PLAN.evaluation_share == pytest.approx(1 / 6)
     assert "time        10 min 0 s, of which 17% for 5 evaluations of 20.0 s" in list(PLAN.lines())
-    assert "time        2 h 46 min" in next(line for line in replace(PLAN, evaluations=475).lines() if "time" in line)
+    assert "time        2 h 46 min" in next(
+        line for line in replace(PLAN, evaluations=475).lines() if line.startswith("time")
+    )
 
 
 def test_a_plan_that_fits_is_not_warned_of() -> None:
