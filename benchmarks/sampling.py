@@ -17,7 +17,7 @@ from benchmarks.report import Result, median, rounds
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import CharTokenizer
 from ml_playground.inference.generate import generate
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models import LanguageModel, build_model, quantize
 from ml_playground.runtime import resolve
 
 ROUNDS = 3
@@ -45,7 +45,7 @@ def sampling(nanogpt: NanoGPT, _scratch: Path) -> Result:
                 for each, make in contenders.items():
                     speeds[each].append(batch / _seconds_per_token(make, TOKENS[name]))
             for each, rates in speeds.items():
-                bytes_read = size // 2 if "bfloat16" in each else size
+                bytes_read = size // (2 if "bfloat16" in each else 4 if "int8" in each else 1)
                 share = median(rates) / batch * bytes_read / bandwidth
                 result.rows.append([name, str(batch), each, rounds(rates, 1), f"{median(rates):.1f}", f"{share:.2f}"])
             own = median(speeds["ml_playground"])
@@ -74,6 +74,8 @@ def _contenders(
     )
     hugging_face.eval()
     ids = prompt.expand(batch, -1)
+    small = copy.deepcopy(model)
+    quantize(small)
     tokenizer = CharTokenizer([chr(code_point) for code_point in range(shape["vocab_size"])], start_token=False)
 
     def by_nanogpt(count: int) -> object:
@@ -102,6 +104,7 @@ def _contenders(
         "Hugging Face": by_hugging_face,
         "ml_playground": partial(by_us, model),
         "ml_playground, bfloat16": partial(by_us, copy.deepcopy(model).bfloat16()),
+        "ml_playground, int8": partial(by_us, small.bfloat16()),
     }
 
 
