@@ -17,7 +17,7 @@ export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
 .PHONY: setup verify help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
-	acceptance bench prepare train sample loop tensorboard clean
+	acceptance bench prepare train sample loop plan describe tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -82,12 +82,14 @@ acceptance: ## tests of what users were promised
 unit-cov: $(READY) ## unit tests with coverage
 	$(RUN) pytest tests/unit --cov --cov-report=term-missing
 
-prepare train sample loop: $(READY)
+prepare train sample loop plan describe: $(READY)
 	$(CLI) $@ $(ARGS)
 prepare: ## make the data of EXP
 train: ## train EXP, going on from its last checkpoint
 sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
+plan: ## what training EXP would take, from a few timed steps
+describe: ## what EXP is, and what is there of it
 
 bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=<folder of a clone> ONLY=<some> TEXT=<file>
 	@test -n "$(NANOGPT)" || { echo "set NANOGPT to the folder of a clone of github.com/karpathy/nanoGPT"; exit 2; }

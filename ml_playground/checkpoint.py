@@ -40,7 +40,7 @@ class Origin:
 
     def tell_of_changed_code(self, file: Path | None, checkpoint: str) -> None:
         """Print a line on stderr if the file of `[train.model]` no longer is what `checkpoint` was trained with."""
-        if file is not None and code_hash(file) != self.model_code:
+        if file is not None and self.model_code not in (None, code_hash(file)):
             print(f"[train.model] file: {shown(file)} has changed since {checkpoint}", file=sys.stderr)
 
 

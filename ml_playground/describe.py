@@ -46,7 +46,11 @@ def _data(config: ExperimentConfig, manifest: Manifest) -> str:
 
 def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
     shape = config.train.model
-    text = f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide, block {shape.block_size}"
+    text = (
+        shown(shape.file)
+        if shape.file
+        else f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide, block {shape.block_size}"
+    )
     if manifest is None:
         return f"{text}; the number of parameters is known once the data is prepared"
     count = count_parameters({**shape.model_dump(), "vocab_size": manifest.vocab_size}, shape.file)

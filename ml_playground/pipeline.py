@@ -34,7 +34,14 @@ from ml_playground.runtime import (
 )
 from ml_playground.telemetry import Telemetry
 from ml_playground.telemetry.jsonl import append_jsonl
-from ml_playground.training.plan import Plan, flops_per_token, state_bytes, time_steps, warnings
+from ml_playground.training.plan import (
+    Plan,
+    flops_per_token,
+    schedule_warnings,
+    state_bytes,
+    time_steps,
+    warnings,
+)
 from ml_playground.training.resume import agree
 from ml_playground.training.trainer import Trainer
 
@@ -84,6 +91,8 @@ def train(config: ExperimentConfig, root: Path) -> None:
             f"training {trainer.model.num_parameters():,} parameters on {runtime.device} in {settings.dtype}", end=", "
         )
         print(f"going on from step {trainer.progress.step:,}" if checkpoint else "from nothing")
+        for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
+            print(f"! {warning}")
         resumed_at = None if checkpoint is None else trainer.progress.step
         telemetry = Telemetry(
             run,

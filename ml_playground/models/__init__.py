@@ -47,7 +47,12 @@ def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> Lang
     build = getattr(import_file(file, name), "build", None)
     if build is None:
         raise CheckpointError(f"{file} has no function build(config, vocab_size).")
-    model: LanguageModel = build(config, vocab_size)
+    model = build(config, vocab_size)
+    if not isinstance(model, LanguageModel):
+        raise CheckpointError(f"{file}: build(config, vocab_size) made a {type(model).__name__}, no LanguageModel.")
+    for name in ("block_size", "vocab_size"):
+        if not hasattr(model, name):
+            raise CheckpointError(f"{file}: its model lacks the attribute {name}, which every LanguageModel has.")
     return model
 
 

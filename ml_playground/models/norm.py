@@ -31,7 +31,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension of `x`."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # Under autocast queries and keys come in bfloat16; one format for both is what the fused kernel takes.
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
 NORMS = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}

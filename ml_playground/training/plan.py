@@ -108,8 +108,8 @@ def flops_per_token(model: LanguageModel, *, n_layer: int, width: int, block_siz
     return 6 * multiplied + 12 * n_layer * width * block_size
 
 
-def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
-    """What is likely not meant."""
+def schedule_warnings(schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
+    """What of a schedule is likely not meant."""
     if schedule.decays_to_an_end and schedule.lr_decay_iters < max_iters:
         yield (
             f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: the last "
@@ -119,6 +119,11 @@ def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterato
         yield f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: training ends before, at {max_iters:,}."
     if schedule.warmup_iters > max_iters / 2:
         yield f"[train.schedule] warmup_iters = {schedule.warmup_iters:,} is more than half of the training."
+
+
+def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
+    """What is likely not meant."""
+    yield from schedule_warnings(schedule, max_iters=max_iters)
     if plan.epochs > _MANY_EPOCHS:
         yield (
             f"The model sees each token {plan.epochs:.0f} times. Expect the validation loss to rise at some point: add "

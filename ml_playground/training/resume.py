@@ -34,9 +34,11 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
             f"[train.data] block_size = {now['data']['block_size']} is beyond the model in ckpt_last.pt, "
             f"whose block_size is {model_args['block_size']}. Set it back, or train in another [train.runtime] out_dir."
         )
-    for key, value in origin.model_args.items():
-        if model_args[key] != value:
-            print(f"[train.model] {key} = {_toml(model_args[key])} as in ckpt_last.pt, not {_toml(value)}")
+    differing = {key: value for key, value in origin.model_args.items() if model_args[key] != value}
+    for key, value in differing.items():
+        print(f"[train.model] {key} = {_toml(model_args[key])} as in ckpt_last.pt, not {_toml(value)}")
+    if differing:
+        print("To train the other model, delete ckpt_last.pt, or give it a TOML file and so a run of its own.")
     for key, old, new in _changes(before, now, "train"):
         if not key.startswith("[train.model]"):
             print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")

@@ -1,12 +1,15 @@
 """An experiment that brings a model of its own."""
 
 import importlib
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.project import Project
 
+README = Path(__file__).parents[2] / "README.md"
 MODEL = '''
 """Predicts the next token from the last one alone."""
 
@@ -80,12 +83,26 @@ def test_a_checkpoint_never_names_the_code_to_run(project: Project) -> None:
     assert "its model comes from tiny/model.py. Name that file in [train.model] file" in outcome.err
 
 
+def test_the_model_that_the_readme_shows_works(project: Project) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (project.folder / "model.py").write_text(example)
+    project.ok("train")
+    assert project.ok("sample").out.count("---------------") == 2
+    assert "model     tiny/model.py: " in project.ok("describe").out
+
+
 @pytest.mark.parametrize(
-    ("text", "problem"), [(None, "is no Python file"), ("", "has no function build(config, vocab_size)")]
+    ("text", "problem"),
+    [
+        (None, " is no Python file"),
+        ("", " has no function build(config, vocab_size)"),
+        ("build = lambda config, vocab_size: None", ": build(config, vocab_size) made a NoneType, no LanguageModel."),
+        (MODEL.replace("self.block_size =", "size ="), ": its model lacks the attribute block_size"),
+    ],
 )
 def test_a_file_without_a_model_is_told(project: Project, text: str | None, problem: str) -> None:
     path = project.folder / "model.py"
     path.unlink() if text is None else path.write_text(text)
     outcome = project.run("train")
     assert outcome.code == 2
-    assert f"tiny/model.py {problem}" in outcome.err
+    assert f"tiny/model.py{problem}" in outcome.err

@@ -96,6 +96,7 @@ def test_the_checkpoints_model_arguments_win_and_each_difference_is_told(project
     said = project.ok("train").out
     assert "[train.model] n_layer = 1 as in ckpt_last.pt, not 2\n" in said
     assert "[train.model] dropout = 0.0 as in ckpt_last.pt, not 0.1\n" in said
+    assert "To train the other model, delete ckpt_last.pt, or give it a TOML file" in said
     assert "[train.optim] weight_decay = 0.2 from step 6 on, 0.1 before\n" in said
     assert "[train.runtime] max_iters = 7 from step 6 on, 6 before\n" in said
     resumed = weights(project)
