@@ -9,6 +9,7 @@ RUN := $(UV) run
 CLI := $(RUN) python -m ml_playground.cli
 ARGS := "$(EXP)" $(if $(CONFIG),--exp-config "$(CONFIG)")
 READY := .venv/.ready
+GGUF_READY := .venv-gguf/.ready
 
 # uv does not read pip's folder of local wheels by itself.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -17,7 +18,7 @@ export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
 .PHONY: setup verify help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
-	acceptance bench prepare train sample loop plan describe tensorboard clean
+	acceptance test-gguf bench bench-gguf prepare train sample loop export plan describe tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -82,12 +83,26 @@ acceptance: ## tests of what users were promised
 unit-cov: $(READY) ## unit tests with coverage
 	$(RUN) pytest tests/unit --cov --cov-report=term-missing
 
-prepare train sample loop plan describe: $(READY)
+test-gguf: $(GGUF_READY) ## what llama.cpp makes of exported models; builds it in .venv-gguf, which takes minutes
+	LLAMA_CPP=.venv-gguf/llama-cpp-python/vendor/llama.cpp .venv-gguf/bin/python -m pytest tests/gguf
+
+$(GGUF_READY): $(READY)
+	$(UV) venv --quiet --clear --seed .venv-gguf
+	.venv-gguf/bin/python -m pip download --quiet --constraint constraints.txt --no-deps --no-binary :all: \
+		--dest .venv-gguf/source llama-cpp-python
+	mkdir .venv-gguf/llama-cpp-python
+	tar -xzf .venv-gguf/source/llama_cpp_python-*.tar.gz -C .venv-gguf/llama-cpp-python --strip-components 1
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(UV) pip install --quiet --python .venv-gguf --constraints constraints.txt \
+		--no-binary llama-cpp-python --group dev --group gguf -e .
+	@touch $@
+
+prepare train sample loop export plan describe: $(READY)
 	$(CLI) $@ $(ARGS)
 prepare: ## make the data of EXP
 train: ## train EXP, going on from its last checkpoint
 sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
+export: ## write the best model of EXP for Hugging Face, llama.cpp and Ollama
 plan: ## what training EXP would take, from a few timed steps
 describe: ## what EXP is, and what is there of it
 
@@ -95,9 +110,12 @@ bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=
 	@test -n "$(NANOGPT)" || { echo "set NANOGPT to the folder of a clone of github.com/karpathy/nanoGPT"; exit 2; }
 	$(RUN) python -m benchmarks "$(NANOGPT)" $(ONLY) $(if $(TEXT),--text "$(TEXT)")
 
+bench-gguf: $(GGUF_READY) ## measure llama.cpp on exported models beside our own sampling; writes docs/benchmarks.md
+	.venv-gguf/bin/python -m benchmarks.exported
+
 tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
 	$(RUN) tensorboard --logdir "$(LOGDIR)" --port $(PORT)
 
 clean: ## remove caches and reports; data, runs and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov dist out/cosmic-ray
-	find . -path ./.venv -prune -o -name __pycache__ -type d -print | xargs rm -rf
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -print | xargs rm -rf

@@ -15,7 +15,8 @@ from types import ModuleType
 import numpy as np
 
 from ml_playground.evaluation import Evaluator
-from ml_playground.inference.nanogpt import load_nanogpt
+from ml_playground.models import restore_model
+from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.runtime import resolve
 
 ANY_TEXT = "bundestag_char"  # the preparer of an experiment that takes any text
@@ -81,7 +82,9 @@ class NanoGPT:
     def _exact_loss(self) -> float:
         """The loss of its checkpoint over all of its validation tokens, as we measure our own."""
         vocabulary = self.folder / "data" / "shakespeare_char" / "meta.pkl"
-        model, tokenizer, *_ = load_nanogpt(self.folder / "out-shakespeare-char" / "ckpt.pt", vocabulary)
+        found = read_nanogpt(self.folder / "out-shakespeare-char" / "ckpt.pt")
+        model = restore_model(found.model_args, found.weights)
+        tokenizer = nanogpt_tokenizer(vocabulary, model.vocab_size)
         tokens = np.fromfile(vocabulary.with_name("val.bin"), dtype="<u2")
         evaluator = Evaluator(tokens, tokenizer.byte_lengths(), block_size=64, max_windows=0)
         evaluation = evaluator(model, resolve("cpu", "float32"))

@@ -52,14 +52,16 @@ def machine() -> str:
     )
 
 
-def write(result: Result, *, nanogpt: Path, of: str = "") -> None:
+def write(result: Result, *, nanogpt: Path | None = None, of: str = "") -> None:
     """Print the result, keep it as JSON, and put it in its place in `docs/benchmarks.md`, if it has one there.
 
-    `nanogpt` is the clone that was measured; `of` is the name of the text if it is not the usual one.
+    `nanogpt` is the clone that was measured, if one was; `of` is the name of the text if it is not the usual one.
     """
     name = f"{result.name} of {of}" if of else result.name
     today = f"{datetime.now(UTC):%Y-%m-%d}"
-    commits = {"ml_playground": revision(ROOT), "nanoGPT": revision(nanogpt)}
+    commits = {"ml_playground": revision(ROOT)}
+    if nanogpt is not None:
+        commits["nanoGPT"] = revision(nanogpt)
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / f"{name}.json").write_text(
         json.dumps({**asdict(result), "machine": machine(), "commits": commits, "date": today}, indent=2) + "\n"

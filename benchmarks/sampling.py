@@ -32,18 +32,17 @@ TEMPERATURE, TOP_K = 0.8, 50
 
 def sampling(nanogpt: NanoGPT, _scratch: Path) -> Result:
     """Tokens per second at batch 1 and 8, and the share of what reading the weights once per step would allow."""
-    runtime = resolve("cpu", "float32")
     bandwidth = median([_read_bandwidth() for _ in range(5)])
     result = Result("sampling", ["model", "batch", "", "tokens/s", "median", "share of bandwidth"])
     for name, shape in SHAPES.items():
         model = build_model({**shape, "bias": True}).eval()
         size = 4 * model.num_parameters()
         for batch in (1, 8):
-            contenders = _contenders(nanogpt, model, shape, torch.randint(0, 65, (1, PROMPTS[name])), batch, runtime)
+            contenders = _contenders(nanogpt, model, shape, torch.randint(0, 65, (1, PROMPTS[name])), batch)
             speeds: dict[str, list[float]] = {each: [] for each in contenders}
             for _ in range(ROUNDS):
                 for each, make in contenders.items():
-                    speeds[each].append(batch / _seconds_per_token(make, TOKENS[name]))
+                    speeds[each].append(batch / seconds_per_token(make, TOKENS[name]))
             for each, rates in speeds.items():
                 bytes_read = size // (2 if "bfloat16" in each else 4 if "int8" in each else 1)
                 share = median(rates) / batch * bytes_read / bandwidth
@@ -56,7 +55,7 @@ def sampling(nanogpt: NanoGPT, _scratch: Path) -> Result:
 
 
 def _contenders(
-    nanogpt: NanoGPT, model: LanguageModel, shape: dict[str, int], prompt: torch.Tensor, batch: int, runtime: Any
+    nanogpt: NanoGPT, model: LanguageModel, shape: dict[str, int], prompt: torch.Tensor, batch: int
 ) -> dict[str, Callable[[int], object]]:
     code = nanogpt.model_code()
     with redirect_stdout(io.StringIO()):  # it prints its size
@@ -74,9 +73,6 @@ def _contenders(
     )
     hugging_face.eval()
     ids = prompt.expand(batch, -1)
-    small = copy.deepcopy(model)
-    quantize(small)
-    tokenizer = CharTokenizer([chr(code_point) for code_point in range(shape["vocab_size"])], start_token=False)
 
     def by_nanogpt(count: int) -> object:
         with torch.inference_mode():
@@ -94,21 +90,35 @@ def _contenders(
                 pad_token_id=0,
             )
 
+    return {
+        "nanoGPT": by_nanogpt,
+        "Hugging Face": by_hugging_face,
+        **our_contenders(model, shape, prompt, batch=batch),
+    }
+
+
+def our_contenders(
+    model: LanguageModel, shape: dict[str, int], prompt: torch.Tensor, *, batch: int
+) -> dict[str, Callable[[int], object]]:
+    """Our sampler with weights in float32, bfloat16 and 8 bits; each makes a number of tokens after `prompt` (1, T)."""
+    runtime = resolve("cpu", "float32")
+    tokenizer = CharTokenizer([chr(code_point) for code_point in range(shape["vocab_size"])], start_token=False)
+    small = copy.deepcopy(model)
+    quantize(small)
+
     def by_us(weights: LanguageModel, count: int) -> object:
         wanted = SamplingConfig.model_validate({"temperature": TEMPERATURE, "top_k": TOP_K, "max_new_tokens": count})
         seeds, ids = list(range(batch)), [int(token) for token in prompt[0]]
         return list(generate(weights, ids, tokenizer, wanted, runtime=runtime, seeds=seeds))
 
     return {
-        "nanoGPT": by_nanogpt,
-        "Hugging Face": by_hugging_face,
         "ml_playground": partial(by_us, model),
         "ml_playground, bfloat16": partial(by_us, copy.deepcopy(model).bfloat16()),
         "ml_playground, int8": partial(by_us, small.bfloat16()),
     }
 
 
-def _seconds_per_token(make: Callable[[int], object], count: int) -> float:
+def seconds_per_token(make: Callable[[int], object], count: int) -> float:
     """Seconds for each token after the first, whose time is that of reading the prompt."""
 
     def seconds(tokens: int) -> float:

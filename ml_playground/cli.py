@@ -20,6 +20,7 @@ _VERBS = {
     "train": "train, going on from ckpt_last.pt where there is one",
     "sample": "generate text with the best checkpoint",
     "loop": "prepare, train and sample",
+    "export": "write the best model for Hugging Face, llama.cpp and Ollama",
     "plan": "tell what the training would take, from a few timed steps",
     "describe": "tell what the experiment does, and what is there of it already",
 }
@@ -93,6 +94,8 @@ def _run(options: argparse.Namespace) -> None:
             pipeline.loop(experiment, config, project_root(path))
         elif options.verb == "plan":
             pipeline.plan(config, project_root(path))
+        elif options.verb == "export":
+            pipeline.export(config)
         elif options.verb == "train":
             pipeline.train(config, project_root(path))
         else:

@@ -1,13 +1,12 @@
 """What an experiment is, what it would do, and what is there of it already."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from ml_playground.checkpoint import load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.config.tables import Table, is_table
+from ml_playground.config.tables import toml_lines
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
@@ -30,7 +29,7 @@ def describe(experiment: Experiment, config: ExperimentConfig, root: Path) -> st
         f"training  {_training(config, manifest)}",
         *_files(RunDirectory(config.train.runtime.out_dir)),
         "",
-        *_toml(config.resolved(root)),
+        *toml_lines(config.resolved(root)),
     ]
     return "\n".join(lines)
 
@@ -46,6 +45,8 @@ def _data(config: ExperimentConfig, manifest: Manifest) -> str:
 
 def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
     shape = config.train.model
+    if shape.init_from is not None:
+        return f"as in {shape.init_from}, to begin with"
     text = (
         shown(shape.file)
         if shape.file
@@ -83,15 +84,3 @@ def _standing(path: Path, run: RunDirectory) -> str:
     except CheckpointError as error:
         return f"  {error}"
     return f"  step {progress['step']:,}, validation loss {progress['val_loss']:.4f}"
-
-
-def _toml(tables: Table, at: tuple[str, ...] = ()) -> Iterator[str]:
-    """Nested tables as TOML lines. JSON's text, numbers, booleans and lists are TOML's too."""
-    values = {key: value for key, value in tables.items() if not is_table(value) and value is not None}
-    if values:
-        yield f"[{'.'.join(at)}]"
-        yield from (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
-        yield ""
-    for key, value in tables.items():
-        if is_table(value):
-            yield from _toml(value, (*at, key))

@@ -26,6 +26,10 @@ class PromptError(PlaygroundError):
     """A prompt cannot be encoded with the model's vocabulary."""
 
 
+class ExportError(PlaygroundError):
+    """A model cannot be given to another program, or what was written for it does not compute the same."""
+
+
 class DeviceError(PlaygroundError):
     """The configured device or number format is not available on this machine."""
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from ml_playground.errors import DiskFullError
@@ -33,12 +34,30 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
-            free = shutil.disk_usage(path.parent).free
-            raise DiskFullError(
-                f"{path}: could not be written: {cause.strerror} ({free / 2**20:,.0f} MiB free on this disk). "
-                "What stood there before is untouched. Make room, then run the same command again."
-            ) from error
+            raise _disk_full(path, cause) from error
         raise
+
+
+@contextmanager
+def staged(path: Path) -> Generator[Path]:
+    """A place for a file or a folder that others write; what is there when the block ends well goes to `path`.
+
+    Raises:
+        DiskFullError: there was no room; what stood at `path` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        new, old = Path(scratch) / path.name, Path(scratch) / "old"
+        try:
+            yield new
+        except BaseException as error:
+            if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
+                raise _disk_full(path, cause) from error
+            raise
+        if path.is_dir():  # a folder cannot be renamed over one that holds something
+            path.rename(old)
+        new.replace(path)
+        _sync_folder(path.parent)
 
 
 def no_room(error: BaseException | None) -> OSError | None:
@@ -51,6 +70,14 @@ def no_room(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _disk_full(path: Path, cause: OSError) -> DiskFullError:
+    free = shutil.disk_usage(path.parent).free
+    return DiskFullError(
+        f"{path}: could not be written: {cause.strerror} ({free / 2**20:,.0f} MiB free on this disk). "
+        "What stood there before is untouched. Make room, then run the same command again."
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ml_playground import experiments
-from ml_playground.assembly import build_evaluator, build_trainer, origin_of
-from ml_playground.checkpoint import CheckpointStore, Origin, load
+from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, origin_of
+from ml_playground.checkpoint import CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import StoppedBySignalError
+from ml_playground.errors import ExportError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
@@ -79,14 +79,14 @@ def train(config: ExperimentConfig, root: Path) -> None:
         runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
         store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
         checkpoint = store.resume()
-        origin = origin_of(config, dataset, root)
-        if checkpoint is not None:
+        if checkpoint is None:
+            trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
+        else:
             checkpoint.origin.tell_of_changed_code(config.train.model.file, run.last_checkpoint.name)
-            origin = agree(checkpoint, origin)
-        trainer = build_trainer(config, dataset, runtime, store, origin)
-        if checkpoint is not None:
+            origin = agree(checkpoint, origin_of(config, dataset, root))
+            trainer = build_trainer(config, dataset, runtime, store, origin)
             trainer.restore(checkpoint)
-        _record_start(run, origin, trainer)
+        _record_start(run, trainer)
         print(
             f"training {trainer.model.num_parameters():,} parameters on {runtime.device} in {settings.dtype}", end=", "
         )
@@ -129,10 +129,7 @@ def sample(config: ExperimentConfig) -> None:
     model = trained.model.to(runtime.device, runtime.dtype).eval()  # all of it: half the bytes to read per token
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
-    print(
-        f"sampling from {shown(trained.path)} (step {trained.step}, validation loss {trained.val_loss:.4f})",
-        file=sys.stderr,
-    )
+    print(f"sampling from {shown(trained.path)} ({trained.standing})", file=sys.stderr)
     for first in range(0, wanted.num_samples, wanted.batch_size):
         indices = range(first, min(first + wanted.batch_size, wanted.num_samples))
         seeds = [mix_seed(settings.seed, index) for index in indices]
@@ -154,20 +151,74 @@ def sample(config: ExperimentConfig) -> None:
 
 
 @memory_errors_explained()
+def export(config: ExperimentConfig) -> None:
+    """Write the best model of the run, or the folder in `[export.hf] source`, for other programs.
+
+    Raises:
+        ExportError: they have no such model, or compute something else.
+    """
+    # Transformers takes seconds to import, for which no other verb should have to wait.
+    from ml_playground.export.card import model_card
+    from ml_playground.export.llama_cpp import quantise
+    from ml_playground.export.source import folder_source, own_source
+
+    hf, gguf, ollama, sampling = config.export.hf, config.export.gguf, config.export.ollama, config.sample.sample
+    if not (hf.enabled or gguf.enabled or ollama.enabled):
+        raise ExportError("[export.hf], [export.gguf] and [export.ollama] are all turned off: nothing is to be done.")
+    run = RunDirectory(config.sample.runtime.out_dir)
+    if hf.source is not None:
+        source = folder_source(hf.source)
+    else:
+        trained = load_trained(run, config.train.model.file)
+        source = own_source(trained.model, trained.tokenizer)
+        print(f"exporting {shown(trained.path)} ({trained.standing})")
+        if hf.enabled:
+            dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+            card = model_card(
+                run.path.name,
+                parameters=trained.model.num_parameters(),
+                documents=trained.tokenizer.start_id is not None,
+                manifest=dataset.manifest,
+                origin=trained.origin,
+                standing=trained.standing,
+            )
+            source, difference = source.write_folder(run.huggingface, sampling=sampling, dataset=dataset, card=card)
+            print(f"{shown(run.huggingface)}: Transformers' logits are within {difference:.1e} of ours")
+    model_file = run.gguf(gguf.dtype)
+    if gguf.enabled:
+        source.write_gguf(model_file, gguf.dtype, gguf.convert_bin)
+        print(f"{shown(model_file)}: for llama.cpp")
+    if ollama.enabled:
+        if ollama.convert_bin != gguf.convert_bin:
+            model_file = run.gguf(f"{gguf.dtype}-ollama")
+            source.write_gguf(model_file, gguf.dtype, ollama.convert_bin)
+        if ollama.quant_bin is not None:
+            whole, model_file = model_file, run.gguf(ollama.quantization.lower())
+            quantise(whole, model_file, program=ollama.quant_bin, kind=ollama.quantization)
+        source.write_modelfile(run.modelfile, model_file, sampling, seed=config.sample.runtime.seed)
+        print(f"{shown(run.modelfile)}: for Ollama. These make a model of it and run it:")
+        print(f"  ollama create {run.path.name} -f {shown(run.modelfile)}\n  ollama run {run.path.name}")
+
+
+@memory_errors_explained()
 def plan(config: ExperimentConfig, root: Path) -> None:
     """Print what the training would take, from a few timed steps whose results are thrown away."""
-    model, data, settings = config.train.model, config.train.data, config.train.runtime
+    data, settings = config.train.data, config.train.runtime
     dataset = open_dataset(data.dataset_dir, config.prepare)
     runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
     with TemporaryDirectory() as scratch:
         store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
-        trainer = build_trainer(config, dataset, runtime, store, origin_of(config, dataset, root))
+        trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
+    model = trainer.origin.model_args
     step_seconds = time_steps(trainer, _TIMED_STEPS)
     peak_bytes = peak_memory(runtime.device)
     planned = Plan(
         parameters=trainer.model.num_parameters(),
         flops_per_token=flops_per_token(
-            trainer.model, n_layer=model.n_layer, width=model.n_head * model.head_dim, block_size=data.block_size
+            trainer.model,
+            n_layer=model["n_layer"],
+            width=model["n_head"] * model["head_dim"],
+            block_size=data.block_size,
         ),
         model_bytes=state_bytes(trainer),
         peak_bytes=peak_bytes,
@@ -208,15 +259,15 @@ def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> E
     )
 
 
-def _record_start(run: RunDirectory, origin: Origin, trainer: Trainer) -> None:
+def _record_start(run: RunDirectory, trainer: Trainer) -> None:
     """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
     start = {"step": trainer.progress.step, "time": _now()}
     earlier: list[object] = []
     if trainer.progress.step:
         with suppress(FileNotFoundError, ValueError, KeyError):  # where somebody emptied it, the list begins anew
             earlier = json.loads(run.info.read_bytes())["starts"]
-    write_json(run.tokenizer, origin.tokenizer)
-    about = {key: value for key, value in asdict(origin).items() if key != "tokenizer"}
+    write_json(run.tokenizer, trainer.origin.tokenizer)
+    about = {key: value for key, value in asdict(trainer.origin).items() if key != "tokenizer"}
     write_json(run.info, {**about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]})
 
 

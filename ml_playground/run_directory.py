@@ -26,6 +26,9 @@ class RunDirectory:
         self.samples = path / "samples.jsonl"
         self.summary = path / "summary.json"
         self.tokenizer = path / "tokenizer" / "tokenizer.json"
+        self.exports = path / "export"
+        self.huggingface = self.exports / "huggingface"
+        self.modelfile = self.exports / "Modelfile"
         self.tensorboard = path / "logs" / "tb"
 
     def numbered_checkpoint(self, step: int) -> Path:
@@ -35,6 +38,10 @@ class RunDirectory:
     def numbered_checkpoints(self) -> list[Path]:
         """All numbered checkpoints, the earliest first."""
         return sorted(self.path.glob("ckpt_" + "[0-9]" * 8 + ".pt"))
+
+    def gguf(self, kind: str) -> Path:
+        """The file for llama.cpp whose matrices are of a kind such as `f16`."""
+        return self.exports / f"{self.path.name}-{kind}.gguf"
 
     def set_aside_metrics(self) -> None:
         """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""

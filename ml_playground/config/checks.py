@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ml_playground.config.devices import missing_device
-from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.experiment import ExperimentConfig, ExportConfig
 from ml_playground.config.sections import ModelConfig
 from ml_playground.config.tables import KeyPath
 
@@ -42,6 +42,27 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
         yield Mismatch(
             (("train", "schedule", "min_lr"), ("train", "optim", "learning_rate")),
             f"{schedule.min_lr:g} is above learning_rate = {config.train.optim.learning_rate:g}",
+        )
+    yield from _export_mismatches(config.export)
+
+
+def _export_mismatches(export: ExportConfig) -> Iterator[Mismatch]:
+    hf, gguf, ollama = export.hf, export.gguf, export.ollama
+    if ollama.enabled and not gguf.enabled and ollama.convert_bin == gguf.convert_bin:
+        yield Mismatch(
+            (("export", "gguf", "enabled"), ("export", "ollama", "enabled")),
+            "Ollama runs the file of [export.gguf]: enable that, or neither",
+        )
+    for name, section in (("gguf", gguf), ("ollama", ollama)):
+        if section.enabled and section.convert_bin is not None and not (hf.enabled or hf.source):
+            yield Mismatch(
+                (("export", name, "convert_bin"), ("export", "hf", "enabled")),
+                "the converter reads the folder of [export.hf], which is not enabled",
+            )
+    if ollama.quant_bin is not None and gguf.dtype == "q8_0":
+        yield Mismatch(
+            (("export", "gguf", "dtype"), ("export", "ollama", "quant_bin")),
+            "quant_bin starts from whole numbers: set f16 or f32",
         )
 
 

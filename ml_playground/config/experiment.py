@@ -8,6 +8,9 @@ from pydantic.fields import FieldInfo
 
 from ml_playground.config.sections import (
     DataConfig,
+    ExportGgufConfig,
+    ExportHfConfig,
+    ExportOllamaConfig,
     ModelConfig,
     OptimConfig,
     PrepareConfig,
@@ -37,12 +40,21 @@ class SampleConfig(Section):
     sample: SamplingConfig
 
 
+class ExportConfig(Section):
+    """The [export.*] tables."""
+
+    hf: ExportHfConfig
+    gguf: ExportGgufConfig
+    ollama: ExportOllamaConfig
+
+
 class ExperimentConfig(Section):
     """One TOML file with everything it extends and all defaults filled in."""
 
     prepare: PrepareConfig
     train: TrainConfig
     sample: SampleConfig
+    export: ExportConfig
 
     def resolved(self, root: Path) -> Table:
         """All values as JSON types; paths below `root` are given relative to it, so that no home folder leaks."""

@@ -15,6 +15,7 @@ from ml_playground.config.tables import is_table
 Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
 SampleDType = Literal[DType, "int8"]
+GGUFType = Literal["f32", "f16", "q8_0"]
 TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"]
 
 
@@ -89,6 +90,12 @@ class ModelConfig(Section):
         None,
         description="Python file with a model of your own: its `build(config, vocab_size)` makes a `LanguageModel`",
     )
+    init_from: str | None = Field(
+        None,
+        description="begin with the weights and the shape of a trained model, whose values win over those of this "
+        "section but for `block_size` and `dropout`: a folder in Hugging Face's format (GPT-2, Llama, Mistral, Qwen2, "
+        "Qwen3), a name at its hub, or a checkpoint of nanoGPT",
+    )
     n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
     n_head: PositiveInt = Field(4, description="attention heads; must divide `n_embd`")
     n_embd: PositiveInt = Field(128, description="width of the residual stream")
@@ -107,7 +114,7 @@ class ModelConfig(Section):
     norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
         "before attention and MLP, after their sum with the residual stream, or before and after them"
     )
-    mlp: Literal["gelu", "swiglu", "relu2", "none"] = of_kind("what is done at each position by itself")
+    mlp: Literal["gelu", "gelu_tanh", "swiglu", "relu2", "none"] = of_kind("what is done at each position by itself")
     mlp_enabled: bool = Field(True, description='`false` is `mlp = "none"`')
     qk_norm: bool = of_kind("normalise queries and keys")
     value_norm: bool = Field(False, description="normalise values")
@@ -224,7 +231,7 @@ class TrainRuntimeConfig(Section):
 class SampleRuntimeConfig(Section):
     """Which run to sample from, and on what."""
 
-    out_dir: Path = same_as("train.runtime.out_dir", "run directory to take the checkpoint from")
+    out_dir: Path = same_as("train.runtime.out_dir", "run directory to take the checkpoint from, for `export` too")
     device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
     dtype: SampleDType = Field(
         "float32",
@@ -257,3 +264,38 @@ class SamplingConfig(Section):
     batch_size: PositiveInt = Field(
         1, description="texts generated side by side, which is faster; one by one they are printed as they come"
     )
+
+
+class ExportHfConfig(Section):
+    """A folder in Hugging Face's format: `export/huggingface/` in the run directory."""
+
+    enabled: bool = Field(True, description="write it")
+    source: Path | None = Field(
+        None,
+        description="a folder in that format to export instead of the run's checkpoint, such as a merged LoRA model; "
+        "it is left as it is",
+    )
+
+
+class ExportGgufConfig(Section):
+    """A file for llama.cpp: `export/<name of the run>-<dtype>.gguf` in the run directory."""
+
+    enabled: bool = Field(True, description="write it")
+    dtype: GGUFType = Field("f16", description="number format of its matrices")
+    convert_bin: Path | None = Field(
+        None,
+        description="make it from the folder with llama.cpp's converter: the path of a llama.cpp checkout, of its "
+        "`convert_hf_to_gguf.py`, or of `tools/llama_cpp/convert-hf-to-gguf.py`, which looks for one. Checkpoints of "
+        "ours do without; for a `source` the last of these is the default",
+    )
+
+
+class ExportOllamaConfig(Section):
+    """A model for Ollama: `export/Modelfile` in the run directory, with the options of `[sample.sample]`."""
+
+    enabled: bool = Field(True, description="write it")
+    convert_bin: Path | None = same_as(
+        "export.gguf.convert_bin", "where it differs, Ollama gets a GGUF file of its own, made by this converter"
+    )
+    quant_bin: Path | None = Field(None, description="llama.cpp's `llama-quantize`, to give Ollama a smaller file")
+    quantization: str = Field("Q4_K_M", description="what `quant_bin` makes: any type that it lists")

@@ -1,6 +1,7 @@
 """Small helpers for nested tables (dicts of dicts), as TOML gives them."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 Table = dict[str, Any]
@@ -35,3 +36,15 @@ def states(values: Table, key: KeyPath) -> bool:
     """Whether `values` has something at `key`."""
     table = table_at(values, key[:-1])
     return table is not None and key[-1] in table
+
+
+def toml_lines(tables: Table, at: KeyPath = ()) -> Iterator[str]:
+    """Nested tables as TOML lines. JSON's text, numbers, booleans and lists are TOML's too."""
+    values = {key: value for key, value in tables.items() if not is_table(value) and value is not None}
+    if values:
+        yield f"[{'.'.join(at)}]"
+        yield from (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+        yield ""
+    for key, value in tables.items():
+        if is_table(value):
+            yield from toml_lines(value, (*at, key))

@@ -110,6 +110,22 @@ class TiktokenTokenizer(Tokenizer):
         self.vocab_size = self._encoding.n_vocab
         self.start_id = self._encoding.eot_token if start_token else None
 
+    @property
+    def encoding(self) -> str:
+        """The encoding's name."""
+        return self._encoding.name
+
+    @property
+    def word_pattern(self) -> str:
+        """The regular expression that cuts a text into words, across whose borders no token goes."""
+        return self._encoding._pat_str  # pyright: ignore[reportPrivateUsage]  # there is no public way to it
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Ids of tokens that stand for no text, by name."""
+        names = self._encoding.special_tokens_set
+        return {name: self._encoding.encode_single_token(name) for name in sorted(names)}
+
     def encode(self, text: str) -> Ids:
         """Byte pair encoding; the names of special tokens are text like any other."""
         return self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int64)
@@ -129,7 +145,7 @@ class TiktokenTokenizer(Tokenizer):
 
     def describe(self) -> dict[str, Any]:
         """The encoding's name."""
-        return {"kind": "tiktoken", "encoding": self._encoding.name, "start_token": self.start_id is not None}
+        return {"kind": "tiktoken", "encoding": self.encoding, "start_token": self.start_id is not None}
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:

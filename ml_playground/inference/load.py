@@ -4,11 +4,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_playground.checkpoint import load
+from ml_playground.checkpoint import Origin, load
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.inference.nanogpt import load_nanogpt
-from ml_playground.models import LanguageModel
+from ml_playground.models import LanguageModel, restore_model
+from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.run_directory import RunDirectory
 
 
@@ -21,6 +21,12 @@ class TrainedModel:
     path: Path
     step: int
     val_loss: float
+    origin: Origin | None  # nanoGPT's checkpoints do not tell
+
+    @property
+    def standing(self) -> str:
+        """How far the training was, and how good the model."""
+        return f"step {self.step}, validation loss {self.val_loss:.4f}"
 
 
 def load_trained(run: RunDirectory, model_file: Path | None = None) -> TrainedModel:
@@ -40,7 +46,7 @@ def load_trained(run: RunDirectory, model_file: Path | None = None) -> TrainedMo
                 problems.append(str(error))
                 print(error, file=sys.stderr)
     if run.nanogpt_checkpoint.exists():
-        return TrainedModel(*load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary))
+        return _load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary)
     if problems:
         raise CheckpointError(f"{run.path}: no sound checkpoint is left.")
     raise CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.")
@@ -56,4 +62,14 @@ def _load_ours(path: Path, model_file: Path | None) -> TrainedModel:
         path,
         checkpoint.progress["step"],
         checkpoint.progress["val_loss"],
+        checkpoint.origin,
     )
+
+
+def _load_nanogpt(path: Path, vocabulary: Path) -> TrainedModel:
+    found = read_nanogpt(path)
+    try:
+        model = restore_model(found.model_args, found.weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return TrainedModel(model, nanogpt_tokenizer(vocabulary, model.vocab_size), path, found.step, found.val_loss, None)

@@ -16,7 +16,7 @@ from ml_playground.models.cache import Cache
 from ml_playground.models.quantized import quantize
 from ml_playground.models.transformer import Transformer
 
-__all__ = ["Cache", "LanguageModel", "build_model", "count_parameters", "quantize", "restore_model"]
+__all__ = ["Cache", "LanguageModel", "build_model", "count_parameters", "load_weights", "quantize", "restore_model"]
 
 
 def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> LanguageModel:
@@ -66,11 +66,20 @@ def restore_model(
     """
     with _Uninitialised():
         model = build_model(model_args, file)
+    load_weights(model, weights)
+    return model
+
+
+def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
+    """Give `model` the state of a checkpoint.
+
+    Raises:
+        CheckpointError: it does not fit.
+    """
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
-    return model
 
 
 def count_parameters(model_args: Mapping[str, Any], file: Path | None = None) -> int:

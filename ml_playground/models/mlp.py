@@ -21,6 +21,15 @@ class GELU(nn.Module):
         return out
 
 
+class TanhGELU(GELU):
+    """The same with the approximation that OpenAI's GPT-2 was trained with (Hendrycks & Gimpel 2016, section 2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        out: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        return out
+
+
 class SquaredReLU(GELU):
     """Two linear layers with the square of a ReLU between (So et al. 2021, "Primer")."""
 
@@ -45,4 +54,4 @@ class SwiGLU(nn.Module):
         return out
 
 
-MLPS = {"gelu": GELU, "relu2": SquaredReLU, "swiglu": SwiGLU}
+MLPS = {"gelu": GELU, "gelu_tanh": TanhGELU, "relu2": SquaredReLU, "swiglu": SwiGLU}

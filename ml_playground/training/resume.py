@@ -34,7 +34,10 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
             f"[train.data] block_size = {now['data']['block_size']} is beyond the model in ckpt_last.pt, "
             f"whose block_size is {model_args['block_size']}. Set it back, or train in another [train.runtime] out_dir."
         )
-    differing = {key: value for key, value in origin.model_args.items() if model_args[key] != value}
+    source, source_before = now["model"]["init_from"], before["model"].get("init_from")
+    if source != source_before:
+        print(f"[train.model] init_from = {_toml(source)} comes too late: the run goes on from ckpt_last.pt")
+    differing = {} if source else {key: new for key, new in origin.model_args.items() if model_args[key] != new}
     for key, value in differing.items():
         print(f"[train.model] {key} = {_toml(model_args[key])} as in ckpt_last.pt, not {_toml(value)}")
     if differing:
@@ -42,7 +45,7 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
     for key, old, new in _changes(before, now, "train"):
         if not key.startswith("[train.model]"):
             print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")
-    model = {key: model_args[key] for key in now["model"]}
+    model = {**now["model"], **{key: value for key, value in model_args.items() if key != "vocab_size"}}
     config = {**origin.config, "train": {**now, "model": model}}
     return replace(origin, model_args=model_args, config=config)
 

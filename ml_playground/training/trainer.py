@@ -60,7 +60,7 @@ class Trainer:
         self._evaluator = evaluator
         self._store = store
         self._runtime = runtime
-        self._origin = origin
+        self.origin = origin
         self._settings = settings
         self._grad_clip = grad_clip or math.inf
         self._best_on_disk = best_on_disk
@@ -80,14 +80,14 @@ class Trainer:
             self.model.load_state_dict(checkpoint.model)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
-        if checkpoint.origin.config["train"]["optim"]["kind"] == self._origin.config["train"]["optim"]["kind"]:
+        if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
             restore_moments(self.optimizer, checkpoint.optimizer)  # another optimiser has other means, and begins anew
         if checkpoint.scaler:  # empty where the run was not in float16 before
             self._scaler.load_state_dict(checkpoint.scaler)
         if self._average is not None:
             self._average.load_state_dict(checkpoint.ema or checkpoint.model)
         self.progress = Progress(**checkpoint.progress)
-        if not same_measure(checkpoint.origin, self._origin):
+        if not same_measure(checkpoint.origin, self.origin):
             self.progress.best_val_loss, self.progress.evals_since_best = self._best_on_disk, 0
         self._saved_step = self.progress.step
         self._reported = self.progress.step, self.progress.seconds
@@ -239,7 +239,7 @@ class Trainer:
             optimizer=self.optimizer.state_dict(),
             scaler=self._scaler.state_dict(),
             progress=asdict(self.progress),
-            origin=self._origin,
+            origin=self.origin,
         )
 
     def _save_last(self, checkpoint: Checkpoint) -> None:

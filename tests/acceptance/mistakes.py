@@ -19,7 +19,7 @@ from ml_playground.training.trainer import Trainer
 from tests.full_disk import full_disk
 from tests.project import TEXT, Outcome, Project
 
-NANOGPT = Path(__file__).parents[1] / "unit" / "inference" / "nanogpt_run"
+NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
 
 Mistake = Callable[[Project, pytest.MonkeyPatch], Outcome]
 MISTAKES: dict[str, Mistake] = {}

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     path
     for path in sorted(ROOT.rglob("*.md"))
-    if not {".venv", ".pytest_cache"} & set(path.relative_to(ROOT).parts) and "node_modules" not in path.parts
+    if not {".venv", ".venv-gguf", ".pytest_cache"} & set(path.relative_to(ROOT).parts)
+    and "node_modules" not in path.parts
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE))
@@ -52,7 +53,7 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
             assert set(targets.split()) <= TARGETS, line
             check_options(options, line)
         for verb, name, rest in re.findall(r"(?:ml_playground\.cli|ml-playground) ([a-z]+)(?: ([\w./<>]+))?(.*)", line):
-            assert verb in ("prepare", "train", "sample", "loop", "plan", "list", "describe"), line
+            assert verb in ("prepare", "train", "sample", "loop", "export", "plan", "list", "describe"), line
             check_experiment(name)
             check_options(rest, line)
 
@@ -110,7 +111,7 @@ def test_the_pins_of_uv_are_those_of_the_constraints() -> None:
 def test_every_folder_of_tests_says_what_belongs_there() -> None:
     for folder in (ROOT / "tests", *(path for path in (ROOT / "tests").iterdir() if (path / "README.md").exists())):
         assert (folder / "README.md").is_file()
-    for tier in ("unit", "integration", "e2e", "acceptance"):
+    for tier in ("unit", "integration", "e2e", "acceptance", "gguf"):
         assert (ROOT / "tests" / tier / "README.md").is_file()
 
 

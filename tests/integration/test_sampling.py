@@ -11,7 +11,7 @@ import torch
 from ml_playground.checkpoint import load, load_plain
 from tests.project import Project
 
-NANOGPT = Path(__file__).parents[1] / "unit" / "inference" / "nanogpt_run"
+NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
 
 
 @pytest.fixture(autouse=True)

@@ -1,39 +1,43 @@
-"""Checkpoints that nanoGPT wrote, for sampling."""
+"""Checkpoints that nanoGPT wrote."""
 
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ml_playground.checkpoint import load_plain
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import CheckpointError
-from ml_playground.models import LanguageModel, restore_model
 
 _GPT2_VOCABULARIES = (50257, 50304)  # GPT-2's own, and nanoGPT's padding of it
 
 
-def load_nanogpt(path: Path, vocabulary: Path) -> tuple[LanguageModel, Tokenizer, Path, int, float]:
-    """Model, tokenizer, path, step and best validation loss of nanoGPT's `ckpt.pt`.
+@dataclass(frozen=True)
+class NanoGPTCheckpoint:
+    """What nanoGPT's `ckpt.pt` says of a model, in our terms; its best validation loss in nats per token."""
 
-    Args:
-        path: the checkpoint.
-        vocabulary: nanoGPT's `meta.pkl` of the data that it was trained on; not needed for GPT-2's vocabulary.
+    model_args: dict[str, Any]
+    weights: dict[str, Tensor]
+    step: int
+    val_loss: float
+
+
+def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
+    """Read nanoGPT's `ckpt.pt`.
 
     Raises:
-        CheckpointError: the file is damaged, or not nanoGPT's, or its vocabulary is not known.
+        CheckpointError: the file is damaged, or not nanoGPT's.
     """
     values = load_plain(path)
     try:
-        weights, model_args = values["model"], values["model_args"]
-        step, val_loss = int(values["iter_num"]), float(values["best_val_loss"])
-    except (KeyError, TypeError, ValueError) as error:
+        weights = {_our_name(name): tensor for name, tensor in values["model"].items() if not _is_mask(name)}
+        return NanoGPTCheckpoint(
+            dict(values["model_args"]), weights, int(values["iter_num"]), float(values["best_val_loss"])
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of nanoGPT ({error!r})") from error
-    try:
-        ours = {_our_name(name): tensor for name, tensor in weights.items() if not _is_mask(name)}
-        model = restore_model(model_args, ours)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return model, _tokenizer(vocabulary, model.vocab_size), path, step, val_loss
 
 
 def _our_name(name: str) -> str:
@@ -44,7 +48,16 @@ def _is_mask(name: str) -> bool:
     return name.endswith((".attn.bias", ".attn.masked_bias"))  # buffers of nanoGPT before flash attention
 
 
-def _tokenizer(vocabulary: Path, vocab_size: int) -> Tokenizer:
+def nanogpt_tokenizer(vocabulary: Path, vocab_size: int) -> Tokenizer:
+    """The tokenizer of a model of nanoGPT.
+
+    Args:
+        vocabulary: nanoGPT's `meta.pkl` of the data that it was trained on; not needed for GPT-2's vocabulary.
+        vocab_size: number of ids that the model tells apart.
+
+    Raises:
+        CheckpointError: the vocabulary is not known.
+    """
     if vocabulary.exists():
         return CharTokenizer(_characters(vocabulary), start_token=False)
     if vocab_size in _GPT2_VOCABULARIES:

@@ -1,0 +1,114 @@
+"""Folders in Hugging Face's format, checked against the model that they were made of."""
+
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# The libraries used here leave some types out.
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import logging as transformers_logging
+
+from ml_playground.config.sections import SamplingConfig
+from ml_playground.data.store import Dataset, Tokens
+from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.errors import ExportError
+from ml_playground.export.tokenizer import START_TOKEN, fast_tokenizer, special_tokens
+from ml_playground.files import json_text, staged
+from ml_playground.models import LanguageModel
+from ml_playground.models.huggingface import to_huggingface
+from ml_playground.models.transformer import Transformer
+
+TOLERANCE = 1e-4  # of logits
+
+_CHECKED_WINDOWS = 8
+_CHECKED_TOKENS = 2**16  # in the tokenizer
+
+
+def write_folder(
+    path: Path, model: Transformer, tokenizer: Tokenizer, *, sampling: SamplingConfig, dataset: Dataset, card: str
+) -> float:
+    """Write a model, and check what Transformers makes of it before it appears at `path`.
+
+    Args:
+        path: the folder.
+        model: the model, on the CPU in float32, in evaluation mode.
+        tokenizer: its tokenizer.
+        sampling: what its `generation_config.json` says.
+        dataset: the data that it was trained on, to check with.
+        card: the text of its `README.md`.
+
+    Returns:
+        The largest difference between a logit of ours and of theirs on validation text.
+
+    Raises:
+        ExportError: there is no class for the model in Transformers, or it computes something else.
+    """
+    if tokenizer.describe() != dataset.tokenizer.describe():
+        raise ExportError(
+            "the prepared data has another vocabulary than the model, which so cannot be checked. "
+            "Prepare the data that it was trained on."
+        )
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    values, tensors = to_huggingface(model.config, model.state_dict(), tokenizer.vocab_size)
+    specials = special_tokens(tokenizer)
+    start = specials.get(START_TOKEN)
+    ids = {"bos_token_id": start, "eos_token_id": start, "pad_token_id": start}
+    with staged(path) as folder:
+        folder.mkdir()
+        (folder / "config.json").write_bytes(json_text({**values, **ids, "dtype": "float32"}))
+        (folder / "generation_config.json").write_bytes(json_text({**ids, **_generation(sampling)}))
+        # Parts of one matrix of ours share its memory, which the format has no way to tell.
+        owned = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        weights = folder / "model.safetensors"
+        save_file(owned, weights, metadata={"format": "pt"})
+        weights.chmod((folder / "config.json").stat().st_mode)  # it is made for its owner's eyes only
+        PreTrainedTokenizerFast(
+            tokenizer_object=fast_tokenizer(tokenizer),
+            model_max_length=model.block_size,
+            clean_up_tokenization_spaces=False,
+            **({} if start is None else {"bos_token": START_TOKEN, "eos_token": START_TOKEN, "pad_token": START_TOKEN}),
+        ).save_pretrained(folder)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        _check_tokenizer(folder, tokenizer, tokenizer.decode(dataset.val[:_CHECKED_TOKENS].tolist()))
+        return _check_logits(folder, model, dataset.val)
+
+
+def _generation(sampling: SamplingConfig) -> dict[str, Any]:
+    greedy = sampling.temperature == 0
+    chosen = {} if greedy else {name: getattr(sampling, name) for name in ("temperature", "top_k", "top_p", "min_p")}
+    return {
+        "do_sample": not greedy,
+        **chosen,
+        "repetition_penalty": sampling.repetition_penalty,
+        "max_new_tokens": sampling.max_new_tokens,
+    }
+
+
+def _check_tokenizer(folder: Path, tokenizer: Tokenizer, text: str) -> None:
+    theirs = AutoTokenizer.from_pretrained(folder)
+    ids: list[int] = tokenizer.encode(text).tolist()
+    if theirs.encode(text, add_special_tokens=False) != ids or theirs.decode(ids) != text:
+        raise ExportError(
+            "the exported tokenizer does not do with the validation text what ours does. Nothing is written."
+        )
+
+
+@torch.inference_mode()
+def _check_logits(folder: Path, model: LanguageModel, val: Tokens) -> float:
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    length = min(model.block_size, len(val))
+    largest = 0.0
+    for first in range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length):
+        ids = torch.tensor(val[None, first : first + length].astype("int64"))  # (1, T)
+        logits = theirs(ids).logits  # (1, T, V)
+        largest = max(largest, float((model(ids)[..., : logits.shape[-1]] - logits).abs().max()))
+    if not largest <= TOLERANCE:  # which NaN is not
+        raise ExportError(
+            f"Transformers' logits on validation text differ from ours by up to {largest:.1e}, which is more than "
+            f"{TOLERANCE:.0e}. Nothing is written."
+        )
+    return largest

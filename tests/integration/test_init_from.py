@@ -1,0 +1,201 @@
+"""Training that begins with a model from elsewhere."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ml_playground.checkpoint import load
+from ml_playground.data.tokenizers import CharTokenizer, load_tokenizer
+from ml_playground.inference.load import load_trained
+from ml_playground.run_directory import RunDirectory
+from tests.integration.runs import AtStep, Killed, assert_same_bits, kill
+from tests.project import Project
+
+NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
+
+
+@pytest.fixture
+def folder(project: Project) -> Path:
+    """A Llama of Transformers' own, with a tokenizer for the tiny project's characters."""
+    project.ok("prepare")
+    project.ok("train")
+    project.ok("export")
+    folder = project.root / "llama"
+    shutil.copytree(project.out / "export" / "huggingface", folder)
+    characters = json.loads((project.out / "tokenizer" / "tokenizer.json").read_bytes())["characters"]
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(characters) + 5,  # as some pad it
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    shutil.rmtree(project.out)
+    return folder
+
+
+def begin_with(project: Project, source: Path | str, changes: dict[str, str] | None = None) -> None:
+    project.configure({"train.model.init_from": f'"{source}"', "train.model.dropout": "0.1", **(changes or {})})
+
+
+def first_loss(project: Project) -> float:
+    return float(next(row["val/loss"] for row in project.metrics() if "val/loss" in row))
+
+
+@torch.inference_mode()
+def loss_of(model: Any, project: Project) -> float:
+    """Mean loss over validation text, as Transformers computes it, in windows of 8 tokens."""
+    meta = json.loads((project.datasets / "meta.json").read_bytes())
+    tokens = torch.frombuffer(bytearray((project.datasets / "val.bin").read_bytes()), dtype=torch.uint16).long()
+    assert len(tokens) == meta["val"]["tokens"]
+    losses: list[torch.Tensor] = []
+    for start in range(0, len(tokens) - 1, 8):
+        window = tokens[start : start + 9]
+        vocab = meta["vocab_size"]
+        logits = model(window[None, :-1]).logits[0, :, :vocab]
+        losses.append(torch.nn.functional.cross_entropy(logits, window[1:], reduction="none"))
+    return float(torch.cat(losses).mean())
+
+
+def test_the_first_loss_is_that_of_the_model_that_it_begins_with(project: Project, folder: Path) -> None:
+    begin_with(project, folder.relative_to(project.root))
+    out = project.ok("train").out
+    assert "beginning with llama: kind = llama, n_layer = 2, n_head = 4, n_embd = 24" in out
+    expected = loss_of(LlamaForCausalLM.from_pretrained(folder).eval(), project)
+    assert first_loss(project) == pytest.approx(expected, abs=1e-5)
+    checkpoint = load(project.out / "ckpt_last.pt")
+    args = checkpoint.origin.model_args
+    assert args["n_kv_head"] == 2
+    assert args["block_size"] == 8
+    assert args["dropout"] == 0.1
+    assert "init_from" not in args
+    assert checkpoint.origin.config["train"]["model"]["init_from"] == "llama"
+    assert args["vocab_size"] == load_tokenizer(checkpoint.origin.tokenizer).vocab_size
+    project.ok("sample")
+    project.ok("export")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen3"])
+def test_what_was_exported_is_where_the_next_run_begins(project: Project, kind: str) -> None:
+    project.configure({"train.model.kind": f'"{kind}"', "train.model.block_size": "16"})
+    for verb in ("prepare", "train", "export"):
+        project.ok(verb)
+    best = load(project.out / "ckpt_best.pt")
+    changes = (
+        'extends = "config.toml"\n[train.model]\nblock_size = {size}\ninit_from = "tiny/out/tiny/export/huggingface"\n'
+    )
+    project.ok("train", project.preset("next", changes.format(size=16)))
+    begun = load(project.out.with_name("next") / "ckpt_best.pt")
+    rows = [json.loads(line) for line in (project.out.with_name("next") / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["val/loss"] == best.progress["val_loss"]
+    assert begun.origin.model_args == best.origin.model_args
+    project.ok("train", project.preset("cropped", changes.format(size=8)))
+    assert load(project.out.with_name("cropped") / "ckpt_best.pt").origin.model_args["block_size"] == 8
+
+
+def test_nanogpts_checkpoint_is_gone_on_with(project: Project, real_data: Path) -> None:
+    shutil.copy(real_data / "tinyshakespeare" / "input.txt", project.text)
+    project.ok("prepare")
+    shutil.copytree(NANOGPT, project.root / "nano")
+    begin_with(project, "nano/ckpt.pt", {"train.runtime.eval_iters": "50", "train.model.dropout": "0.0"})
+    project.ok("train")
+    theirs = load_trained(RunDirectory(project.root / "nano"))
+    tokens = torch.frombuffer(bytearray((project.datasets / "val.bin").read_bytes()), dtype=torch.uint16).long()[:401]
+    with torch.inference_mode():
+        logits = theirs.model.eval()(tokens[:-1].view(50, 8))
+    expected = float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:]))
+    assert first_loss(project) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_killed_run_goes_on_without_the_model_that_it_began_with(
+    project: Project, folder: Path, at_step: AtStep
+) -> None:
+    begin_with(project, "llama")
+    project.ok("train")
+    whole = load(project.out / "ckpt_last.pt")
+    shutil.rmtree(project.out)
+    kills = [kill]
+    at_step(4, lambda: kills.pop()() if kills else None)
+    with pytest.raises(Killed):
+        project.run("train")
+    shutil.rmtree(folder)
+    out = project.ok("train").out
+    assert "as in ckpt_last.pt, not" not in out  # the shape is the source's, whatever the TOML says
+    resumed = load(project.out / "ckpt_last.pt")
+    assert_same_bits([whole.model, whole.optimizer], [resumed.model, resumed.optimizer])
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_run_that_has_begun_says_that_it_comes_too_late(project: Project) -> None:
+    project.ok("train")
+    begin_with(project, "llama", {"train.runtime.max_iters": "8"})
+    assert 'init_from = "llama" comes too late: the run goes on from ckpt_last.pt' in project.ok("train").out
+
+
+@pytest.mark.usefixtures("folder")
+def test_plan_and_describe_know_of_it(project: Project) -> None:
+    begin_with(project, "llama")
+    assert "as in llama, to begin with" in project.ok("describe").out
+    assert "beginning with llama" in project.ok("plan").out
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(project: Project, folder: Path) -> None:
+    def refusal(source: Path | str, changes: dict[str, str] | None = None) -> str:
+        begin_with(project, source, changes)
+        outcome = project.run("train")
+        assert outcome.code == 2
+        assert not (project.out / "ckpt_last.pt").exists()
+        return outcome.err
+
+    assert "block_size = 65 is beyond init_from's context of 64" in refusal("llama", {"train.model.block_size": "65"})
+    project.configure({"train.model.block_size": "8"})
+    assert "there is no such folder or file, and 'no/where/at/all' is no name at the hub" in refusal("no/where/at/all")
+    assert "no config.json: not a model in Hugging Face's format" in refusal("tiny")
+    weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    assert "damaged" in refusal("llama")
+    weights.unlink()
+    assert "no *.safetensors" in refusal("llama")
+    weights.write_bytes(whole)
+    project.text.write_text("THE OTHER TEXT\n" * 50)
+    project.ok("prepare")
+    assert "the data was not tokenised as init_from's model expects" in refusal("llama")
+    tokenizer.write_text("{}")
+    assert "tokenizer.json is damaged" in refusal("llama")
+    tokenizer.unlink()
+    assert "no tokenizer.json" in refusal("llama")
+
+
+def test_a_name_at_the_hub_that_cannot_be_had_is_told_with_what_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.ok("prepare")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    begin_with(project, "nobody/nothing")
+    outcome = project.run("train")
+    assert outcome.code == 2
+    assert "from the hub 'nobody/nothing' could not be had" in outcome.err
+    assert "HF_TOKEN" in outcome.err
+
+
+def test_a_folder_with_the_same_ids_in_another_order_is_not_taken(project: Project, folder: Path) -> None:
+    values = json.loads((folder / "tokenizer.json").read_bytes())
+    vocabulary = values["model"]["vocab"]
+    first, second = list(vocabulary)[2:4]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(values))
+    assert isinstance(
+        load_tokenizer(json.loads((project.datasets / "meta.json").read_bytes())["tokenizer"]), CharTokenizer
+    )
+    begin_with(project, "llama")
+    assert "the data was not tokenised as init_from's model expects" in project.run("train").err

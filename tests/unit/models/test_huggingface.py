@@ -1,0 +1,195 @@
+"""Against the classes of Transformers themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from ml_playground.config.sections import ModelConfig
+from ml_playground.errors import CheckpointError, ExportError
+from ml_playground.models import build_model, restore_model
+from ml_playground.models.huggingface import class_of, from_huggingface, to_huggingface
+from ml_playground.models.transformer import Transformer
+from ml_playground.pretrained.huggingface import read_folder
+
+VOCAB = 37
+SHAPE = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 24}
+LLAMA: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 24,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0},
+}
+EXPORTED: list[tuple[str, dict[str, Any]]] = [
+    ("GPT2LMHeadModel", {"kind": "gpt2"}),
+    ("GPT2LMHeadModel", {"kind": "gpt2", "bias": True, "n_inner": 48, "tied_embeddings": False}),
+    ("GPT2LMHeadModel", {"kind": "gpt2", "mlp": "gelu_tanh", "norm_eps": 1e-3}),
+    ("LlamaForCausalLM", {"kind": "llama"}),
+    ("LlamaForCausalLM", {"kind": "llama", "bias": True, "n_kv_head": 2, "tied_embeddings": True}),
+    ("LlamaForCausalLM", {"kind": "gpt2", "position": "rope", "norm": "rmsnorm", "mlp": "swiglu"}),
+    ("MistralForCausalLM", {"kind": "llama", "sliding_window": 5}),
+    ("Qwen3ForCausalLM", {"kind": "qwen3", "n_kv_head": 1, "head_dim": 12, "rope_theta": 1e6}),
+    ("Qwen3ForCausalLM", {"kind": "qwen3", "sliding_window": 5}),
+]
+
+
+def our_model(options: dict[str, Any]) -> Transformer:
+    """A model whose every parameter is drawn anew, biases and norms included."""
+    torch.manual_seed(1)
+    model = build_model({**SHAPE, **options, "vocab_size": VOCAB})
+    assert isinstance(model, Transformer)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, mean=0.5 if parameter.dim() == 1 else 0.0, std=0.2)
+    return model.eval()
+
+
+def random_model(kind: type[PreTrainedModel], config: Any) -> PreTrainedModel:
+    torch.manual_seed(2)
+    model: PreTrainedModel = kind(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, mean=0.5 if parameter.dim() == 1 else 0.0, std=0.2)
+    model.eval()
+    return model
+
+
+def ids() -> torch.Tensor:
+    return torch.randint(VOCAB, (3, 24), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize(("name", "options"), EXPORTED)
+def test_transformers_computes_the_same_and_the_way_back_ends_where_it_began(
+    name: str, options: dict[str, Any]
+) -> None:
+    model = our_model(options)
+    values, tensors = to_huggingface(model.config, model.state_dict(), VOCAB)
+    assert values["architectures"] == [name] == [class_of(model.config)]
+    kind = getattr(__import__("transformers"), name)
+    theirs = kind(kind.config_class(**values))
+    missing, unexpected = theirs.load_state_dict(tensors, strict=False)
+    assert unexpected == []
+    assert missing in ([], ["lm_head.weight"])
+    theirs.tie_weights()
+    torch.testing.assert_close(theirs.eval()(ids()).logits, model(ids()), atol=1e-5, rtol=0)
+
+    args, weights = from_huggingface(values, tensors)
+    back = ModelConfig.model_validate({key: value for key, value in args.items() if key != "vocab_size"})
+    assert back.model_copy(update={"kind": model.config.kind}) == model.config
+    assert weights.keys() == model.state_dict().keys()
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(weights[key], tensor), key
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (GPT2LMHeadModel, GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=2, n_head=4)),
+        (
+            GPT2LMHeadModel,
+            GPT2Config(
+                vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=2, n_head=4, n_inner=20, activation_function="gelu"
+            ),
+        ),
+        (LlamaForCausalLM, LlamaConfig(**LLAMA)),
+        (LlamaForCausalLM, LlamaConfig(**LLAMA, attention_bias=True, head_dim=6, tie_word_embeddings=True)),
+        (MistralForCausalLM, MistralConfig(**LLAMA, sliding_window=7)),
+        (MistralForCausalLM, MistralConfig(**LLAMA, sliding_window=None)),
+        (Qwen2ForCausalLM, Qwen2Config(**LLAMA)),
+        (Qwen3ForCausalLM, Qwen3Config(**LLAMA, head_dim=10, attention_bias=True)),
+        (Qwen3ForCausalLM, Qwen3Config(**LLAMA, use_sliding_window=True, sliding_window=7, max_window_layers=0)),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+@torch.inference_mode()
+def test_a_folder_that_transformers_wrote_is_read_to_the_same_logits(
+    kind: type[PreTrainedModel], config: Any, tmp_path: Path
+) -> None:
+    theirs = random_model(kind, config)
+    theirs.save_pretrained(tmp_path, max_shard_size="8KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    args, weights = read_folder(tmp_path)
+    ours = restore_model(args, weights).eval()
+    torch.testing.assert_close(ours(ids()), theirs(ids()).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "nearest", "in_the_way"),
+    [
+        (
+            {"kind": "modern"},
+            "Qwen3ForCausalLM",
+            'embedding_norm = true (not false), ngram_embeddings = 4 (not 0), mlp = "relu2" (not "swiglu")',
+        ),
+        ({"kind": "gpt2", "position": "alibi"}, "GPT2LMHeadModel", 'position = "alibi" (not "learned")'),
+        ({"kind": "gpt2", "mlp": "none"}, "GPT2LMHeadModel", 'mlp = "none" (not "gelu" or "gelu_tanh")'),
+        ({"kind": "gpt2", "mlp_enabled": False}, "GPT2LMHeadModel", "mlp_enabled = false (not true)"),
+        ({"kind": "gpt2", "n_kv_head": 2}, "GPT2LMHeadModel", "n_kv_head = 2 (not n_head, 4)"),
+        ({"kind": "gpt2", "head_dim": 6}, "GPT2LMHeadModel", "head_dim = 6 (not n_embd / n_head, 8)"),
+        ({"kind": "qwen3", "bias": True}, "Qwen3ForCausalLM", "bias = true (not false)"),
+        ({"kind": "llama", "norm_placement": "post"}, "LlamaForCausalLM", 'norm_placement = "post" (not "pre")'),
+        ({"kind": "llama", "logit_softcap": 30.0}, "LlamaForCausalLM", "logit_softcap = 30.0 (not 0.0)"),
+        ({"kind": "llama", "n_head": 5, "head_dim": 6}, "LlamaForCausalLM", "n_head = 5 (which does not divide n_embd"),
+    ],
+)
+def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
+    options: dict[str, Any], nearest: str, in_the_way: str
+) -> None:
+    with pytest.raises(ExportError) as refusal:
+        class_of(ModelConfig.model_validate({**SHAPE, **options}))
+    assert f"The nearest is {nearest}" in str(refusal.value)
+    assert in_the_way in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"architectures": ["MambaForCausalLM"]},
+            "its class is MambaForCausalLM; GPT-2, Llama, Mistral, Qwen2 and Qwen3",
+        ),
+        ({"architectures": None}, "its class is none"),
+        ({"hidden_act": "gelu"}, 'its config.json says hidden_act = "gelu", which is not known here'),
+        ({"rope_parameters": {"rope_type": "llama3"}}, 'rope_type = "llama3"'),
+        ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, 'type = "linear"'),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "take turns between full attention"),
+        ({"num_hidden_layers": 3}, "lack 'model.layers.2.input_layernorm.weight'"),
+    ],
+)
+def test_what_ours_cannot_do_is_refused(changes: dict[str, Any], message: str) -> None:
+    theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
+    values = {**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"], **changes}
+    with pytest.raises(CheckpointError) as refusal:
+        from_huggingface(values, theirs.state_dict())
+    assert message in str(refusal.value)
+
+
+def test_a_head_of_its_own_must_be_there() -> None:
+    theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
+    values = {**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}
+    tensors = {name: tensor for name, tensor in theirs.state_dict().items() if name != "lm_head.weight"}
+    with pytest.raises(CheckpointError, match=r"lack 'lm_head\.weight'"):
+        from_huggingface(values, tensors)
+
+
+def test_rows_beyond_the_vocabulary_stay_here() -> None:
+    model = our_model({"kind": "llama"})
+    values, tensors = to_huggingface(model.config, model.state_dict(), 30)
+    assert values["vocab_size"] == 30
+    assert tensors["model.embed_tokens.weight"].shape == tensors["lm_head.weight"].shape == (30, 32)
