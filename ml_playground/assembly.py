@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ml_playground.checkpoint import CheckpointStore, Origin
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.files import shown
 from ml_playground.config.tables import Table
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset
@@ -95,9 +96,9 @@ def fresh_start(config: ExperimentConfig, dataset: Dataset, root: Path) -> tuple
     from ml_playground.pretrained.load import fit, load_pretrained
 
     sample = dataset.tokenizer.decode(dataset.val[:_COMPARED_TOKENS].tolist())
-    found = fit(load_pretrained(source, root), config.train.model, dataset.tokenizer, sample)
+    found = fit(load_pretrained(source), config.train.model, dataset.tokenizer, sample)
     shape = ", ".join(f"{key} = {found.model_args[key]}" for key in ("kind", "n_layer", "n_head", "n_embd"))
-    print(f"beginning with {source}: {shape}")
+    print(f"beginning with {shown(Path(source))}: {shape}")
     return replace(origin, model_args=dict(found.model_args)), found.weights
 
 

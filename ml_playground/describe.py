@@ -46,7 +46,7 @@ def _data(config: ExperimentConfig, manifest: Manifest) -> str:
 def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
     shape = config.train.model
     if shape.init_from is not None:
-        return f"as in {shape.init_from}, to begin with"
+        return f"as in {shown(Path(shape.init_from))}, to begin with"
     text = (
         shown(shape.file)
         if shape.file

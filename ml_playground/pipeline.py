@@ -177,7 +177,7 @@ def export(config: ExperimentConfig) -> None:
             card = model_card(
                 run.path.name,
                 parameters=trained.model.num_parameters(),
-                documents=trained.tokenizer.start_id is not None,
+                start=next(iter(source.stops), None),
                 manifest=dataset.manifest,
                 origin=trained.origin,
                 standing=trained.standing,

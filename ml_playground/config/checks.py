@@ -22,6 +22,11 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
     model, data, schedule, runtime = config.train.model, config.train.data, config.train.schedule, config.train.runtime
     for names, text in model_mismatches(model):
         yield Mismatch(tuple(("train", "model", name) for name in names), text)
+    if config.prepare.tokenizer == "huggingface" and config.prepare.tokenizer_from is None:
+        yield Mismatch(
+            (("prepare", "tokenizer"),),
+            "needs [prepare] tokenizer_from, or [train.model] init_from: the model to take it of",
+        )
     if data.block_size > model.block_size:
         yield Mismatch(
             (("train", "data", "block_size"), ("train", "model", "block_size")),

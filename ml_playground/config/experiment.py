@@ -1,5 +1,6 @@
 """The whole configuration. Only `pipeline` and `cli` see it; everything below receives single sections."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ class ExperimentConfig(Section):
                 return {key: plain(inner) for key, inner in value.items()}
             if isinstance(value, Path):
                 return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
+            if isinstance(value, str) and value.startswith(f"{root}{os.sep}"):  # such as init_from
+                return plain(Path(value))
             if isinstance(value, str) and value.startswith("FILE:"):
                 return f"FILE:{plain(Path(value.removeprefix('FILE:')))}"
             return value

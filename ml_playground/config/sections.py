@@ -16,7 +16,7 @@ Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
 SampleDType = Literal[DType, "int8"]
 GGUFType = Literal["f32", "f16", "q8_0"]
-TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"]
+TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base", "huggingface"]
 
 
 class Section(BaseModel):
@@ -70,7 +70,12 @@ class PrepareConfig(Section):
         "or `auto` for UTF-8 where a file decodes as such and Windows-1252 where not",
     )
     tokenizer: TokenizerName = Field(
-        "char", description="`char` makes a vocabulary of the text's characters, the others are tiktoken's encodings"
+        "char",
+        description="`char` makes a vocabulary of the text's characters, `huggingface` is that of the model in "
+        "`tokenizer_from`, the others are tiktoken's encodings",
+    )
+    tokenizer_from: str | None = same_as(
+        "train.model.init_from", "the model whose tokenizer `huggingface` is: a folder, or a name at the hub"
     )
     documents: Literal["whole", "lines"] = Field(
         "whole",

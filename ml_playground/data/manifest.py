@@ -60,7 +60,10 @@ class Manifest(_Record):
 def settings_of(config: PrepareConfig) -> dict[str, str | float]:
     """The options of `[prepare]` that decide what the tokens are; a folder counts from the dataset's."""
     settings = config.model_dump(include={"dataset", "encoding", "tokenizer", "documents", "val_fraction"})
-    return {**settings, "raw_dir": relative_name(config.raw_dir, config.dataset_dir)}
+    settings["raw_dir"] = relative_name(config.raw_dir, config.dataset_dir)
+    if config.tokenizer == "huggingface":
+        settings["tokenizer_from"] = _named_source(str(config.tokenizer_from), config.dataset_dir)
+    return settings
 
 
 def manifest_path(dataset_dir: Path) -> Path:
@@ -100,6 +103,9 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         for key, value in settings_of(config).items()
         if manifest.settings.get(key) != value
     ]
+    file = Path(str(config.tokenizer_from)) / "tokenizer.json"
+    if config.tokenizer == "huggingface" and file.is_file() and not _holds(file, manifest.tokenizer.get("tokenizer")):
+        found.append(f"{relative_name(file, config.dataset_dir)} has changed")
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:
         names = [name for name in recorded if (config.dataset_dir / name).is_file()]
@@ -115,6 +121,15 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         elif sha256_of(config.dataset_dir / name) != recorded[name].sha256:
             found.append(f"{name} has changed")
     return found
+
+
+def _named_source(source: str, dataset_dir: Path) -> str:
+    """How a manifest names the model whose tokenizer was used: a folder counts from the dataset's."""
+    return relative_name(Path(source), dataset_dir) if Path(source).is_absolute() else source
+
+
+def _holds(file: Path, text: object) -> bool:
+    return file.read_text(encoding="utf-8") == text
 
 
 def relative_name(path: Path, dataset_dir: Path) -> str:

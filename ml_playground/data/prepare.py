@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.fast_tokenizer import FastTokenizer
 from ml_playground.data.manifest import (
     FORMAT,
     Manifest,
@@ -94,6 +95,9 @@ def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
     start_token = config.documents == "lines"
     if config.tokenizer == "char":
         return CharTokenizer.of_text(split.texts(), start_token=start_token)
+    if config.tokenizer == "huggingface":
+        assert config.tokenizer_from is not None  # the configuration is refused otherwise
+        return FastTokenizer.of_model(config.tokenizer_from, start_token=start_token)
     return TiktokenTokenizer(config.tokenizer, start_token=start_token)
 
 

@@ -163,5 +163,9 @@ def load_tokenizer(description: dict[str, Any]) -> Tokenizer:
             return CharTokenizer(characters, start_token=start_token)
         case {"kind": "tiktoken", "encoding": encoding, "start_token": start_token}:
             return TiktokenTokenizer(encoding, start_token=start_token)
+        case {"kind": "huggingface", "tokenizer": text, "end_token": end_token, "start_token": start_token}:
+            from ml_playground.data.fast_tokenizer import FastTokenizer  # which builds on this module
+
+            return FastTokenizer(text, end_token=end_token, start_token=start_token)
         case _:
             raise CheckpointError(f"unknown kind of tokenizer: {description.get('kind')!r}")

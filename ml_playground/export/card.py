@@ -7,29 +7,28 @@ from pathlib import Path
 from ml_playground.checkpoint import Origin
 from ml_playground.config.tables import toml_lines
 from ml_playground.data.manifest import Manifest
-from ml_playground.export.tokenizer import START_TOKEN
 
 
 def model_card(
-    name: str, *, parameters: int, documents: bool, manifest: Manifest, origin: Origin | None, standing: str
+    name: str, *, parameters: int, start: str | None, manifest: Manifest, origin: Origin | None, standing: str
 ) -> str:
     """The text of a `README.md`.
 
     Args:
         name: of the run.
         parameters: number of trainable values.
-        documents: whether the model knows where documents begin.
+        start: the token that documents begin with, if the model knows documents.
         manifest: of the data.
         origin: what the run was made of, None where its checkpoint does not tell.
         standing: step and loss of the checkpoint.
     """
-    return "\n".join([*_lines(name, parameters, documents, manifest, origin, standing), ""])
+    return "\n".join([*_lines(name, parameters, start, manifest, origin, standing), ""])
 
 
 def _lines(
-    name: str, parameters: int, documents: bool, manifest: Manifest, origin: Origin | None, standing: str
+    name: str, parameters: int, start: str | None, manifest: Manifest, origin: Origin | None, standing: str
 ) -> Iterator[str]:
-    prompt = START_TOKEN if documents else "\\n"
+    prompt = start or "\\n"
     yield f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# {name}\n"
     yield f"A language model of {parameters:,} parameters, trained with ml_playground {version('ml-playground')}."
     yield f"\nIts checkpoint: {standing}."
@@ -44,8 +43,8 @@ def _lines(
     yield "model = AutoModelForCausalLM.from_pretrained(folder)"
     yield f'inputs = tokenizer("{prompt}", return_tensors="pt")  # the text to continue'
     yield "print(tokenizer.decode(model.generate(**inputs)[0]))\n```"
-    if documents:
-        yield f"\nEvery document that it was trained on begins with `{START_TOKEN}`, and so must a prompt."
+    if start is not None:
+        yield f"\nEvery document that it was trained on begins with `{start}`, and so must a prompt."
     if origin is not None:
         yield "\n## Configuration\n\n```toml"
         yield from (line for line in toml_lines(origin.config) if not _names_a_home(line))

@@ -15,7 +15,7 @@ from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.store import Dataset, Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
-from ml_playground.export.tokenizer import START_TOKEN, fast_tokenizer, special_tokens
+from ml_playground.export.tokenizer import end_of_text, fast_tokenizer
 from ml_playground.files import json_text, staged
 from ml_playground.models import LanguageModel
 from ml_playground.models.huggingface import to_huggingface
@@ -54,9 +54,8 @@ def write_folder(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     values, tensors = to_huggingface(model.config, model.state_dict(), tokenizer.vocab_size)
-    specials = special_tokens(tokenizer)
-    start = specials.get(START_TOKEN)
-    ids = {"bos_token_id": start, "eos_token_id": start, "pad_token_id": start}
+    name, index = end_of_text(tokenizer) or (None, None)
+    ids = {"bos_token_id": index, "eos_token_id": index, "pad_token_id": index}
     with staged(path) as folder:
         folder.mkdir()
         (folder / "config.json").write_bytes(json_text({**values, **ids, "dtype": "float32"}))
@@ -70,7 +69,7 @@ def write_folder(
             tokenizer_object=fast_tokenizer(tokenizer),
             model_max_length=model.block_size,
             clean_up_tokenization_spaces=False,
-            **({} if start is None else {"bos_token": START_TOKEN, "eos_token": START_TOKEN, "pad_token": START_TOKEN}),
+            **({} if name is None else {"bos_token": name, "eos_token": name, "pad_token": name}),
         ).save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
         _check_tokenizer(folder, tokenizer, tokenizer.decode(dataset.val[:_CHECKED_TOKENS].tolist()))

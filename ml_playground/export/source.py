@@ -18,7 +18,7 @@ from ml_playground.export.gguf import write_gguf
 from ml_playground.export.huggingface import write_folder
 from ml_playground.export.llama_cpp import STABLE_CONVERTER, convert
 from ml_playground.export.ollama import write_modelfile
-from ml_playground.export.tokenizer import special_tokens
+from ml_playground.export.tokenizer import end_of_text
 from ml_playground.models import LanguageModel
 from ml_playground.models.transformer import Transformer
 
@@ -78,7 +78,8 @@ def own_source(model: LanguageModel, tokenizer: Tokenizer) -> Source:
         raise ExportError(
             f"no other program computes what a {type(model).__name__} does: [train.model] file stands in the way."
         )
-    ends = () if tokenizer.start_id is None else tuple(special_tokens(tokenizer))
+    end = end_of_text(tokenizer)
+    ends = () if tokenizer.start_id is None or end is None else (end[0],)
     return Source((model.eval(), tokenizer), None, model.block_size, ends, chats=False)
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from gguf.constants import TokenType
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
-from tokenizers import Tokenizer as FastTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
+from tokenizers import Tokenizer as Library
 
+from ml_playground.data.fast_tokenizer import BYTES, FastTokenizer
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import ExportError
 
 START_TOKEN = "<|endoftext|>"  # noqa: S105 -- no password: the name that GPT-2 gave what begins and ends documents
 
-_BYTE_CHARACTERS: dict[int, str] = bytes_to_unicode()  # byte-level BPE writes each byte as a printable character
+_BYTE_CHARACTERS = {byte: character for character, byte in BYTES.items()}
 _WORD_PATTERNS = {  # llama.cpp knows the patterns of these encodings by the names of models that have them
     "gpt2": "gpt-2",
     "r50k_base": "gpt-2",
@@ -49,7 +49,7 @@ class LlamaVocabulary:
     end_id: int | None
 
 
-def fast_tokenizer(tokenizer: Tokenizer) -> FastTokenizer:
+def fast_tokenizer(tokenizer: Tokenizer) -> Library:
     """A tokenizer of Hugging Face's library with the same ids; a character outside a vocabulary raises an exception.
 
     Raises:
@@ -57,20 +57,22 @@ def fast_tokenizer(tokenizer: Tokenizer) -> FastTokenizer:
     """
     match tokenizer:
         case CharTokenizer():
-            fast = FastTokenizer(models.WordLevel({each: index for index, each in enumerate(tokenizer.characters)}))
+            fast = Library(models.WordLevel({each: index for index, each in enumerate(tokenizer.characters)}))
             fast.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
             fast.decoder = decoders.Fuse()
         case TiktokenTokenizer():
             ranks = _ranks(tokenizer)
             vocabulary = {_printable(token): rank for token, rank in ranks.items()}
-            fast = FastTokenizer(models.BPE(vocabulary, list(_merges(ranks)), ignore_merges=True))
+            fast = Library(models.BPE(vocabulary, list(_merges(ranks)), ignore_merges=True))
             words = pre_tokenizers.Split(Regex(tokenizer.word_pattern), "isolated")
             byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
             fast.pre_tokenizer = pre_tokenizers.Sequence([words, byte_level])
             fast.decoder = decoders.ByteLevel()
+        case FastTokenizer():
+            return Library.from_str(tokenizer.text)
         case _:
             raise ExportError(f"no tokenizer elsewhere does what {type(tokenizer).__name__} does")
-    names = sorted(special_tokens(tokenizer).items(), key=lambda item: item[1])
+    names = sorted(_special_tokens(tokenizer).items(), key=lambda item: item[1])
     fast.add_special_tokens([AddedToken(name, normalized=False, special=True) for name, _ in names])
     return fast
 
@@ -107,18 +109,30 @@ def llama_vocabulary(tokenizer: Tokenizer) -> LlamaVocabulary:
             merges = [f"{left} {right}" for left, right in _merges(ranks)]
             pattern = _WORD_PATTERNS[tokenizer.encoding]
         case _:
-            raise ExportError(f"llama.cpp has no tokenizer that does what {type(tokenizer).__name__} does")
+            raise ExportError(
+                "how llama.cpp calls this tokenizer is known to its converter only: set [export.gguf] convert_bin."
+            )
     types = [TokenType.UNUSED if token.startswith("[UNUSED_") else TokenType.NORMAL for token in tokens]
     tokens += [""] * (tokenizer.vocab_size - len(tokens))
     types += [TokenType.CONTROL] * (tokenizer.vocab_size - len(types))
-    specials = special_tokens(tokenizer)
-    for name, index in specials.items():
+    for name, index in _special_tokens(tokenizer).items():
         tokens[index], types[index] = name, TokenType.CONTROL
-    return LlamaVocabulary("gpt2", pattern, tokens, types, merges, tokenizer.start_id, specials[START_TOKEN])
+    end = end_of_text(tokenizer)
+    assert end is not None  # both kinds have one
+    return LlamaVocabulary("gpt2", pattern, tokens, types, merges, tokenizer.start_id, end[1])
 
 
-def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
-    """Ids of tokens that stand for no text, by the names that they have in files for other programs."""
+def end_of_text(tokenizer: Tokenizer) -> tuple[str, int] | None:
+    """The token that ends a text, by the name that it has in files for other programs; documents begin with it too."""
+    if isinstance(tokenizer, FastTokenizer):
+        name, index = tokenizer.end_token, tokenizer.end_id
+        return None if name is None or index is None else (name, index)
+    index = _special_tokens(tokenizer).get(START_TOKEN)
+    return None if index is None else (START_TOKEN, index)
+
+
+def _special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Ids of tokens that stand for no text, by name."""
     if isinstance(tokenizer, TiktokenTokenizer):
         return tokenizer.special_tokens
     return {} if tokenizer.start_id is None else {START_TOKEN: tokenizer.start_id}

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from torch import Tensor
 
+from ml_playground.config.files import shown
 from ml_playground.config.sections import ModelConfig
+from ml_playground.data.fast_tokenizer import FastTokenizer
 from ml_playground.data.tokenizers import Tokenizer
-from ml_playground.errors import CheckpointError, PromptError
-from ml_playground.pretrained.huggingface import Encode, find_folder, read_folder, read_tokenizer
+from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
+from ml_playground.hub import find_folder
+from ml_playground.pretrained.huggingface import WANTED, read_folder
 from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
 
 
@@ -22,35 +26,34 @@ class Pretrained:
     Attributes:
         model_args: what `build_model` takes.
         weights: the model's state.
-        encode: text to ids as the model knows them.
+        tokenizer: text to ids as the model knows them.
     """
 
     model_args: Mapping[str, Any]
     weights: Mapping[str, Tensor]
-    encode: Encode
+    tokenizer: Tokenizer
 
 
-def load_pretrained(source: str, root: Path) -> Pretrained:
+def load_pretrained(source: str) -> Pretrained:
     """The model at `source`.
 
     Args:
         source: a folder in Hugging Face's format, a name at its hub, or a checkpoint of nanoGPT, whose `meta.pkl` is
             looked for beside it.
-        root: folder that a path counts from.
 
     Raises:
         CheckpointError: there is none, or it is none that is known here.
     """
-    path = root / Path(source).expanduser()
+    path = Path(source)
     if path.is_file():
         values = read_nanogpt(path)
-        theirs = nanogpt_tokenizer(path.with_name("meta.pkl"), values.model_args["vocab_size"])
-        return Pretrained(values.model_args, values.weights, lambda text: theirs.encode(text).tolist())
-    folder = find_folder(path, source)
+        tokenizer = nanogpt_tokenizer(path.with_name("meta.pkl"), values.model_args["vocab_size"])
+        return Pretrained(values.model_args, values.weights, tokenizer)
     try:
-        return Pretrained(*read_folder(folder), read_tokenizer(folder))
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
+        folder = find_folder(source, WANTED)
+        return Pretrained(*read_folder(folder), FastTokenizer.of_model(str(folder), start_token=False))
+    except PlaygroundError as error:
+        raise CheckpointError(f"[train.model] init_from = {shown(path)}: {error}") from error
 
 
 def fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, sample: str) -> Pretrained:
@@ -70,10 +73,10 @@ def fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, sampl
         raise CheckpointError(
             f"[train.model] block_size = {size} is beyond init_from's context of {args['block_size']}"
         )
-    if tokenizer.vocab_size > args["vocab_size"] or not _agree(pretrained.encode, tokenizer, sample):
+    if tokenizer.vocab_size > args["vocab_size"] or not _agree(pretrained.tokenizer, tokenizer, sample):
         raise CheckpointError(
             f"the data was not tokenised as init_from's model expects (it has {args['vocab_size']:,} ids, the data "
-            f"{tokenizer.vocab_size:,}). Set [prepare] tokenizer to the model's, then run 'prepare' again."
+            f"{tokenizer.vocab_size:,}). Set [prepare] tokenizer = \"huggingface\", then run 'prepare' again."
         )
     for name in ("transformer.wte.weight", "lm_head.weight"):
         weights[name] = weights[name][: tokenizer.vocab_size]
@@ -87,12 +90,11 @@ def fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, sampl
         complete = ModelConfig.model_validate(args).model_dump(exclude={"init_from"})
     except ValidationError as error:
         raise CheckpointError(f"init_from is a model that cannot be built here: {error}") from error
-    return Pretrained({**complete, "vocab_size": tokenizer.vocab_size}, weights, pretrained.encode)
+    return Pretrained({**complete, "vocab_size": tokenizer.vocab_size}, weights, pretrained.tokenizer)
 
 
-def _agree(encode: Encode, tokenizer: Tokenizer, sample: str) -> bool:
+def _agree(one: Tokenizer, other: Tokenizer, text: str) -> bool:
     try:
-        ids: list[int] = tokenizer.encode(sample).tolist()
-        return list(encode(sample)) == ids
+        return np.array_equal(one.encode(text), other.encode(text))
     except PromptError:
         return False

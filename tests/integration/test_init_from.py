@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ml_playground.checkpoint import load
 from ml_playground.data.tokenizers import CharTokenizer, load_tokenizer
@@ -158,7 +159,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(project: Projec
 
     assert "block_size = 65 is beyond init_from's context of 64" in refusal("llama", {"train.model.block_size": "65"})
     project.configure({"train.model.block_size": "8"})
-    assert "there is no such folder or file, and 'no/where/at/all' is no name at the hub" in refusal("no/where/at/all")
+    assert "there is no folder 'no/where/at/all', and that is no name at Hugging Face's hub" in refusal(
+        "no/where/at/all"
+    )
     assert "no config.json: not a model in Hugging Face's format" in refusal("tiny")
     weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     whole = weights.read_bytes()
@@ -173,7 +176,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(project: Projec
     tokenizer.write_text("{}")
     assert "tokenizer.json is damaged" in refusal("llama")
     tokenizer.unlink()
-    assert "no tokenizer.json" in refusal("llama")
+    assert "tokenizer.json is missing" in refusal("llama")
 
 
 def test_a_name_at_the_hub_that_cannot_be_had_is_told_with_what_to_do(
@@ -184,7 +187,7 @@ def test_a_name_at_the_hub_that_cannot_be_had_is_told_with_what_to_do(
     begin_with(project, "nobody/nothing")
     outcome = project.run("train")
     assert outcome.code == 2
-    assert "from the hub 'nobody/nothing' could not be had" in outcome.err
+    assert "there is no folder 'nobody/nothing', and from Hugging Face's hub it could not be had" in outcome.err
     assert "HF_TOKEN" in outcome.err
 
 
@@ -199,3 +202,29 @@ def test_a_folder_with_the_same_ids_in_another_order_is_not_taken(project: Proje
     )
     begin_with(project, "llama")
     assert "the data was not tokenised as init_from's model expects" in project.run("train").err
+
+
+def test_a_model_with_a_tokenizer_of_its_own(project: Project, folder: Path) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|im_end|>"]
+    trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, special_tokens=special)
+    tokenizer.train_from_iterator([project.text.read_text()], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[0]).save_pretrained(folder)
+    config = LlamaConfig.from_pretrained(folder)
+    config.vocab_size = 290
+    config.dtype = torch.bfloat16
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    begin_with(project, "llama", {"prepare.tokenizer": '"huggingface"', "prepare.documents": '"lines"'})
+    project.ok("prepare")
+    project.ok("train")
+    expected = loss_of(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), project)
+    assert first_loss(project) == pytest.approx(expected, abs=1e-5)
+    project.ok("sample")
+    assert "set [export.gguf] convert_bin" in project.run("export").err
+    project.configure({"export.gguf.enabled": "false", "export.ollama.enabled": "false"})
+    project.ok("export")
+    exported = AutoTokenizer.from_pretrained(project.out / "export" / "huggingface")
+    assert exported.eos_token == special[0]
+    assert exported.encode("the cat") == tokenizer.encode("the cat").ids

@@ -8,7 +8,7 @@ from ml_playground.data.sources import find_texts
 from ml_playground.data.text import TextFile
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import ExportError
-from ml_playground.export.tokenizer import START_TOKEN, fast_tokenizer, llama_vocabulary, special_tokens
+from ml_playground.export.tokenizer import START_TOKEN, end_of_text, fast_tokenizer, llama_vocabulary
 
 ODD = "Ä\u00a0ö  ß\t\r\n\n„Zitat“ – naïve café 1.234,56 € \U0001f600 don't\x00\\n <|endoftext|"
 
@@ -46,9 +46,9 @@ def test_a_character_outside_the_vocabulary_is_no_silent_loss() -> None:
 
 def test_the_start_of_a_document_has_a_name(gpt2: TiktokenTokenizer) -> None:
     chars = CharTokenizer.of_text(["abc"], start_token=True)
-    assert special_tokens(chars) == {START_TOKEN: 3}
-    assert special_tokens(CharTokenizer.of_text(["abc"], start_token=False)) == {}
-    assert special_tokens(gpt2) == {START_TOKEN: 50256}
+    assert end_of_text(chars) == (START_TOKEN, 3)
+    assert end_of_text(CharTokenizer.of_text(["abc"], start_token=False)) is None
+    assert end_of_text(gpt2) == (START_TOKEN, 50256)
     for tokenizer, token in ((chars, 3), (gpt2, 50256)):
         assert fast_tokenizer(tokenizer).token_to_id(START_TOKEN) == token
 

@@ -1,0 +1,122 @@
+"""Tokenizers that came with a model: a `tokenizer.json` of Hugging Face's library."""
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer as Library
+
+from ml_playground.config.tables import Table, is_table
+from ml_playground.data.text import separable
+from ml_playground.data.tokenizers import Ids, Tokenizer
+from ml_playground.errors import DataError, PromptError
+from ml_playground.hub import find_folder
+
+_FILES = ("tokenizer.json", "tokenizer_config.json")
+_SPACE = "\u2581"  # what SentencePiece writes for a space
+
+
+class FastTokenizer(Tokenizer):
+    """A tokenizer of Hugging Face's library, of any kind that it has. Names of special tokens are text like any other.
+
+    Attributes:
+        text: its `tokenizer.json`.
+        end_token: the name of the token that ends a text, if there is one; documents begin with it.
+    """
+
+    def __init__(self, text: str, *, end_token: str | None, start_token: bool) -> None:
+        """Raises DataError if `text` is damaged, or there is no token that documents could begin with."""
+        try:
+            self._library = Library.from_str(text)
+        except Exception as error:
+            raise DataError(f"tokenizer.json is damaged ({error})") from error
+        self._library.encode_special_tokens = True
+        self.text = text
+        self.end_token = end_token
+        self.vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values())
+        self.start_id = self.end_id if start_token else None
+        if start_token and self.start_id is None:
+            raise DataError(
+                "the model's tokenizer_config.json names no eos_token, so that documents have nothing to begin with. "
+                'Set [prepare] documents = "whole".'
+            )
+
+    @classmethod
+    def of_model(cls, source: str, *, start_token: bool) -> "FastTokenizer":
+        """That of a model: a folder, or a name at the hub.
+
+        Raises:
+            CheckpointError: there is no such model.
+            DataError: it has no such tokenizer, or no token that documents could begin with.
+        """
+        folder = find_folder(source, _FILES)
+        path, about = (folder / name for name in _FILES)
+        if not path.is_file():
+            raise DataError(f"{path} is missing: the only kind of Hugging Face's tokenizers that is known here.")
+        named: Any = json.loads(about.read_bytes()).get("eos_token") if about.is_file() else None
+        name = named["content"] if is_table(named) else named  # some write more of it than its name
+        return cls(path.read_text(encoding="utf-8"), end_token=name, start_token=start_token)
+
+    @property
+    def end_id(self) -> int | None:
+        """The id of `end_token`."""
+        return None if self.end_token is None else self._library.token_to_id(self.end_token)
+
+    def encode(self, text: str) -> Ids:
+        """Without the tokens that a model expects around a text."""
+        try:
+            return np.array(self._library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
+        except Exception as error:  # such as a character that its vocabulary lacks
+            raise PromptError(f"the tokenizer cannot take this text: {error}") from error
+
+    def separable(self, pieces: Iterable[str]) -> Iterable[str]:
+        """Cut where patterns like GPT-2's cut whatever the text; of other kinds of tokenizers nothing is known."""
+        return separable(pieces) if self._by_bytes else ["".join(pieces)]
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of one token, not always whole characters."""
+        if token in self._special:
+            return b""
+        name = self._library.id_to_token(token)
+        if name is None:  # an id that the vocabulary leaves unused
+            return b""
+        if self._by_bytes:
+            return bytes(BYTES[each] for each in name) if BYTES.keys() >= set(name) else name.encode()
+        if self._falls_back and name.startswith("<0x") and name.endswith(">"):
+            return bytes.fromhex(name[3:-1])
+        return name.replace(_SPACE, " ").encode()
+
+    @cached_property
+    def _parts(self) -> Table:
+        parts: Table = json.loads(self.text)
+        return parts
+
+    @cached_property
+    def _by_bytes(self) -> bool:
+        return "ByteLevel" in json.dumps(self._parts["decoder"])
+
+    @cached_property
+    def _falls_back(self) -> bool:
+        return bool(self._parts["model"].get("byte_fallback"))
+
+    @cached_property
+    def _special(self) -> set[int]:
+        return {each["id"] for each in self._parts["added_tokens"] if each["special"]}
+
+    def describe(self) -> dict[str, Any]:
+        """The whole file."""
+        start_token = self.start_id is not None
+        return {"kind": "huggingface", "tokenizer": self.text, "end_token": self.end_token, "start_token": start_token}
+
+
+def _byte_characters() -> dict[str, int]:
+    """A printable character for each byte: its own, or the next one beyond 255."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
+
+
+BYTES = _byte_characters()
+"""The byte that a character stands for in byte-level BPE (the encoder.py of Radford et al. 2019, GPT-2)."""

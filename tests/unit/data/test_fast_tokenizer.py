@@ -1,0 +1,131 @@
+"""Tokenizers trained on the spot, of the kinds that models come with."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.fast_tokenizer import FastTokenizer
+from ml_playground.data.manifest import differences, read_manifest
+from ml_playground.data.prepare import prepare_texts
+from ml_playground.data.tokenizers import TiktokenTokenizer, load_tokenizer
+from ml_playground.errors import CheckpointError, DataError, PromptError
+from ml_playground.export.tokenizer import fast_tokenizer
+
+TEXT = "Grüß Gott – sagt „der“ Präsident, 1.234 Mal.\n\nAnd  two spaces; <s> is text.\n" * 20
+
+
+def by_bytes() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r" ?\p{L}+| ?[^\s\p{L}]+|\s+"), "isolated"), pre_tokenizers.ByteLevel(False, False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator([TEXT], trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet))
+    tokenizer.add_special_tokens([AddedToken("<s>", special=True)])
+    return tokenizer
+
+
+def by_sentencepiece() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    tokenizer.train_from_iterator([TEXT], trainers.BpeTrainer(vocab_size=400, special_tokens=[*bytes_, "<s>"]))
+    values = json.loads(tokenizer.to_str())
+    values["added_tokens"] = [each for each in values["added_tokens"] if each["content"] == "<s>"]
+    return Tokenizer.from_str(json.dumps(values))
+
+
+def folder_with(tokenizer: Tokenizer, folder: Path, about: str = '{"eos_token": {"content": "<s>"}}') -> str:
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(about)
+    return str(folder)
+
+
+KINDS = pytest.mark.parametrize("make", [by_bytes, by_sentencepiece], ids=["bytes", "sentencepiece"])
+
+
+@KINDS
+@pytest.mark.parametrize("text", [TEXT, "naïve \U0001f600 日本\t\r\n", ""])
+def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer], text: str, tmp_path: Path) -> None:
+    tokenizer = FastTokenizer.of_model(folder_with(make(), tmp_path / "model"), start_token=True)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids.tolist()) == text
+    assert tokenizer.byte_lengths()[ids].sum() == len(text.encode())
+    assert tokenizer.start_id == tokenizer.end_id
+    assert tokenizer.start_id not in ids  # its name is text like any other
+    again = load_tokenizer(json.loads(json.dumps(tokenizer.describe())))
+    assert again.describe() == tokenizer.describe()
+    assert again.start_id == tokenizer.start_id
+
+
+def test_pieces_have_the_tokens_of_the_whole(tmp_path: Path) -> None:
+    tokenizer = FastTokenizer.of_model(folder_with(by_bytes(), tmp_path / "model"), start_token=False)
+    pieces = list(tokenizer.separable([TEXT] * 400))
+    assert len(pieces) > 1
+    assert [id_ for piece in pieces for id_ in tokenizer.encode(piece)] == tokenizer.encode(TEXT * 400).tolist()
+    other = FastTokenizer.of_model(folder_with(by_sentencepiece(), tmp_path / "other"), start_token=False)
+    assert list(other.separable(["a", "b"])) == ["ab"]
+
+
+def test_gpt2s_tokenizer_is_the_same_as_a_file(gpt2: TiktokenTokenizer, real_data: Path) -> None:
+    text = (real_data / "tinyshakespeare" / "input.txt").read_text()[:200_000]
+    fast = FastTokenizer(fast_tokenizer(gpt2).to_str(), end_token="<|endoftext|>", start_token=True)
+    assert fast.encode(text).tolist() == gpt2.encode(text).tolist()
+    assert (fast.byte_lengths() == gpt2.byte_lengths()).all()
+    assert fast.start_id == gpt2.start_id
+    assert fast.vocab_size == gpt2.vocab_size
+
+
+def config_for(folder: Path, source: str, documents: str = "whole") -> PrepareConfig:
+    return PrepareConfig.model_validate(
+        {
+            "dataset": "x",
+            "dataset_dir": folder / "datasets",
+            "raw_dir": folder / "raw",
+            "tokenizer": "huggingface",
+            "tokenizer_from": source,
+            "documents": documents,
+        }
+    )
+
+
+def test_data_is_stale_once_the_tokenizer_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.txt").write_text(TEXT)
+    source = folder_with(by_bytes(), tmp_path / "model")
+    config = config_for(tmp_path, source)
+    manifest = prepare_texts([tmp_path / "raw" / "a.txt"], config)
+    assert manifest.settings["tokenizer_from"] == "../model"
+    assert differences(manifest, config) == []
+    folder_with(by_sentencepiece(), tmp_path / "model")
+    assert differences(manifest, config) == ["../model/tokenizer.json has changed"]
+    assert prepare_texts([tmp_path / "raw" / "a.txt"], config) == read_manifest(config.dataset_dir) != manifest
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no folder 'no/such/thing'"):
+        FastTokenizer.of_model("no/such/thing", start_token=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"tokenizer\.json is missing"):
+        FastTokenizer.of_model(str(tmp_path / "empty"), start_token=False)
+    nameless = folder_with(by_bytes(), tmp_path / "nameless", "{}")
+    with pytest.raises(DataError, match=r'names no eos_token.*documents = "whole"'):
+        FastTokenizer.of_model(nameless, start_token=True)
+    assert FastTokenizer.of_model(nameless, start_token=False).start_id is None
+    (tmp_path / "nameless" / "tokenizer.json").write_text("{")
+    with pytest.raises(DataError, match=r"tokenizer\.json is damaged"):
+        FastTokenizer.of_model(nameless, start_token=False)
+
+
+def test_a_character_that_it_lacks_is_a_mistake_of_the_prompt() -> None:
+    words = Tokenizer(models.WordLevel({"a": 0}))
+    with pytest.raises(PromptError, match="cannot take this text"):
+        FastTokenizer(words.to_str(), end_token=None, start_token=False).encode("b")
