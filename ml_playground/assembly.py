@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import Tensor
 from ml_playground.checkpoint import CheckpointStore, Origin
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.config.tables import Table
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset
 from ml_playground.evaluation import Evaluator
@@ -93,30 +91,26 @@ def fresh_start(config: ExperimentConfig, dataset: Dataset, root: Path) -> tuple
     if source is None:
         return origin, None
     # Hugging Face's libraries take half a second to import, which a training from nothing is spared.
-    from ml_playground.pretrained.load import fit, load_pretrained
+    from ml_playground.pretrained.load import load_pretrained
 
     sample = dataset.tokenizer.decode(dataset.val[:_COMPARED_TOKENS].tolist())
-    found = fit(load_pretrained(source), config.train.model, dataset.tokenizer, sample)
+    found = load_pretrained(source, config.train.model, dataset.tokenizer, sample)
     shape = ", ".join(f"{key} = {found.model_args[key]}" for key in ("kind", "n_layer", "n_head", "n_embd"))
     print(f"beginning with {shown(Path(source))}: {shape}")
-    return replace(origin, model_args=dict(found.model_args)), found.weights
+    return origin.with_model({**found.model_args, "init_from": origin.model_args["init_from"]}), found.weights
 
 
 def origin_of(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
     """What a run is made of; paths in it count from `root`."""
     resolved = config.resolved(root)
     return Origin(
-        model_args={**_without_source(resolved["train"]["model"]), "vocab_size": dataset.tokenizer.vocab_size},
+        model_args={**resolved["train"]["model"], "vocab_size": dataset.tokenizer.vocab_size},
         tokenizer=dataset.tokenizer.describe(),
         data=dataset.manifest.fingerprint,
         config=resolved,
         versions=_versions(),
         model_code=code_hash(config.train.model.file),
     )
-
-
-def _without_source(model: Table) -> Table:
-    return {key: value for key, value in model.items() if key != "init_from"}
 
 
 def _versions() -> dict[str, str]:

@@ -9,7 +9,8 @@ import errno
 import pickle
 import sys
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ class Origin:
     config: dict[str, Any]
     versions: dict[str, str]
     model_code: str | None  # hash of the file in [train.model]
+
+    def with_model(self, model_args: Mapping[str, Any]) -> "Origin":
+        """The same with the arguments of another model, in the configuration too."""
+        train = self.config["train"]
+        model = {key: model_args.get(key, value) for key, value in train["model"].items()}
+        return replace(self, model_args=dict(model_args), config={**self.config, "train": {**train, "model": model}})
 
     def tell_of_changed_code(self, file: Path | None, checkpoint: str) -> None:
         """Print a line on stderr if the file of `[train.model]` no longer is what `checkpoint` was trained with."""

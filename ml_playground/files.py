@@ -3,16 +3,18 @@
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from ml_playground.errors import DiskFullError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
 @contextmanager
@@ -42,32 +44,69 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
 def staged(path: Path) -> Generator[Path]:
     """A place for a file or a folder that others write; what is there when the block ends well goes to `path`.
 
+    What else was in a folder at `path` stays there.
+
     Raises:
         DiskFullError: there was no room; what stood at `path` is untouched.
+        OSError: a file would take the place of a folder, or a folder that of a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        new, old = Path(scratch) / path.name, Path(scratch) / "old"
-        try:
-            yield new
-        except BaseException as error:
-            if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
-                raise _disk_full(path, cause) from error
-            raise
+    new, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
+    try:
+        _remove(new)  # of a process that was killed
+        yield new
+        if path.exists() and path.is_dir() != new.is_dir():
+            kind = errno.EISDIR if path.is_dir() else errno.ENOTDIR
+            raise OSError(kind, f"{os.strerror(kind)}, so that nothing else can take its place", str(path))
+        _sync(new)
         if path.is_dir():  # a folder cannot be renamed over one that holds something
+            _remove(old)
             path.rename(old)
-        new.replace(path)
+            try:
+                new.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+            for kept in [each for each in old.iterdir() if not (path / each.name).exists()]:
+                kept.rename(path / kept.name)
+            _remove(old)
+        else:
+            new.replace(path)
         _sync_folder(path.parent)
+    except BaseException as error:
+        _remove(new)
+        if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
+            raise _disk_full(path, cause) from error
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or all files of a folder, on the disk."""
+    for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
 
 
 def no_room(error: BaseException | None) -> OSError | None:
     """The error about a full disk, a used-up quota or a size limit that is behind `error`, if there is one.
 
-    torch.save raises a RuntimeError of its own when the file that it writes to raises.
+    torch.save raises a RuntimeError of its own when the file that it writes to raises; safetensors tells the system's
+    number in words, and numpy how much it could write.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return error
+        if (told := _OS_ERROR.search(str(error))) and int(told[1]) in _NO_ROOM:
+            return OSError(int(told[1]), os.strerror(int(told[1])))
+        if isinstance(error, OSError) and _SHORT_WRITE.fullmatch(str(error)):
+            return OSError(errno.ENOSPC, f"only {error}")
         error = error.__cause__ or error.__context__
     return None
 

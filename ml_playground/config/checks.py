@@ -64,7 +64,11 @@ def _export_mismatches(export: ExportConfig) -> Iterator[Mismatch]:
                 (("export", name, "convert_bin"), ("export", "hf", "enabled")),
                 "the converter reads the folder of [export.hf], which is not enabled",
             )
-    if ollama.quant_bin is not None and gguf.dtype == "q8_0":
+    if ollama.enabled and ollama.quantization is not None and ollama.quant_bin is None:
+        yield Mismatch(
+            (("export", "ollama", "quantization"),), "needs quant_bin, the llama-quantize of a llama.cpp build"
+        )
+    if ollama.enabled and ollama.quant_bin is not None and gguf.dtype == "q8_0":
         yield Mismatch(
             (("export", "gguf", "dtype"), ("export", "ollama", "quant_bin")),
             "quant_bin starts from whole numbers: set f16 or f32",
@@ -86,6 +90,8 @@ def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]
             ("sliding_window", "block_size"),
             f"a window of {model.sliding_window} hides nothing of {model.block_size} tokens",
         )
+    if model.init_from is not None and model.file is not None:
+        yield ("init_from", "file"), "a model of your own cannot begin with another's weights"
     if model.ngram_embeddings == 1:
         yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
     if model.zero_init and model.norm_placement == "sandwich":

@@ -298,9 +298,11 @@ class ExportGgufConfig(Section):
 class ExportOllamaConfig(Section):
     """A model for Ollama: `export/Modelfile` in the run directory, with the options of `[sample.sample]`."""
 
-    enabled: bool = Field(True, description="write it")
+    enabled: bool = same_as("export.gguf.enabled", "write it")
     convert_bin: Path | None = same_as(
         "export.gguf.convert_bin", "where it differs, Ollama gets a GGUF file of its own, made by this converter"
     )
     quant_bin: Path | None = Field(None, description="llama.cpp's `llama-quantize`, to give Ollama a smaller file")
-    quantization: str = Field("Q4_K_M", description="what `quant_bin` makes: any type that it lists")
+    quantization: str | None = Field(
+        None, pattern=r"^\w+$", description="what `quant_bin` makes: any type that it lists; `Q4_K_M` if it is not said"
+    )

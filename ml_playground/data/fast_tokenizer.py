@@ -86,7 +86,7 @@ class FastTokenizer(Tokenizer):
             return bytes(BYTES[each] for each in name) if BYTES.keys() >= set(name) else name.encode()
         if self._falls_back and name.startswith("<0x") and name.endswith(">"):
             return bytes.fromhex(name[3:-1])
-        return name.replace(_SPACE, " ").encode()
+        return (name.replace(_SPACE, " ") if self._marks_spaces else name).encode()
 
     @cached_property
     def _parts(self) -> Table:
@@ -96,6 +96,11 @@ class FastTokenizer(Tokenizer):
     @cached_property
     def _by_bytes(self) -> bool:
         return "ByteLevel" in json.dumps(self._parts["decoder"])
+
+    @cached_property
+    def _marks_spaces(self) -> bool:
+        decoder = json.dumps(self._parts["decoder"], ensure_ascii=False)
+        return _SPACE in decoder or "Metaspace" in decoder
 
     @cached_property
     def _falls_back(self) -> bool:

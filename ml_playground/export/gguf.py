@@ -4,6 +4,7 @@
 # The libraries used here leave some types out.
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,12 @@ def write_gguf(
     Raises:
         ExportError: llama.cpp has no such architecture or tokenizer.
     """
-    name = class_of(config)
-    if name not in _ARCHITECTURES or config.sliding_window:
-        raise ExportError(
-            f"llama.cpp would run this model without its sliding window: in [train.model], sliding_window = "
-            f"{config.sliding_window} stands in the way (not 0)."
-        )
-    architecture = _ARCHITECTURES[name]
+    architecture = architecture_of(config)
     vocabulary = llama_vocabulary(tokenizer)
     _, tensors = to_huggingface(config, weights, tokenizer.vocab_size)
-    with staged(path) as temporary:
-        writer = GGUFWriter(temporary, architecture.name.lower())
+    with staged(path) as temporary, closing(GGUFWriter(temporary, architecture.name.lower())) as writer:
         _add_shape(writer, config, tokenizer.vocab_size)
-        writer.add_name(path.stem)
+        writer.add_name(path.stem.removesuffix(f"-{dtype}"))
         writer.add_file_type(_TYPES[dtype][1])
         if dtype == "q8_0":
             writer.add_quantization_version(2)
@@ -80,7 +74,17 @@ def write_gguf(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-        writer.close()
+
+
+def architecture_of(config: ModelConfig) -> MODEL_ARCH:
+    """What llama.cpp calls models of these options. Raises ExportError if it has none."""
+    name = class_of(config)
+    if name not in _ARCHITECTURES or config.sliding_window:
+        raise ExportError(
+            "llama.cpp would run this model without its sliding window: in [train.model], sliding_window = "
+            f"{config.sliding_window} (not 0) stands in the way. [export.gguf] enabled = false leaves llama.cpp out."
+        )
+    return _ARCHITECTURES[name]
 
 
 def _add_shape(writer: GGUFWriter, config: ModelConfig, vocab_size: int) -> None:
@@ -108,8 +112,7 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: LlamaVocabulary) -> None:
     if vocabulary.pre is not None:
         writer.add_tokenizer_pre(vocabulary.pre)
     if vocabulary.merges is not None:
-        # llama.cpp wants the list even where every character is one byte; this pair never meets.
-        writer.add_token_merges(vocabulary.merges or [f"{vocabulary.tokens[-1]} {vocabulary.tokens[-1]}"])
+        writer.add_token_merges(vocabulary.merges)
     if vocabulary.end_id is not None:
         writer.add_eos_token_id(vocabulary.end_id)
         writer.add_bos_token_id(vocabulary.end_id)

@@ -59,7 +59,7 @@ def write_folder(
     with staged(path) as folder:
         folder.mkdir()
         (folder / "config.json").write_bytes(json_text({**values, **ids, "dtype": "float32"}))
-        (folder / "generation_config.json").write_bytes(json_text({**ids, **_generation(sampling)}))
+        (folder / "generation_config.json").write_bytes(json_text({**ids, **_generation(sampling, model.block_size)}))
         # Parts of one matrix of ours share its memory, which the format has no way to tell.
         owned = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         weights = folder / "model.safetensors"
@@ -76,24 +76,23 @@ def write_folder(
         return _check_logits(folder, model, dataset.val)
 
 
-def _generation(sampling: SamplingConfig) -> dict[str, Any]:
+def _generation(sampling: SamplingConfig, context: int) -> dict[str, Any]:
     greedy = sampling.temperature == 0
     chosen = {} if greedy else {name: getattr(sampling, name) for name in ("temperature", "top_k", "top_p", "min_p")}
     return {
         "do_sample": not greedy,
         **chosen,
         "repetition_penalty": sampling.repetition_penalty,
-        "max_new_tokens": sampling.max_new_tokens,
+        "max_length": context,  # beyond it, learned positions end and others were never trained
     }
 
 
 def _check_tokenizer(folder: Path, tokenizer: Tokenizer, text: str) -> None:
     theirs = AutoTokenizer.from_pretrained(folder)
     ids: list[int] = tokenizer.encode(text).tolist()
-    if theirs.encode(text, add_special_tokens=False) != ids or theirs.decode(ids) != text:
-        raise ExportError(
-            "the exported tokenizer does not do with the validation text what ours does. Nothing is written."
-        )
+    # Names of special tokens are text to ours, and to theirs if they are told so.
+    if theirs.encode(text, add_special_tokens=False, split_special_tokens=True) != ids or theirs.decode(ids) != text:
+        raise ExportError("the exported tokenizer does not do with validation text what ours does. Nothing is written.")
 
 
 @torch.inference_mode()

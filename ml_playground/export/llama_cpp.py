@@ -1,9 +1,12 @@
-"""llama.cpp's own programs: the converter of Hugging Face's folders, and the quantiser."""
+"""llama.cpp's own programs: the converter of Hugging Face's folders, and the quantizer."""
 
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from gguf import GGUFReader
 
 from ml_playground.errors import ExportError
 from ml_playground.files import staged
@@ -12,6 +15,19 @@ STABLE_CONVERTER = Path(__file__).parents[2] / "tools" / "llama_cpp" / "convert-
 """Looks for the user's llama.cpp and runs the converter that it finds there."""
 
 _TOLD_LINES = 20
+
+
+def require_programs(converters: Iterable[Path | None], quantizer: Path | None) -> None:
+    """Refuse programs that are not there, before hours go into anything else. Raises ExportError."""
+    for converter in converters:
+        if converter is not None and not _script(converter).is_file():
+            raise ExportError(
+                f"convert_bin: there is no {_script(converter)}. Name a llama.cpp checkout, or a converter in one."
+            )
+    if quantizer is not None and not quantizer.is_file():
+        raise ExportError(
+            f"[export.ollama] quant_bin: there is no {quantizer}. Name the llama-quantize of a llama.cpp build."
+        )
 
 
 def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
@@ -24,17 +40,16 @@ def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
         dtype: number format of the matrices.
 
     Raises:
-        ExportError: there is no such converter, or it failed.
+        ExportError: the converter failed.
     """
-    script = converter / "convert_hf_to_gguf.py" if converter.is_dir() else converter
-    if not script.is_file():
-        raise ExportError(f"convert_bin: there is no {script}. Name a llama.cpp checkout, or a converter in one.")
     with staged(path) as temporary:
-        command = [sys.executable, str(script), str(folder), "--outfile", str(temporary), "--outtype", dtype]
-        _run([*command, "--model-name", path.stem], temporary)
+        command = [sys.executable, str(_script(converter)), str(folder), "--outfile", str(temporary)]
+        _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
+        if not GGUFReader(temporary).tensors:
+            raise ExportError(f"the converter found no weights in {folder}.")
 
 
-def quantise(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
+def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
     """Make a smaller GGUF file of one.
 
     Args:
@@ -44,23 +59,23 @@ def quantise(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
         kind: what to make, such as `Q4_K_M`.
 
     Raises:
-        ExportError: there is no such program, or it failed.
+        ExportError: the program failed.
     """
-    if not program.is_file():
-        raise ExportError(
-            f"[export.ollama] quant_bin: there is no {program}. Name the llama-quantize of a llama.cpp build."
-        )
     with staged(smaller) as temporary:
         _run([str(program), str(path), str(temporary), kind], temporary)
 
 
+def _script(converter: Path) -> Path:
+    return converter / "convert_hf_to_gguf.py" if converter.is_dir() else converter
+
+
 def _run(command: Sequence[str], made: Path) -> None:
     try:
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 -- a program that the user's own configuration names
+        done = subprocess.run(  # noqa: S603 -- a program that the user's own configuration names
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
     except OSError as error:
         raise ExportError(f"{command[0]} cannot be run: {error.strerror}") from error
     if done.returncode or not made.is_file():
-        said = "\n".join(done.stdout.splitlines()[-_TOLD_LINES:])
-        raise ExportError(
-            f"{' '.join(command)}\nended with status {done.returncode} and wrote nothing. It said:\n{said}"
-        )
+        said = "\n".join(done.stdout.splitlines()[-_TOLD_LINES:]) or "It said nothing."
+        raise ExportError(f"{said}\nThat was (status {done.returncode}, and no file): {shlex.join(command)}")

@@ -1,14 +1,56 @@
 """Modelfiles: what Ollama makes a model from."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.files import atomic_write
 
+# What Ollama puts around a question, by what gives a family's template for conversations away.
+_TEMPLATES = {
+    "<|im_start|>": """\
+{{ if .System }}<|im_start|>system
+{{ .System }}<|im_end|>
+{{ end }}<|im_start|>user
+{{ .Prompt }}<|im_end|>
+<|im_start|>assistant
+{{ .Response }}<|im_end|>
+""",
+    "<|start_header_id|>": """\
+{{ if .System }}<|start_header_id|>system<|end_header_id|>
+
+{{ .System }}<|eot_id|>{{ end }}<|start_header_id|>user<|end_header_id|>
+
+{{ .Prompt }}<|eot_id|><|start_header_id|>assistant<|end_header_id|>
+
+{{ .Response }}<|eot_id|>""",
+    "<start_of_turn>": """\
+<start_of_turn>user
+{{ if .System }}{{ .System }}
+
+{{ end }}{{ .Prompt }}<end_of_turn>
+<start_of_turn>model
+{{ .Response }}<end_of_turn>
+""",
+    "[INST]": """\
+[INST] {{ if .System }}{{ .System }}
+
+{{ end }}{{ .Prompt }} [/INST]{{ .Response }}""",
+}
+_ENDS = {"<|im_start|>": "<|im_end|>", "<|start_header_id|>": "<|eot_id|>", "<start_of_turn>": "<end_of_turn>"}
+_PLAIN = "{{ .Prompt }}"
+_MOST_CONTEXT = (
+    8192  # what Ollama is asked for; memory for all that some models could see is more than most machines have
+)
+
 
 def write_modelfile(
-    path: Path, gguf: Path, sampling: SamplingConfig, *, context: int, stops: Sequence[str], chats: bool, seed: int
+    path: Path,
+    gguf: Path,
+    sampling: SamplingConfig,
+    *,
+    context: int | None,
+    end: str | None,
+    chat_template: str | None,
 ) -> None:
     """Write a Modelfile.
 
@@ -16,15 +58,14 @@ def write_modelfile(
         path: the file, in the folder of `gguf`.
         gguf: the model.
         sampling: how to generate.
-        context: tokens that the model sees, at most.
-        stops: texts that end an answer.
-        chats: whether the model has a chat template, which Ollama then takes from the GGUF file. Others go on from what
-            they are given.
-        seed: same seed, same text.
+        context: tokens that the model sees, at most, if that is known.
+        end: the token that ends a text, if there is one.
+        chat_template: the model's own template for conversations, in Jinja; of a family that is not known here, the
+            model goes on from what it is given, as those without one do.
     """
-    lines = [f"FROM ./{gguf.name}", *([] if chats else ['TEMPLATE """{{ .Prompt }}"""'])]
+    family = next((each for each in _TEMPLATES if each in (chat_template or "")), "")
+    stops = dict.fromkeys(stop for stop in (end, _ENDS.get(family)) if stop)
     parameters = {
-        "num_ctx": context,
         "num_predict": sampling.max_new_tokens,
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
@@ -32,9 +73,15 @@ def write_modelfile(
         "min_p": sampling.min_p,
         "repeat_penalty": sampling.repetition_penalty,
         "repeat_last_n": -1,  # of the whole context
-        "seed": seed,
     }
+    if context is not None:
+        parameters |= {"num_ctx": min(context, _MOST_CONTEXT), "num_predict": min(context, sampling.max_new_tokens)}
+    lines = [f"FROM ./{gguf.name}", f'TEMPLATE """{_TEMPLATES.get(family, _PLAIN)}"""']
     lines += [f"PARAMETER {name} {value}" for name, value in parameters.items()]
-    lines += [f'PARAMETER stop "{stop}"' for stop in stops]
+    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
     with atomic_write(path) as file:
         file.write("\n".join([*lines, ""]).encode())
+
+
+def _quoted(text: str) -> str:
+    return f'"""{text}"""' if '"' in text else f'"{text}"'

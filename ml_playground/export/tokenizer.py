@@ -95,31 +95,31 @@ def llama_vocabulary(tokenizer: Tokenizer) -> LlamaVocabulary:
                 )
             tokens = [_escaped(character) for character in tokenizer.characters]
             return LlamaVocabulary("rwkv", None, tokens, [TokenType.NORMAL] * len(tokens), None, None, None)
-        case CharTokenizer():
+        case CharTokenizer(start_id=int(start)):
             encoded = [character.encode() for character in tokenizer.characters]
-            prefixes = dict.fromkeys(
-                (char[:cut], char[cut : cut + 1]) for char in encoded for cut in range(1, len(char))
-            )
-            merges = [f"{_printable(left)} {_printable(right)}" for left, right in prefixes]
-            tokens, pattern = [_printable(character) for character in encoded], "gpt-2"
+            pairs = dict.fromkeys((char[:cut], char[cut : cut + 1]) for char in encoded for cut in range(1, len(char)))
+            # llama.cpp wants some merge even where each character is one byte; this pair never meets.
+            merges = [f"{_printable(left)} {_printable(right)}" for left, right in pairs] or [
+                f"{START_TOKEN} {START_TOKEN}"
+            ]
+            tokens, types = [*map(_printable, encoded), START_TOKEN], [TokenType.NORMAL] * start + [TokenType.CONTROL]
+            return LlamaVocabulary("gpt2", "gpt-2", tokens, types, merges, start, start)
         case TiktokenTokenizer():
-            ranks = _ranks(tokenizer)
-            by_rank = {rank: _printable(token) for token, rank in ranks.items()}
-            tokens = [by_rank.get(rank, f"[UNUSED_{rank}]") for rank in range(tokenizer.vocab_size)]
+            ranks, specials = _ranks(tokenizer), tokenizer.special_tokens
+            written = {rank: (_printable(token), TokenType.NORMAL) for token, rank in ranks.items()}
+            written |= {rank: (name, TokenType.CONTROL) for name, rank in specials.items()}
+            unused = [rank for rank in range(tokenizer.vocab_size) if rank not in written]
+            written |= {rank: (f"[UNUSED_{rank}]", TokenType.UNUSED) for rank in unused}
+            tokens = [written[rank][0] for rank in range(tokenizer.vocab_size)]
+            types = [written[rank][1] for rank in range(tokenizer.vocab_size)]
             merges = [f"{left} {right}" for left, right in _merges(ranks)]
-            pattern = _WORD_PATTERNS[tokenizer.encoding]
+            pattern, end = _WORD_PATTERNS[tokenizer.encoding], specials[START_TOKEN]
+            return LlamaVocabulary("gpt2", pattern, tokens, types, merges, tokenizer.start_id, end)
         case _:
             raise ExportError(
-                "how llama.cpp calls this tokenizer is known to its converter only: set [export.gguf] convert_bin."
+                "how llama.cpp calls this tokenizer is known to its converter only: set [export.gguf] convert_bin, or "
+                "[export.gguf] enabled = false."
             )
-    types = [TokenType.UNUSED if token.startswith("[UNUSED_") else TokenType.NORMAL for token in tokens]
-    tokens += [""] * (tokenizer.vocab_size - len(tokens))
-    types += [TokenType.CONTROL] * (tokenizer.vocab_size - len(types))
-    for name, index in _special_tokens(tokenizer).items():
-        tokens[index], types[index] = name, TokenType.CONTROL
-    end = end_of_text(tokenizer)
-    assert end is not None  # both kinds have one
-    return LlamaVocabulary("gpt2", pattern, tokens, types, merges, tokenizer.start_id, end[1])
 
 
 def end_of_text(tokenizer: Tokenizer) -> tuple[str, int] | None:

@@ -9,19 +9,19 @@ import numpy as np
 from pydantic import ValidationError
 from torch import Tensor
 
-from ml_playground.config.files import shown
+from ml_playground.checkpoint import load
 from ml_playground.config.sections import ModelConfig
 from ml_playground.data.fast_tokenizer import FastTokenizer
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
 from ml_playground.hub import find_folder
-from ml_playground.pretrained.huggingface import WANTED, read_folder
-from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
+from ml_playground.pretrained.huggingface import FILES, read_folder
+from ml_playground.pretrained.nanogpt import is_nanogpt, nanogpt_tokenizer, read_nanogpt
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model of another program in our terms.
+    """A trained model in our terms.
 
     Attributes:
         model_args: what `build_model` takes.
@@ -34,67 +34,75 @@ class Pretrained:
     tokenizer: Tokenizer
 
 
-def load_pretrained(source: str) -> Pretrained:
-    """The model at `source`.
+def load_pretrained(source: str, config: ModelConfig, tokenizer: Tokenizer, sample: str) -> Pretrained:
+    """The model at `source`, with the context and the dropout of `config`, and rows for the ids of `tokenizer` only.
 
     Args:
-        source: a folder in Hugging Face's format, a name at its hub, or a checkpoint of nanoGPT, whose `meta.pkl` is
-            looked for beside it.
-
-    Raises:
-        CheckpointError: there is none, or it is none that is known here.
-    """
-    path = Path(source)
-    if path.is_file():
-        values = read_nanogpt(path)
-        tokenizer = nanogpt_tokenizer(path.with_name("meta.pkl"), values.model_args["vocab_size"])
-        return Pretrained(values.model_args, values.weights, tokenizer)
-    try:
-        folder = find_folder(source, WANTED)
-        return Pretrained(*read_folder(folder), FastTokenizer.of_model(str(folder), start_token=False))
-    except PlaygroundError as error:
-        raise CheckpointError(f"[train.model] init_from = {shown(path)}: {error}") from error
-
-
-def fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, sample: str) -> Pretrained:
-    """`pretrained` with the context and the dropout of `config`, and with rows for the ids of `tokenizer` only.
-
-    Args:
-        pretrained: a model.
+        source: a folder in Hugging Face's format, a name at its hub, a checkpoint of ours, or one of nanoGPT, whose
+            `meta.pkl` is looked for beside it.
         config: what is asked for.
         tokenizer: that of the data.
-        sample: some of the data's text, in which the two tokenizers must agree.
+        sample: some of the data's text, of which the two tokenizers must make the same.
 
     Raises:
-        CheckpointError: the model has too short a context, or knows other ids.
+        CheckpointError: there is no such model, or it is none that is known here, or it does not fit.
     """
-    args, weights, size = dict(pretrained.model_args), dict(pretrained.weights), config.block_size
-    if size > args["block_size"]:
+    try:
+        return _fit(_read(source), config, tokenizer, sample)
+    except PlaygroundError as error:
+        raise CheckpointError(f"[train.model] init_from: {source}: {error}") from error
+
+
+def _read(source: str) -> Pretrained:
+    path = Path(source)
+    if not path.is_file():
+        folder = find_folder(source, FILES)
+        return Pretrained(*read_folder(folder), FastTokenizer.of_model(str(folder), start_token=False))
+    if is_nanogpt(path):
+        found = read_nanogpt(path)
+        size = found.model_args.get("vocab_size")
+        if not isinstance(size, int):
+            raise CheckpointError("its model_args have no vocab_size")
+        return Pretrained(found.model_args, found.weights, nanogpt_tokenizer(path.with_name("meta.pkl"), size))
+    checkpoint = load(path)
+    if checkpoint.origin.model_args.get("file") is not None:
+        raise CheckpointError("its model comes from a file of its own")
+    weights = {**checkpoint.model, **(checkpoint.ema or {})}
+    return Pretrained(checkpoint.origin.model_args, weights, load_tokenizer(checkpoint.origin.tokenizer))
+
+
+def _fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, sample: str) -> Pretrained:
+    args, weights = dict(pretrained.model_args), dict(pretrained.weights)
+    vocab_size = args.pop("vocab_size")
+    try:
+        shape = ModelConfig.model_validate(args)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
+    size = config.block_size
+    if size > shape.block_size:
+        raise CheckpointError(f"[train.model] block_size = {size} is beyond its context of {shape.block_size}")
+    if tokenizer.vocab_size > vocab_size or not _agree(pretrained.tokenizer, tokenizer, sample):
         raise CheckpointError(
-            f"[train.model] block_size = {size} is beyond init_from's context of {args['block_size']}"
-        )
-    if tokenizer.vocab_size > args["vocab_size"] or not _agree(pretrained.tokenizer, tokenizer, sample):
-        raise CheckpointError(
-            f"the data was not tokenised as init_from's model expects (it has {args['vocab_size']:,} ids, the data "
-            f"{tokenizer.vocab_size:,}). Set [prepare] tokenizer = \"huggingface\", then run 'prepare' again."
+            f"the data is not in the tokens that it knows (it has {vocab_size:,}, the data {tokenizer.vocab_size:,}). "
+            "Set [prepare] tokenizer to its own (\"huggingface\" is that of a folder), then run 'prepare' again."
         )
     for name in ("transformer.wte.weight", "lm_head.weight"):
-        weights[name] = weights[name][: tokenizer.vocab_size]
+        if name in weights:
+            weights[name] = weights[name][: tokenizer.vocab_size]
     if "transformer.wpe.weight" in weights:
         weights["transformer.wpe.weight"] = weights["transformer.wpe.weight"][:size]
-    del args["vocab_size"]
-    args |= {"block_size": size, "dropout": config.dropout}
-    if args.get("sliding_window", 0) >= size:
-        args["sliding_window"] = 0  # it would hide nothing
-    try:
-        complete = ModelConfig.model_validate(args).model_dump(exclude={"init_from"})
-    except ValidationError as error:
-        raise CheckpointError(f"init_from is a model that cannot be built here: {error}") from error
+    window = shape.sliding_window if shape.sliding_window < size else 0  # a longer one would hide nothing
+    fitted = {"block_size": size, "dropout": config.dropout, "sliding_window": window}
+    complete = shape.model_copy(update=fitted).model_dump()
     return Pretrained({**complete, "vocab_size": tokenizer.vocab_size}, weights, pretrained.tokenizer)
 
 
-def _agree(one: Tokenizer, other: Tokenizer, text: str) -> bool:
+def _agree(theirs: Tokenizer, ours: Tokenizer, text: str) -> bool:
+    """Whether each id of `ours` stands for the same bytes there, and `text` is cut into the same tokens."""
+    if any(theirs.token_bytes(token) != ours.token_bytes(token) for token in range(ours.vocab_size)):
+        return False
     try:
-        return np.array_equal(one.encode(text), other.encode(text))
+        return np.array_equal(theirs.encode(text), ours.encode(text))
     except PromptError:
         return False

@@ -24,6 +24,11 @@ class NanoGPTCheckpoint:
     val_loss: float
 
 
+def is_nanogpt(path: Path) -> bool:
+    """Whether the file at `path` is a checkpoint as nanoGPT writes them. Raises CheckpointError if it is damaged."""
+    return "iter_num" in load_plain(path)
+
+
 def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
     """Read nanoGPT's `ckpt.pt`.
 

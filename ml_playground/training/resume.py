@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from ml_playground.config.tables import Table, is_table
 from ml_playground.errors import CheckpointError
 from ml_playground.evaluation import Evaluator
 from ml_playground.runtime import Runtime
+
+_ASKED_OF_OTHERS = ("init_from", "block_size", "dropout")  # what `[train.model]` decides of a model from elsewhere
 
 
 def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
@@ -34,20 +35,17 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
             f"[train.data] block_size = {now['data']['block_size']} is beyond the model in ckpt_last.pt, "
             f"whose block_size is {model_args['block_size']}. Set it back, or train in another [train.runtime] out_dir."
         )
-    source, source_before = now["model"]["init_from"], before["model"].get("init_from")
-    if source != source_before:
-        print(f"[train.model] init_from = {_toml(source)} comes too late: the run goes on from ckpt_last.pt")
-    differing = {} if source else {key: new for key, new in origin.model_args.items() if model_args[key] != new}
+    # A model that came from elsewhere brought its own shape, whatever the rest of the section says.
+    asked_for = _ASKED_OF_OTHERS if model_args.get("init_from") else origin.model_args.keys()
+    differing = {key: origin.model_args[key] for key in asked_for if model_args.get(key) != origin.model_args[key]}
     for key, value in differing.items():
-        print(f"[train.model] {key} = {_toml(model_args[key])} as in ckpt_last.pt, not {_toml(value)}")
+        print(f"[train.model] {key} = {_toml(model_args.get(key))} as in ckpt_last.pt, not {_toml(value)}")
     if differing:
         print("To train the other model, delete ckpt_last.pt, or give it a TOML file and so a run of its own.")
     for key, old, new in _changes(before, now, "train"):
         if not key.startswith("[train.model]"):
             print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")
-    model = {**now["model"], **{key: value for key, value in model_args.items() if key != "vocab_size"}}
-    config = {**origin.config, "train": {**now, "model": model}}
-    return replace(origin, model_args=model_args, config=config)
+    return origin.with_model(model_args)
 
 
 def best_on_disk(

@@ -66,6 +66,34 @@ configured("a run directory that was never trained in", {"sample.runtime.out_dir
 configured("a run directory that is a file", {"train.runtime.out_dir": '"tiny/raw/input.txt"'})
 
 
+configured("exporting what was never trained", {"sample.runtime.out_dir": '"tiny/out/other"'}, "export")
+configured("exporting nothing", {"export.hf.enabled": "false", "export.gguf.enabled": "false"}, "export")
+configured("a number format that there is not", {"export.gguf.dtype": '"q4"'}, "export")
+configured("a folder that holds no model", {"export.hf.source": '"tiny"'}, "export")
+configured("a converter that is not there", {"export.ollama.convert_bin": '"llama.cpp"'}, "export")
+configured("a quantizer that is not there", {"export.ollama.quant_bin": '"llama-quantize"'}, "export")
+configured(
+    "beginning with a model that is not there",
+    {"train.model.init_from": '"models/gpt 2"', "train.runtime.out_dir": '"tiny/out/other"'},
+)
+
+
+@mistake("beginning with a model of other tokens")
+def other_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    source = {"train.model.init_from": '"tiny/out/tiny/ckpt_best.pt"', "train.runtime.out_dir": '"tiny/out/other"'}
+    project.configure({**source, "prepare.dataset_dir": '"tiny/letters"'})
+    project.text.write_text("other letters, in 12 words\n" * 50)
+    project.ok("prepare")
+    return project.run("train")
+
+
+@mistake("a model that no other program has")
+def no_class(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.configure({"train.model.kind": '"modern"', "train.runtime.out_dir": '"tiny/out/modern"'})
+    project.ok("train")
+    return project.run("export")
+
+
 @mistake("a device that this machine lacks")
 def no_device(project: Project, patch: pytest.MonkeyPatch) -> Outcome:
     patch.setattr("ml_playground.config.devices.sys.platform", "linux")

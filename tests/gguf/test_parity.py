@@ -5,18 +5,25 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tiktoken
 import torch
 from llama_cpp import GGML_TYPE_F32, Llama, llama_model_get_vocab, llama_token_to_piece
+from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it is
 
 from ml_playground.cli import main
+from ml_playground.config.sections import ModelConfig
 from ml_playground.data.text import TextFile
+from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.export.gguf import write_gguf
 from ml_playground.inference.load import TrainedModel, load_trained
+from ml_playground.models import build_model
 from ml_playground.run_directory import RunDirectory
 from tests.project import Project
 
@@ -33,10 +40,15 @@ KINDS = {
     "llama": {"n_kv_head": "1"},
     "qwen3": {"n_kv_head": "1", "head_dim": "24"},
 }
+FURTHER_KINDS = {
+    "gpt2, untied": {"tied_embeddings": "false", "n_inner": "96"},
+    "llama, bias, tied": {"bias": "true", "tied_embeddings": "true", "head_dim": "24", "rope_theta": "5e5"},
+}
 TOKENIZERS = {
     "characters": {"tokenizer": '"char"'},
     "characters, by lines": {"tokenizer": '"char"', "documents": '"lines"'},
     "GPT-2": {"tokenizer": '"gpt2"'},
+    "GPT-2, by lines": {"tokenizer": '"gpt2"', "documents": '"lines"'},
 }
 
 Run = Callable[[str, str], Project]
@@ -63,7 +75,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Run:
         german = TextFile.find(real_data / "bundestag" / "raw" / "18081.txt", "auto")
         project.text.write_text("".join(german.pieces())[:300_000], encoding="utf-8")
         options = {f"prepare.{key}": value for key, value in TOKENIZERS[tokenizer].items()}
-        options |= {f"train.model.{key}": value for key, value in KINDS[kind].items()}
+        options |= {f"train.model.{key}": value for key, value in (KINDS | FURTHER_KINDS)[kind].items()}
         options |= {
             "train.model.kind": f'"{kind.split(",")[0]}"',
             "train.model.n_layer": "2",
@@ -174,8 +186,9 @@ def tolerance(kind: str, dtype: str = "f32") -> float:
     return max(TOLERANCE[dtype], GELU_TOLERANCE if kind.startswith("gpt2") else 0.0)
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "tokenizer"), [*product(KINDS, TOKENIZERS), *((kind, "characters") for kind in FURTHER_KINDS)]
+)
 def test_a_file_of_ours_gives_the_same_tokens_text_and_probabilities(
     run: Run, table: list[str], kind: str, tokenizer: str
 ) -> None:
@@ -218,7 +231,7 @@ sys.exit(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode
 """
 
 
-def test_llama_cpps_quantiser_takes_our_files(run: Run, table: list[str]) -> None:
+def test_llama_cpps_quantizer_takes_our_files(run: Run, table: list[str]) -> None:
     project = run("qwen3", "characters")
     program = project.root / "llama-quantize"
     program.write_text(QUANTISE)
@@ -227,9 +240,9 @@ def test_llama_cpps_quantiser_takes_our_files(run: Run, table: list[str]) -> Non
         project, "smaller", project.out, "[export.ollama]", f'quant_bin = "{program}"', 'quantization = "Q8_0"'
     )
     assert main(["export", str(project.folder), "--exp-config", str(smaller)]) == 0
-    assert (project.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q8_0.gguf\n")
-    found = compare(project, project.out / "export" / "tiny-q8_0.gguf")
-    table.append(row("qwen3", "characters", "q8_0, by llama.cpp's quantiser", found))
+    assert (project.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q8_0-ollama.gguf\n")
+    found = compare(project, project.out / "export" / "tiny-q8_0-ollama.gguf")
+    table.append(row("qwen3", "characters", "q8_0, by llama.cpp's quantizer", found))
     assert found.same_ids
     assert found.difference < TOLERANCE["q8_0"]
 
@@ -261,8 +274,30 @@ def test_a_folder_from_elsewhere_is_exported_and_trained_on_alike(run: Run, tabl
         assert main([verb, str(project.folder), "--exp-config", str(begun)]) == 0
     found = compare(project, project.root / "begun" / "export" / "begun-f32.gguf")
     table.append(row(kind, "GPT-2", "f32, of a run with init_from", found))
+    assert found.same_ids
     assert found.same_greedy == GREEDY
     assert found.difference < tolerance(kind)
+
+
+@pytest.mark.parametrize("encoding", ["cl100k_base", "o200k_base", "p50k_base"])
+def test_words_are_cut_as_other_encodings_do(
+    real_data: Path, gpt2: TiktokenTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """Their patterns with GPT-2's tokens, for theirs are not at hand where there is no network."""
+    ranks = {gpt2.token_bytes(token): token for token in range(50256)}
+    monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda *_, **__: ranks)
+    pattern: str = getattr(openai_public, encoding)()["pat_str"]
+    specials = {"<|endoftext|>": 50256}
+    made = tiktoken.Encoding(encoding, pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)
+    monkeypatch.setattr(tiktoken, "get_encoding", lambda _: made)
+    tokenizer = TiktokenTokenizer(encoding, start_token=False)
+    shape = ModelConfig.model_validate({"kind": "llama", "n_layer": 1, "n_embd": 32, "block_size": 8})
+    weights = build_model({**shape.model_dump(), "vocab_size": 50257}).state_dict()
+    write_gguf(tmp_path / "words.gguf", shape, weights, tokenizer, "f16")
+    model = Llama(str(tmp_path / "words.gguf"), vocab_only=True, verbose=False)
+    for path in (real_data / "bundestag" / "raw" / "18081.txt", real_data / "tinyshakespeare" / "input.txt"):
+        text = "".join(TextFile.find(path, "auto").pieces())[:100_000]
+        assert model.tokenize(text.encode()) == tokenizer.encode(text).tolist()
 
 
 def variant(project: Project, name: str, out: Path, *lines: str) -> Path:

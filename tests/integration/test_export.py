@@ -1,6 +1,7 @@
 """From a trained run to files of other programs. What llama.cpp makes of them is in tests/gguf."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,14 +16,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.export.ollama import write_modelfile
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.models import huggingface
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import resolve
+from tests.full_disk import full_disk
 from tests.project import Project
 
 PROTOCOL = "Präsident Dr. Norbert Lammert:\nGrüß Gott – liebe Kolleginnen und Kollegen, „schön“.\n\n"
+
+
+WRITE_GGUF = """
+import sys, gguf, numpy
+assert open(sys.argv[1] + "/config.json").read()
+writer = gguf.GGUFWriter(sys.argv[3], "llama")
+for name in "{tensors}":
+    writer.add_tensor(name, numpy.ones(3, numpy.float32))
+writer.write_header_to_file()
+writer.write_kv_data_to_file()
+writer.write_tensors_to_file()
+"""
 
 
 @pytest.fixture
@@ -87,7 +102,7 @@ def test_documents_begin_and_end_there_too(project: Project) -> None:
     assert tokenizer("<|endoftext|>the")["input_ids"] == ids
     made = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=35)
     assert tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True) == text
-    assert 'tokenizer("<|endoftext|>"' in (folder / "README.md").read_text()
+    assert "tokenizer('<|endoftext|>'" in (folder / "README.md").read_text()
     assert 'PARAMETER stop "<|endoftext|>"' in (project.out / "export" / "Modelfile").read_text()
 
 
@@ -111,6 +126,8 @@ def test_the_card_tells_data_loss_and_configuration_and_no_path_of_this_machine(
     loss = json.loads((german.out / "summary.json").read_text())["best_val_loss"]
     assert f"step 20, validation loss {loss:.4f}" in card
     assert "- Source: `input.txt`" in card
+    assert "It sees 8 tokens at most." in card
+    assert "„" in card[card.index("it knows no others than these") :]
     assert "n_layer = 1" in card
     assert str(elsewhere) not in card
     generation = json.loads((folder / "huggingface" / "generation_config.json").read_text())
@@ -145,13 +162,119 @@ def test_models_without_a_class_are_refused(german: Project) -> None:
     assert not (german.out / "export" / "huggingface").exists()
 
 
-def test_a_sliding_window_is_not_dropped_for_llama_cpp(german: Project) -> None:
+def test_what_llama_cpp_cannot_have_is_refused_before_anything_is_written(german: Project) -> None:
     german.configure({"train.model.kind": '"qwen3"', "train.model.sliding_window": "4"})
     german.ok("prepare")
     german.ok("train")
     outcome = german.run("export")
     assert outcome.code == 2
-    assert "sliding_window = 4 stands in the way (not 0)" in outcome.err
+    assert "sliding_window = 4 (not 0) stands in the way" in outcome.err
+    assert not (german.out / "export").exists()
+    german.configure({"export.gguf.enabled": "false"})
+    german.ok("export")
+    assert [path.name for path in (german.out / "export").iterdir()] == ["huggingface"]  # Ollama needs the other too
+
+
+def test_the_converter_is_not_asked_for_characters(german: Project) -> None:
+    (german.root / "convert.py").touch()
+    german.configure({"export.ollama.convert_bin": '"convert.py"'})
+    german.ok("prepare")
+    german.ok("train")
+    assert "llama.cpp's converter knows no character vocabularies" in german.run("export").err
+
+
+def test_a_model_of_ones_own_stays_here_even_if_it_derives_from_ours(german: Project) -> None:
+    (german.root / "model.py").write_text(
+        "from ml_playground.models.transformer import Transformer\n"
+        "class Odd(Transformer):\n    def forward(self, ids): return -super().forward(ids)\n"
+        "build = Odd\n"
+    )
+    german.configure({"train.model.file": '"model.py"'})
+    german.ok("prepare")
+    german.ok("train")
+    assert "no other program computes what a Odd does: [train.model] file stands in the way" in german.run("export").err
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("documents", ["whole", "lines"])
+def test_the_example_in_the_card_runs_as_it_stands(
+    german: Project, monkeypatch: pytest.MonkeyPatch, kind: str, documents: str
+) -> None:
+    german.configure({"sample.sample.max_new_tokens": "200", "prepare.documents": f'"{documents}"'})
+    german.text.write_text("".join(f"{number} Grüße\n" for number in range(99)))
+    folder = exported(german, {"train.model.kind": f'"{kind}"'}) / "huggingface"
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(code, {})
+
+
+def test_a_full_disk_leaves_what_was_there(german: Project) -> None:
+    folder = exported(german, {"train.model.n_embd": "64"})
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for changes in ({}, {"export.hf.enabled": "false"}):
+        german.configure(changes)
+        with full_disk(50_000):
+            outcome = german.run("export")
+        assert outcome.code == 2
+        assert "could not be written: " in outcome.err
+        assert "Make room, then run the same command again." in outcome.err
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_files_of_ones_own_stay_in_the_folder(german: Project) -> None:
+    folder = exported(german) / "huggingface"
+    (folder / "LICENSE").write_text("mine")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("ref")
+    (folder / "README.md").unlink()
+    german.ok("export")
+    assert (folder / "LICENSE").read_text() == "mine"
+    assert (folder / ".git" / "HEAD").read_text() == "ref"
+    assert (folder / "README.md").is_file()
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(german: Project) -> None:
+    folder = exported(german)
+    (folder / "tiny-f16.gguf").unlink()
+    (folder / "tiny-f16.gguf").mkdir()
+    (folder / "tiny-f16.gguf" / "notes.txt").write_text("mine")
+    assert "tiny-f16.gguf: Is a directory" in german.run("export").err
+    assert (folder / "tiny-f16.gguf" / "notes.txt").read_text() == "mine"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "huggingface").write_text("mine")
+    assert "huggingface: Not a directory" in german.run("export").err
+    assert (folder / "huggingface").read_text() == "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["huggingface"]
+
+
+def test_text_with_the_name_of_a_special_token_can_leave(german: Project, gpt2: TiktokenTokenizer) -> None:
+    german.text.write_text("what is <|endoftext|> to you?\n" * 100)
+    exported(german, {"prepare.tokenizer": f'"{gpt2.encoding}"'})
+
+
+@pytest.mark.parametrize(
+    ("template", "begins", "stops"),
+    [
+        ("{% for m in messages %}<|im_start|>{{ m.role }}", "{{ if .System }}<|im_start|>system", ["<|im_end|>"]),
+        ("...<start_of_turn>user", "<start_of_turn>user", ["<end_of_turn>"]),
+        ("something new", "{{ .Prompt }}", []),
+        (None, "{{ .Prompt }}", []),
+    ],
+)
+def test_ollama_talks_to_a_model_in_its_familys_way(
+    tmp_path: Path, template: str | None, begins: str, stops: list[str]
+) -> None:
+    path = tmp_path / "Modelfile"
+    write_modelfile(
+        path, tmp_path / "a.gguf", SamplingConfig.model_validate({}), context=131072, end="</s>",
+        chat_template=template,
+    )  # fmt: skip
+    text = path.read_text()
+    assert f'TEMPLATE """{begins}' in text
+    assert "PARAMETER num_ctx 8192" in text
+    assert re.findall(r'PARAMETER stop "(.*)"', text) == ["</s>", *stops]
 
 
 def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -> None:
@@ -162,7 +285,7 @@ def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -
     assert "Run 'prepare' first" in german.run("export").err
     german.text.write_text("other text\n" * 100)
     german.ok("prepare")
-    assert "the prepared data has another vocabulary than the model" in german.run("export").err
+    assert "the model was trained on other data than is prepared now" in german.run("export").err
     german.configure({"export.hf.enabled": "false"})  # which needs no data
     german.ok("export")
     german.configure({"export.gguf.enabled": "false", "export.ollama.enabled": "false"})
@@ -194,21 +317,20 @@ def test_rows_that_do_not_divide_into_blocks_are_kept_in_16_bits(german: Project
 
 
 def test_the_modelfile_samples_as_the_configuration_says(german: Project) -> None:
-    german.configure({"sample.sample.top_k": "7", "sample.sample.min_p": "0.1", "sample.runtime.seed": "5"})
+    german.configure({"sample.sample.top_k": "7", "sample.sample.min_p": "0.1"})
     german.configure({"sample.sample.repetition_penalty": "1.2"})
     lines = (exported(german) / "Modelfile").read_text().splitlines()
     assert lines[:2] == ["FROM ./tiny-f16.gguf", 'TEMPLATE """{{ .Prompt }}"""']
     said = {line.split()[1]: line.split()[2] for line in lines[2:]}
     assert said == {
         "num_ctx": "8",
-        "num_predict": "12",
+        "num_predict": "8",
         "temperature": "0.8",
         "top_k": "7",
         "top_p": "1.0",
         "min_p": "0.1",
         "repeat_penalty": "1.2",
         "repeat_last_n": "-1",
-        "seed": "5",
     }
     assert (german.out / "export" / lines[0].removeprefix("FROM ")).is_file()
     out = german.ok("export").out
@@ -223,11 +345,23 @@ def test_a_checkpoint_of_nanogpt_can_leave_too(project: Project, real_data: Path
     project.ok("prepare")
     out = project.ok("export").out
     assert "exporting tiny/out/tiny/ckpt.pt (step 10, validation loss 4.1693)" in out
-    assert "## Configuration" not in (project.out / "export" / "huggingface" / "README.md").read_text()
+    card = (project.out / "export" / "huggingface" / "README.md").read_text()
+    assert "trained with nanoGPT" in card
+    assert "## Data" not in card
 
 
-def test_a_folder_from_elsewhere_goes_through_the_converter(german: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = exported(german) / "huggingface"
+def test_a_folder_with_characters_is_not_given_to_the_converter(german: Project) -> None:
+    exported(german)
+    german.configure({"export.hf.source": '"tiny/out/tiny/export/huggingface"'})
+    assert (
+        "huggingface has a character vocabulary, which llama.cpp's converter does not know" in german.run("export").err
+    )
+
+
+def test_a_folder_from_elsewhere_goes_through_the_converter(
+    german: Project, gpt2: TiktokenTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exported(german, {"prepare.tokenizer": f'"{gpt2.encoding}"'}) / "huggingface"
     source = german.root / "merged"
     folder.rename(source)
     german.configure({"export.hf.source": '"merged"'})
@@ -235,22 +369,29 @@ def test_a_folder_from_elsewhere_goes_through_the_converter(german: Project, mon
     monkeypatch.setenv("PATH", "")
     outcome = german.run("export")
     assert outcome.code == 2
-    assert "No llama.cpp was found. Get it once" in outcome.err
+    assert "nothing_here, where no convert_hf_to_gguf.py is." in outcome.err
+    monkeypatch.delenv("LLAMA_CPP")
+    assert "No llama.cpp was found.\n\nGet llama.cpp once, with git" in german.run("export").err
     converter = german.root / "convert_hf_to_gguf.py"
     german.configure({"export.gguf.convert_bin": '"convert_hf_to_gguf.py"'})
     assert f"convert_bin: there is no {converter.name}" in german.run("export").err
     converter.write_text("import sys; sys.exit('the model is not supported')")
     outcome = german.run("export")
-    assert "ended with status 1 and wrote nothing. It said:\nthe model is not supported" in outcome.err
-    converter.write_text(
-        "import sys, pathlib; folder, _, to, _, kind = sys.argv[1:6]; assert (pathlib.Path(folder) / 'config.json')."
-        "exists(); pathlib.Path(to).write_text(kind)"
-    )
+    assert outcome.err.startswith("the model is not supported\nThat was (status 1, and no file): ")
+    converter.write_bytes(b"import sys; sys.stdout.buffer.write(b'\\xff no text')")
+    assert german.run("export").err.startswith("\ufffd no text\nThat was (status 0, and no file): ")
+    converter.write_text(WRITE_GGUF.format(tensors="a"))
     german.ok("export")
-    assert (german.out / "export" / "tiny-f16.gguf").read_text() == "f16"
+    assert [tensor.name for tensor in GGUFReader(german.out / "export" / "tiny-f16.gguf").tensors] == ["a"]
+    converter.write_text(WRITE_GGUF.format(tensors=""))
+    assert "the converter found no weights in" in german.run("export").err
     assert not folder.exists()  # it is in that format already
-    german.configure({"export.hf.source": '"raw"'})
-    assert "raw holds no model in Hugging Face's format" in german.run("export").err
+    weights = source / "model.safetensors"
+    weights.rename(source / "elsewhere")
+    assert "merged has no weights (*.safetensors)" in german.run("export").err
+    for name, text in (("config.json", "{"), ("tokenizer.json", "{}")):
+        (source / name).write_text(text)
+        assert "merged holds no model in Hugging Face's format" in german.run("export").err
 
 
 def test_ollama_gets_a_smaller_file_where_a_quantiser_is_named(german: Project) -> None:
@@ -263,6 +404,6 @@ def test_ollama_gets_a_smaller_file_where_a_quantiser_is_named(german: Project) 
     assert "cannot be run: Permission denied" in german.run("export").err
     quantiser.chmod(0o755)
     german.ok("export")
-    assert (german.out / "export" / "tiny-q4_k_m.gguf").read_text() == "Q4_K_M"
-    assert (german.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q4_k_m.gguf\n")
+    assert (german.out / "export" / "tiny-q4_k_m-ollama.gguf").read_text() == "Q4_K_M"
+    assert (german.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q4_k_m-ollama.gguf\n")
     assert (german.out / "export" / "tiny-f16.gguf").stat().st_size > 1000

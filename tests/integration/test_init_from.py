@@ -78,8 +78,10 @@ def test_the_first_loss_is_that_of_the_model_that_it_begins_with(project: Projec
     assert args["n_kv_head"] == 2
     assert args["block_size"] == 8
     assert args["dropout"] == 0.1
-    assert "init_from" not in args
-    assert checkpoint.origin.config["train"]["model"]["init_from"] == "llama"
+    assert args["init_from"] == "llama"
+    assert checkpoint.origin.config["train"]["model"] == {key: args[key] for key in args if key != "vocab_size"}
+    assert json.loads((project.out / "run.json").read_bytes())["config"]["train"]["model"]["n_layer"] == 2
+    assert "from the weights of another model" in out
     assert args["vocab_size"] == load_tokenizer(checkpoint.origin.tokenizer).vocab_size
     project.ok("sample")
     project.ok("export")
@@ -98,9 +100,24 @@ def test_what_was_exported_is_where_the_next_run_begins(project: Project, kind: 
     begun = load(project.out.with_name("next") / "ckpt_best.pt")
     rows = [json.loads(line) for line in (project.out.with_name("next") / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["val/loss"] == best.progress["val_loss"]
-    assert begun.origin.model_args == best.origin.model_args
+    assert begun.origin.model_args == best.origin.model_args | {"init_from": "tiny/out/tiny/export/huggingface"}
     project.ok("train", project.preset("cropped", changes.format(size=8)))
     assert load(project.out.with_name("cropped") / "ckpt_best.pt").origin.model_args["block_size"] == 8
+
+
+def test_a_checkpoint_of_ours_is_gone_on_with_in_another_run(project: Project) -> None:
+    project.configure({"train.runtime.ema_decay": "0.5", "train.model.kind": '"modern"'})
+    project.ok("prepare")
+    project.ok("train")
+    best = load(project.out / "ckpt_best.pt")
+    changes = 'extends = "config.toml"\n[train.model]\nkind = "gpt2"\ninit_from = "tiny/out/tiny/ckpt_best.pt"\n'
+    out = project.ok("train", project.preset("next", changes)).out
+    assert "beginning with tiny/out/tiny/ckpt_best.pt: kind = modern" in out
+    rows = [json.loads(line) for line in (project.out.with_name("next") / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["val/loss"] == best.progress["val_loss"]
+    changes = 'extends = "config.toml"\n[train.model]\ninit_from = "tiny/out/tiny"\n'
+    outcome = project.run("train", project.preset("folder", changes))
+    assert "not a model in Hugging Face's format. Name its ckpt_best.pt." in outcome.err
 
 
 def test_nanogpts_checkpoint_is_gone_on_with(project: Project, real_data: Path) -> None:
@@ -139,7 +156,8 @@ def test_a_killed_run_goes_on_without_the_model_that_it_began_with(
 def test_a_run_that_has_begun_says_that_it_comes_too_late(project: Project) -> None:
     project.ok("train")
     begin_with(project, "llama", {"train.runtime.max_iters": "8"})
-    assert 'init_from = "llama" comes too late: the run goes on from ckpt_last.pt' in project.ok("train").out
+    assert '[train.model] init_from = null as in ckpt_last.pt, not "llama"' in project.ok("train").out
+    assert load(project.out / "ckpt_last.pt").origin.config["train"]["model"]["init_from"] is None
 
 
 @pytest.mark.usefixtures("folder")
@@ -157,22 +175,22 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(project: Projec
         assert not (project.out / "ckpt_last.pt").exists()
         return outcome.err
 
-    assert "block_size = 65 is beyond init_from's context of 64" in refusal("llama", {"train.model.block_size": "65"})
+    assert "block_size = 65 is beyond its context of 64" in refusal("llama", {"train.model.block_size": "65"})
     project.configure({"train.model.block_size": "8"})
     assert "there is no folder 'no/where/at/all', and that is no name at Hugging Face's hub" in refusal(
         "no/where/at/all"
     )
-    assert "no config.json: not a model in Hugging Face's format" in refusal("tiny")
+    assert "config.json is missing: not a model in Hugging Face's format" in refusal("tiny")
     weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-100])
     assert "damaged" in refusal("llama")
     weights.unlink()
-    assert "no *.safetensors" in refusal("llama")
+    assert "model.safetensors is missing" in refusal("llama")
     weights.write_bytes(whole)
     project.text.write_text("THE OTHER TEXT\n" * 50)
     project.ok("prepare")
-    assert "the data was not tokenised as init_from's model expects" in refusal("llama")
+    assert "the data is not in the tokens that it knows" in refusal("llama")
     tokenizer.write_text("{}")
     assert "tokenizer.json is damaged" in refusal("llama")
     tokenizer.unlink()
@@ -191,17 +209,35 @@ def test_a_name_at_the_hub_that_cannot_be_had_is_told_with_what_to_do(
     assert "HF_TOKEN" in outcome.err
 
 
+def test_dropout_and_context_are_ones_own_but_fixed_once_begun(project: Project, folder: Path) -> None:
+    begin_with(project, folder.name)
+    project.ok("train")
+    project.configure({"train.model.dropout": "0.5", "train.runtime.max_iters": "8"})
+    out = project.ok("train").out
+    assert "[train.model] dropout = 0.1 as in ckpt_last.pt, not 0.5" in out
+    assert "n_layer" not in out
+
+
+def test_the_path_counts_from_the_file_that_states_it(
+    project: Project, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    begin_with(project, folder.name)
+    preset = tmp_path_factory.mktemp("elsewhere") / "preset.toml"
+    preset.write_text(f'extends = "{project.config}"\n[train.runtime]\nout_dir = "{project.out}"\n')
+    assert "beginning with llama" in project.ok("train", preset).out
+
+
 def test_a_folder_with_the_same_ids_in_another_order_is_not_taken(project: Project, folder: Path) -> None:
     values = json.loads((folder / "tokenizer.json").read_bytes())
     vocabulary = values["model"]["vocab"]
-    first, second = list(vocabulary)[2:4]
+    first, second = "x", "f"  # which are not where the tokenizers are compared by what they make of text
     vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
     (folder / "tokenizer.json").write_text(json.dumps(values))
     assert isinstance(
         load_tokenizer(json.loads((project.datasets / "meta.json").read_bytes())["tokenizer"]), CharTokenizer
     )
     begin_with(project, "llama")
-    assert "the data was not tokenised as init_from's model expects" in project.run("train").err
+    assert "the data is not in the tokens that it knows" in project.run("train").err
 
 
 def test_a_model_with_a_tokenizer_of_its_own(project: Project, folder: Path) -> None:
@@ -228,3 +264,15 @@ def test_a_model_with_a_tokenizer_of_its_own(project: Project, folder: Path) -> 
     exported = AutoTokenizer.from_pretrained(project.out / "export" / "huggingface")
     assert exported.eos_token == special[0]
     assert exported.encode("the cat") == tokenizer.encode("the cat").ids
+
+
+def test_characters_of_another_run_serve_for_a_text_with_fewer(project: Project, folder: Path) -> None:
+    project.text.write_text("the cat sits\n" * 99)
+    begin_with(project, "llama")
+    project.ok("prepare")
+    assert "the data is not in the tokens that it knows" in project.run("train").err
+    project.configure({"prepare.tokenizer": '"huggingface"'})
+    project.ok("prepare")
+    project.ok("train")
+    expected = loss_of(LlamaForCausalLM.from_pretrained(folder).eval(), project)
+    assert first_loss(project) == pytest.approx(expected, abs=1e-5)

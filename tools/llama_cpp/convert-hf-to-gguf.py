@@ -8,12 +8,11 @@ import os
 import runpy
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 NAME = "convert_hf_to_gguf.py"
 ADVICE = f"""\
-No llama.cpp was found. Get it once, with git:
+Get llama.cpp once, with git:
 
   git clone --depth 1 https://github.com/ggml-org/llama.cpp
 
@@ -21,25 +20,30 @@ and say where it is in one of these ways:
 
   - the environment variable LLAMA_CPP names its folder;
   - its folder is {Path(__file__).with_name("llama.cpp")};
-  - its folder is in PATH, so that {NAME} is found there.
+  - its folder is in PATH, so that {NAME} is found there;
+  - for `export`, [export.gguf] convert_bin in the TOML file names its folder.
 """
 
 
-def candidates() -> Iterator[Path]:
-    """Where the converter may be, the likeliest place first."""
-    if "LLAMA_CPP" in os.environ:
-        yield Path(os.environ["LLAMA_CPP"]) / NAME
-    yield Path(__file__).with_name("llama.cpp") / NAME
-    in_path = shutil.which(NAME, mode=os.F_OK)
+def find() -> Path:
+    """The converter: of the llama.cpp that is named, else of one in the usual places."""
+    named = os.environ.get("LLAMA_CPP")
+    if named is not None:
+        path = Path(named) / NAME if Path(named).is_dir() else Path(named)
+        if path.is_file():
+            return path
+        sys.exit(f"LLAMA_CPP is {named}, where no {NAME} is.\n\n{ADVICE}")
+    beside, in_path = Path(__file__).with_name("llama.cpp") / NAME, shutil.which(NAME, mode=os.F_OK)
+    if beside.is_file():
+        return beside
     if in_path is not None:
-        yield Path(in_path).resolve()
+        return Path(in_path).resolve()
+    sys.exit(f"No llama.cpp was found.\n\n{ADVICE}")
 
 
 def main() -> None:
     """Run the converter in this process."""
-    found = next((path for path in candidates() if path.is_file()), None)
-    if found is None:
-        sys.exit(ADVICE)
+    found = find()
     sys.argv[0] = str(found)
     sys.path[0] = str(found.parent)
     runpy.run_path(str(found), run_name="__main__")

@@ -10,11 +10,12 @@ from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Toke
 from ml_playground.errors import ExportError
 from ml_playground.export.tokenizer import START_TOKEN, end_of_text, fast_tokenizer, llama_vocabulary
 
-ODD = "Ä\u00a0ö  ß\t\r\n\n„Zitat“ – naïve café 1.234,56 € \U0001f600 don't\x00\\n <|endoftext|"
+ODD = "Ä\u00a0ö  ß\t\r\n\n„Zitat“ – naïve café 1.234,56 € \U0001f600 don't\x00\\n <|endoftext|>"
 
 
 def assert_same(tokenizer: Tokenizer, text: str) -> None:
     fast, ids = fast_tokenizer(tokenizer), tokenizer.encode(text).tolist()
+    fast.encode_special_tokens = True
     assert fast.encode(text, add_special_tokens=False).ids == ids
     assert fast.decode(ids, skip_special_tokens=False) == text
 

@@ -1,5 +1,6 @@
 """Against the classes of Transformers themselves."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from transformers import (
 from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError, ExportError
 from ml_playground.models import build_model, restore_model
-from ml_playground.models.huggingface import class_of, from_huggingface, to_huggingface
+from ml_playground.models.huggingface import class_of, to_huggingface
 from ml_playground.models.transformer import Transformer
-from ml_playground.pretrained.huggingface import read_folder
+from ml_playground.pretrained.huggingface import from_huggingface, read_folder
 
 VOCAB = 37
 SHAPE = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 24}
@@ -112,6 +113,8 @@ def test_transformers_computes_the_same_and_the_way_back_ends_where_it_began(
         (MistralForCausalLM, MistralConfig(**LLAMA, sliding_window=7)),
         (MistralForCausalLM, MistralConfig(**LLAMA, sliding_window=None)),
         (Qwen2ForCausalLM, Qwen2Config(**LLAMA)),
+        (Qwen2ForCausalLM, Qwen2Config(**LLAMA, use_sliding_window=True, sliding_window=5)),
+        (Qwen3ForCausalLM, Qwen3Config(**LLAMA, use_sliding_window=True, sliding_window=5)),
         (Qwen3ForCausalLM, Qwen3Config(**LLAMA, head_dim=10, attention_bias=True)),
         (Qwen3ForCausalLM, Qwen3Config(**LLAMA, use_sliding_window=True, sliding_window=7, max_window_layers=0)),
     ],
@@ -164,12 +167,22 @@ def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
             {"architectures": ["MambaForCausalLM"]},
             "its class is MambaForCausalLM; GPT-2, Llama, Mistral, Qwen2 and Qwen3",
         ),
-        ({"architectures": None}, "its class is none"),
-        ({"hidden_act": "gelu"}, 'its config.json says hidden_act = "gelu", which is not known here'),
-        ({"rope_parameters": {"rope_type": "llama3"}}, 'rope_type = "llama3"'),
-        ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, 'type = "linear"'),
-        ({"layer_types": ["full_attention", "sliding_attention"]}, "take turns between full attention"),
+        ({"architectures": None}, "its class is not stated"),
+        ({"architectures": "LlamaForCausalLM"}, "its class is not stated"),
+        ({"architectures": {}}, "its class is not stated"),
+        ({"hidden_act": "gelu"}, "its config.json says hidden_act = 'gelu': Input should be 'silu'"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "rope_parameters.rope_type = 'llama3'"),
+        ({"rope_parameters": [1]}, "its config.json says rope_parameters = [1]"),
+        ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "rope_scaling.type = 'linear'"),
+        ({"rope_theta": "abc"}, "rope_theta = 'abc'"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "some of its layers have a sliding window"),
+        ({"layer_types": [{}]}, "layer_types.0 = {}"),
         ({"num_hidden_layers": 3}, "lack 'model.layers.2.input_layernorm.weight'"),
+        ({"num_hidden_layers": 1}, "weights that are not known here (model.layers.1."),
+        ({"num_hidden_layers": "2"}, "num_hidden_layers = '2'"),
+        ({"num_attention_heads": 0}, "num_attention_heads = 0"),
+        ({"max_position_embeddings": None}, "max_position_embeddings = None"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
     ],
 )
 def test_what_ours_cannot_do_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -178,6 +191,37 @@ def test_what_ours_cannot_do_is_refused(changes: dict[str, Any], message: str) -
     with pytest.raises(CheckpointError) as refusal:
         from_huggingface(values, theirs.state_dict())
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("values", [[], None, "x", {}])
+def test_what_is_no_configuration_is_refused(values: object) -> None:
+    with pytest.raises(CheckpointError, match="its class is not stated"):
+        from_huggingface(values, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor.to(torch.int8), "its weights are quantised"),
+        (lambda tensor: tensor.to(torch.float8_e4m3fn), "its weights are quantised"),
+        (lambda tensor: tensor[:, :5], "its weights do not fit each other"),
+    ],
+)
+def test_weights_that_are_not_what_they_seem_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
+    tensors = dict(theirs.state_dict())
+    tensors["model.layers.1.self_attn.k_proj.weight"] = change(tensors["model.layers.1.self_attn.k_proj.weight"])
+    with pytest.raises(CheckpointError, match=message):
+        from_huggingface({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
+
+
+def test_what_an_adapter_left_behind_is_not_overlooked() -> None:
+    theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
+    tensors = {**theirs.state_dict(), "model.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 32)}
+    with pytest.raises(CheckpointError, match=r"not known here \(.*lora_A"):
+        from_huggingface({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
 
 
 def test_a_head_of_its_own_must_be_there() -> None:
