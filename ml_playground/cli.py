@@ -83,6 +83,10 @@ def _run(options: argparse.Namespace) -> None:
     )
     if options.verb == "prepare":
         experiments.prepare(experiment, config.prepare)
+    elif options.verb == "export":
+        from ml_playground.exporting import export
+
+        export(config)
     elif options.verb == "describe":
         from ml_playground.describe import describe
 
@@ -94,8 +98,6 @@ def _run(options: argparse.Namespace) -> None:
             pipeline.loop(experiment, config, project_root(path))
         elif options.verb == "plan":
             pipeline.plan(config, project_root(path))
-        elif options.verb == "export":
-            pipeline.export(config)
         elif options.verb == "train":
             pipeline.train(config, project_root(path))
         else:

@@ -1,8 +1,10 @@
-"""The story of each verb. Preparing is `experiments.prepare`, which needs none of the heavy imports here."""
+"""The story of each verb.
+
+Preparing is `experiments.prepare`, which needs none of the heavy imports here; exporting is `exporting.export`, whose
+imports are heavier still.
+"""
 
 import json
-import re
-import shlex
 import sys
 import time
 from collections.abc import Iterable
@@ -11,7 +13,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from ml_playground import experiments
 from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, origin_of
@@ -19,7 +20,7 @@ from ml_playground.checkpoint import CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import ExportError, StoppedBySignalError
+from ml_playground.errors import StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
@@ -48,12 +49,8 @@ from ml_playground.training.plan import (
 from ml_playground.training.resume import agree
 from ml_playground.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from ml_playground.export.source import OwnSource
-
 _TIMED_STEPS = 5  # by `plan`
 _TIMED_TOKENS = 2**14
-_SHOWN_TOKENS = 4  # of validation text, in a model card
 
 
 def loop(experiment: experiments.Experiment, config: ExperimentConfig, root: Path) -> None:
@@ -157,75 +154,6 @@ def sample(config: ExperimentConfig) -> None:
             }
             print("\n---------------")
             append_jsonl(run.samples, row)
-
-
-@memory_errors_explained()
-def export(config: ExperimentConfig) -> None:
-    """Write the best model of the run, or the folder in `[export.hf] source`, for other programs.
-
-    Raises:
-        ExportError: they have no such model, or compute something else.
-    """
-    # Transformers takes seconds to import, for which no other verb should have to wait.
-    from ml_playground.export.llama_cpp import quantize as quantize_gguf
-    from ml_playground.export.llama_cpp import require_programs
-    from ml_playground.export.source import FolderSource
-
-    hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
-    if not (hf.enabled or gguf.enabled or ollama.enabled):
-        raise ExportError("[export.hf], [export.gguf] and [export.ollama] are all turned off: nothing is to be done.")
-    sections = [section for section in (gguf, ollama) if section.enabled]
-    require_programs([section.convert_bin for section in sections], ollama.quant_bin if ollama.enabled else None)
-    run = RunDirectory(config.sample.runtime.out_dir)
-    source = _export_folder(config, run) if hf.source is None else FolderSource.open(hf.source)
-    model_file = run.gguf(gguf.dtype)
-    if gguf.enabled:
-        source.write_gguf(model_file, gguf.dtype, gguf.convert_bin)
-        print(f"{shown(model_file)}: for llama.cpp")
-    if ollama.enabled:
-        if ollama.convert_bin != gguf.convert_bin:
-            model_file = run.gguf(f"{gguf.dtype}-ollama")
-            source.write_gguf(model_file, gguf.dtype, ollama.convert_bin)
-        if ollama.quant_bin is not None:
-            kind = ollama.quantization or "Q4_K_M"
-            whole, model_file = model_file, run.gguf(f"{kind.lower()}-ollama")
-            quantize_gguf(whole, model_file, program=ollama.quant_bin, kind=kind)
-        source.write_modelfile(run.modelfile, model_file, config.sample.sample)
-        name = re.sub(r"[^a-z0-9._-]+", "-", run.path.name.lower())
-        print(f"{shown(run.modelfile)}: for Ollama. These make a model of it and run it:")
-        print(f"  ollama create {name} -f {shlex.quote(str(shown(run.modelfile)))}\n  ollama run {name}")
-
-
-def _export_folder(config: ExperimentConfig, run: RunDirectory) -> "OwnSource":
-    """Write the best model of the run in Hugging Face's format, if that is wanted; what else is to be written of it."""
-    from ml_playground.export.card import model_card
-    from ml_playground.export.source import OwnSource
-
-    hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
-    trained = load_trained(run, config.train.model.file)
-    print(f"exporting {shown(trained.path)} ({trained.standing})")
-    source = OwnSource(trained.model, trained.tokenizer, run.huggingface)
-    source.check_gguf(section.convert_bin for section in (gguf, ollama) if section.enabled)
-    if hf.enabled:
-        dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
-        if trained.origin is not None and trained.origin.data != dataset.manifest.fingerprint:
-            raise ExportError(
-                "the model was trained on other data than is prepared now, so that it cannot be checked and described. "
-                "Prepare the old data again, or set [export.hf] enabled = false."
-            )
-        card = model_card(
-            run.path.name,
-            parameters=trained.model.num_parameters(),
-            context=trained.model.block_size,
-            standing=trained.standing,
-            prompt=source.end or trained.tokenizer.decode(dataset.val[:_SHOWN_TOKENS].tolist()),
-            start=source.end,
-            manifest=dataset.manifest,
-            origin=trained.origin,
-        )
-        difference = source.write_folder(sampling=config.sample.sample, dataset=dataset, card=card)
-        print(f"{shown(run.huggingface)}: Transformers' logits are within {difference:.1e} of ours")
-    return source
 
 
 @memory_errors_explained()

@@ -1,4 +1,4 @@
-"""The whole configuration. Only `pipeline` and `cli` see it; everything below receives single sections."""
+"""The whole configuration. Only the modules at the top see it; everything below receives single sections."""
 
 import os
 from collections.abc import Iterator

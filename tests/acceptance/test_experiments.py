@@ -12,6 +12,7 @@ from ml_playground import experiments
 from ml_playground.checkpoint import load
 from ml_playground.config.load import load_config
 from ml_playground.experiments import Experiment, all_experiments
+from ml_playground.models.huggingface import class_of
 from tests.project import Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
@@ -77,6 +78,12 @@ def test_a_configuration_loads_and_keeps_everything_in_the_experiments_folder(ex
     config = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder)
     assert config.train.runtime.out_dir == experiment.folder / "out" / experiment.name
     assert config.train.data.dataset_dir == config.prepare.dataset_dir == experiment.folder / "datasets"
+
+
+@each_experiment
+def test_what_is_shipped_can_be_taken_elsewhere(experiment: Experiment) -> None:
+    config = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder)
+    assert class_of(config.train.model) in ("GPT2LMHeadModel", "Qwen3ForCausalLM", "LlamaForCausalLM")
 
 
 @pytest.mark.parametrize("preset", [*PRESETS, *ABLATIONS], ids=lambda path: path.stem)

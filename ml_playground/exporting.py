@@ -1,0 +1,85 @@
+"""The verb `export`. It imports Transformers, for which no other verb should have to wait."""
+
+import re
+import shlex
+from pathlib import Path
+
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.files import shown
+from ml_playground.data.store import open_dataset
+from ml_playground.errors import ExportError
+from ml_playground.export.card import model_card
+from ml_playground.export.llama_cpp import quantize, require_programs
+from ml_playground.export.source import FolderSource, OwnSource, Source
+from ml_playground.inference.load import load_trained
+from ml_playground.run_directory import RunDirectory
+from ml_playground.runtime import memory_errors_explained
+
+_SHOWN_TOKENS = 4  # of validation text, in a model card
+
+
+@memory_errors_explained()
+def export(config: ExperimentConfig) -> None:
+    """Write the best model of the run, or the folder in `[export.hf] source`, for other programs.
+
+    Raises:
+        ExportError: they have no such model, or compute something else.
+    """
+    hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
+    if not (hf.enabled or gguf.enabled or ollama.enabled):
+        raise ExportError("[export.hf], [export.gguf] and [export.ollama] are all turned off: nothing is to be done.")
+    sections = [section for section in (gguf, ollama) if section.enabled]
+    require_programs([section.convert_bin for section in sections], ollama.quant_bin if ollama.enabled else None)
+    run = RunDirectory(config.sample.runtime.out_dir)
+    source = _export_folder(config, run) if hf.source is None else FolderSource.open(hf.source)
+    model_file = run.gguf(gguf.dtype)
+    if gguf.enabled:
+        source.write_gguf(model_file, gguf.dtype, gguf.convert_bin)
+        print(f"{shown(model_file)}: for llama.cpp")
+    if ollama.enabled:
+        _export_ollama(config, run, source, model_file)
+
+
+def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
+    """Write the best model of the run in Hugging Face's format, if that is wanted; what else is to be written of it."""
+    hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
+    trained = load_trained(run, config.train.model.file)
+    print(f"exporting {shown(trained.path)} ({trained.standing})")
+    source = OwnSource(trained.model, trained.tokenizer, run.huggingface)
+    source.check_gguf(section.convert_bin for section in (gguf, ollama) if section.enabled)
+    if hf.enabled:
+        dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+        if trained.origin is not None and trained.origin.data != dataset.manifest.fingerprint:
+            raise ExportError(
+                "the model was trained on other data than is prepared now, so that it cannot be checked and described. "
+                "Prepare the old data again, or set [export.hf] enabled = false."
+            )
+        card = model_card(
+            run.path.name,
+            parameters=trained.model.num_parameters(),
+            context=trained.model.block_size,
+            standing=trained.standing,
+            prompt=source.end or trained.tokenizer.decode(dataset.val[:_SHOWN_TOKENS].tolist()),
+            start=source.end,
+            manifest=dataset.manifest,
+            origin=trained.origin,
+        )
+        difference = source.write_folder(sampling=config.sample.sample, dataset=dataset, card=card)
+        print(f"{shown(run.huggingface)}: Transformers' logits are within {difference:.1e} of ours")
+    return source
+
+
+def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Source, model_file: Path) -> None:
+    """Write what Ollama needs beside `model_file`, and tell what to do with it."""
+    gguf, ollama = config.export.gguf, config.export.ollama
+    if ollama.convert_bin != gguf.convert_bin:
+        model_file = run.gguf(f"{gguf.dtype}-ollama")
+        source.write_gguf(model_file, gguf.dtype, ollama.convert_bin)
+    if ollama.quant_bin is not None:
+        kind = ollama.quantization or "Q4_K_M"
+        whole, model_file = model_file, run.gguf(f"{kind.lower()}-ollama")
+        quantize(whole, model_file, program=ollama.quant_bin, kind=kind)
+    source.write_modelfile(run.modelfile, model_file, config.sample.sample)
+    name = re.sub(r"[^a-z0-9._-]+", "-", run.path.name.lower())
+    print(f"{shown(run.modelfile)}: for Ollama. These make a model of it and run it:")
+    print(f"  ollama create {name} -f {shlex.quote(str(shown(run.modelfile)))}\n  ollama run {name}")
