@@ -50,16 +50,20 @@ def staged(path: Path) -> Generator[Path]:
         DiskFullError: there was no room; what stood at `path` is untouched.
         OSError: a file would take the place of a folder, or a folder that of a file.
     """
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     new, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
     try:
         _remove(new)  # of a process that was killed
+        if old.exists() and not path.exists():
+            old.rename(path)
         yield new
         if path.exists() and path.is_dir() != new.is_dir():
             kind = errno.EISDIR if path.is_dir() else errno.ENOTDIR
             raise OSError(kind, f"{os.strerror(kind)}, so that nothing else can take its place", str(path))
-        _sync(new)
         if path.is_dir():  # a folder cannot be renamed over one that holds something
+            _copy_missing(path, new)
+            _sync(new)
             _remove(old)
             path.rename(old)
             try:
@@ -67,10 +71,9 @@ def staged(path: Path) -> Generator[Path]:
             except BaseException:
                 old.rename(path)
                 raise
-            for kept in [each for each in old.iterdir() if not (path / each.name).exists()]:
-                kept.rename(path / kept.name)
             _remove(old)
         else:
+            _sync(new)
             new.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
@@ -78,6 +81,18 @@ def staged(path: Path) -> Generator[Path]:
         if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
             raise _disk_full(path, cause) from error
         raise
+
+
+def _copy_missing(folder: Path, to: Path) -> None:
+    """Copy what is in `folder` and not in `to`."""
+    for each in folder.iterdir():
+        copy = to / each.name
+        if copy.exists():
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.copytree(each, copy, symlinks=True)
+        else:
+            shutil.copy2(each, copy, follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:

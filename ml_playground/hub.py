@@ -17,8 +17,10 @@ def find_folder(source: str, wanted: Sequence[str]) -> Path:
         CheckpointError: it is neither.
     """
     path = Path(source)
-    if path.is_dir():
+    if path.is_absolute() and path.is_dir():  # the configuration has made the paths of what there is absolute
         return path
+    if path.is_absolute():
+        raise CheckpointError(f"{source} is no folder in Hugging Face's format.")
     from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]  # takes half a second
     from huggingface_hub.errors import HFValidationError
 
@@ -27,8 +29,9 @@ def find_folder(source: str, wanted: Sequence[str]) -> Path:
     except HFValidationError:
         raise CheckpointError(f"there is no folder {source!r}, and that is no name at Hugging Face's hub.") from None
     except Exception as error:
+        reason = (str(error) or "nothing more is known").splitlines()[0]
         raise CheckpointError(
             f"there is no folder {source!r}, and from Hugging Face's hub it could not be had "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}). With network access it is downloaded once and "
-            "kept in a cache (HF_HOME); a model that asks for consent needs a token in HF_TOKEN."
+            f"({type(error).__name__}: {reason}). With network access it is downloaded once and kept in HF_HOME; "
+            "a model that asks for consent needs a token in HF_TOKEN."
         ) from error

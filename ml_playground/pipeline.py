@@ -94,7 +94,7 @@ def train(config: ExperimentConfig, root: Path) -> None:
         print(
             f"training {trainer.model.num_parameters():,} parameters on {runtime.device} in {settings.dtype}", end=", "
         )
-        source = trainer.origin.model_args["init_from"]
+        source = trainer.origin.model_args.get("init_from")
         begun = "from nothing" if source is None else "from the weights of another model"
         print(f"going on from step {trainer.progress.step:,}" if checkpoint else begun)
         for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):

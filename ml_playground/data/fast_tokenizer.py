@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from tokenizers import Tokenizer as Library
 
 from ml_playground.config.tables import Table, is_table
 from ml_playground.data.text import separable
-from ml_playground.data.tokenizers import Ids, Tokenizer
+from ml_playground.data.tokenizers import CharTokenizer, Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
 from ml_playground.hub import find_folder
 
-_FILES = ("tokenizer.json", "tokenizer_config.json")
+_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json")
 _SPACE = "\u2581"  # what SentencePiece writes for a space
 
 
@@ -28,36 +29,19 @@ class FastTokenizer(Tokenizer):
 
     def __init__(self, text: str, *, end_token: str | None, start_token: bool) -> None:
         """Raises DataError if `text` is damaged, or there is no token that documents could begin with."""
-        try:
-            self._library = Library.from_str(text)
-        except Exception as error:
-            raise DataError(f"tokenizer.json is damaged ({error})") from error
+        self._library = _library(text)
         self._library.encode_special_tokens = True
+        self._library.no_truncation()  # which some files ask for
+        self._library.no_padding()
         self.text = text
         self.end_token = end_token
-        self.vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values())
+        self.vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
         self.start_id = self.end_id if start_token else None
         if start_token and self.start_id is None:
             raise DataError(
-                "the model's tokenizer_config.json names no eos_token, so that documents have nothing to begin with. "
+                "the model's tokenizer has no token for the end of a text, with which documents could begin. "
                 'Set [prepare] documents = "whole".'
             )
-
-    @classmethod
-    def of_model(cls, source: str, *, start_token: bool) -> "FastTokenizer":
-        """That of a model: a folder, or a name at the hub.
-
-        Raises:
-            CheckpointError: there is no such model.
-            DataError: it has no such tokenizer, or no token that documents could begin with.
-        """
-        folder = find_folder(source, _FILES)
-        path, about = (folder / name for name in _FILES)
-        if not path.is_file():
-            raise DataError(f"{path} is missing: the only kind of Hugging Face's tokenizers that is known here.")
-        named: Any = json.loads(about.read_bytes()).get("eos_token") if about.is_file() else None
-        name = named["content"] if is_table(named) else named  # some write more of it than its name
-        return cls(path.read_text(encoding="utf-8"), end_token=name, start_token=start_token)
 
     @property
     def end_id(self) -> int | None:
@@ -71,16 +55,18 @@ class FastTokenizer(Tokenizer):
         except Exception as error:  # such as a character that its vocabulary lacks
             raise PromptError(f"the tokenizer cannot take this text: {error}") from error
 
+    def special_ids(self) -> set[int]:
+        """See `Tokenizer`."""
+        return self._special
+
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where patterns like GPT-2's cut whatever the text; of other kinds of tokenizers nothing is known."""
-        return separable(pieces) if self._by_bytes else ["".join(pieces)]
+        return separable(pieces) if self._cuts_words else ["".join(pieces)]
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token, not always whole characters."""
-        if token in self._special:
-            return b""
         name = self._library.id_to_token(token)
-        if name is None:  # an id that the vocabulary leaves unused
+        if name is None or token in self._special:  # a vocabulary may leave ids unused
             return b""
         if self._by_bytes:
             return bytes(BYTES[each] for each in name) if BYTES.keys() >= set(name) else name.encode()
@@ -88,14 +74,32 @@ class FastTokenizer(Tokenizer):
             return bytes.fromhex(name[3:-1])
         return (name.replace(_SPACE, " ") if self._marks_spaces else name).encode()
 
+    def describe(self) -> dict[str, Any]:
+        """The whole file."""
+        start_token = self.start_id is not None
+        return {"kind": "huggingface", "tokenizer": self.text, "end_token": self.end_token, "start_token": start_token}
+
     @cached_property
     def _parts(self) -> Table:
-        parts: Table = json.loads(self.text)
+        parts: Table = json.loads(self._library.to_str())  # complete, which the file need not be
         return parts
+
+    @cached_property
+    def _special(self) -> set[int]:
+        return {each["id"] for each in self._parts["added_tokens"] if each["special"]}
 
     @cached_property
     def _by_bytes(self) -> bool:
         return "ByteLevel" in json.dumps(self._parts["decoder"])
+
+    @cached_property
+    def _cuts_words(self) -> bool:
+        """Whether it cuts a text by a pattern first, without putting anything in front of it."""
+        first: Table = self._parts["pre_tokenizer"] or {}
+        steps: list[Table] = first.get("pretokenizers", [first])
+        by_pattern = any(step.get("type") == "Split" or step.get("use_regex") for step in steps)
+        normal = (self._parts["normalizer"] or {"type": "NFC"})["type"] == "NFC"
+        return self._by_bytes and by_pattern and normal and not any(step.get("add_prefix_space") for step in steps)
 
     @cached_property
     def _marks_spaces(self) -> bool:
@@ -106,14 +110,58 @@ class FastTokenizer(Tokenizer):
     def _falls_back(self) -> bool:
         return bool(self._parts["model"].get("byte_fallback"))
 
-    @cached_property
-    def _special(self) -> set[int]:
-        return {each["id"] for each in self._parts["added_tokens"] if each["special"]}
 
-    def describe(self) -> dict[str, Any]:
-        """The whole file."""
-        start_token = self.start_id is not None
-        return {"kind": "huggingface", "tokenizer": self.text, "end_token": self.end_token, "start_token": start_token}
+def tokenizer_of_model(source: str, *, start_token: bool) -> Tokenizer:
+    """The tokenizer of a model: a folder, or a name at the hub. One of single characters becomes one of ours again.
+
+    Raises:
+        CheckpointError: there is no such model.
+        DataError: it has no such tokenizer, or no token that documents could begin with.
+    """
+    folder = find_folder(source, _FILES)
+    text, end_token = read_tokenizer(folder)
+    fast = FastTokenizer(text, end_token=end_token, start_token=start_token)
+    model = json.loads(text)["model"]
+    if model.get("type") != "WordLevel" or any(len(name) != 1 for name in model["vocab"]):
+        return fast
+    return CharTokenizer(sorted(model["vocab"], key=lambda name: model["vocab"][name]), start_token=start_token)
+
+
+def read_tokenizer(folder: Path) -> tuple[str, str | None]:
+    """The text of `tokenizer.json`, and the name of the token that ends a text. Raises DataError if there is none."""
+    path = folder / "tokenizer.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing: the only kind of Hugging Face's tokenizers that is known here.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged ({error})") from error
+    library = _library(text)
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        named = _read_table(folder / name).get("eos_token")
+        named = named.get("content") if is_table(named) else named  # some write more of it than its name
+        if isinstance(named, str) and library.token_to_id(named) is not None:
+            return text, named
+    index = _read_table(folder / "config.json").get("eos_token_id")
+    return text, library.id_to_token(index) if isinstance(index, int) and index >= 0 else None
+
+
+def _library(text: str) -> Library:
+    try:
+        return Library.from_str(text)
+    except Exception as error:
+        raise DataError(f"tokenizer.json is damaged ({error})") from error
+
+
+def _read_table(path: Path) -> Table:
+    """The JSON object in a file, an empty one if there is none."""
+    try:
+        values: object = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error})") from error
+    return values if is_table(values) else {}
 
 
 def _byte_characters() -> dict[str, int]:

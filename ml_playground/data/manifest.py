@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.fast_tokenizer import tokenizer_of_model
 from ml_playground.data.sources import text_files
 from ml_playground.errors import DataError
 
@@ -62,7 +63,7 @@ def settings_of(config: PrepareConfig) -> dict[str, str | float]:
     settings = config.model_dump(include={"dataset", "encoding", "tokenizer", "documents", "val_fraction"})
     settings["raw_dir"] = relative_name(config.raw_dir, config.dataset_dir)
     if config.tokenizer == "huggingface":
-        settings["tokenizer_from"] = _named_source(str(config.tokenizer_from), config.dataset_dir)
+        settings["tokenizer_from"] = Path(str(config.tokenizer_from)).name  # wherever it is, the tokenizer is compared
     return settings
 
 
@@ -103,9 +104,11 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         for key, value in settings_of(config).items()
         if manifest.settings.get(key) != value
     ]
-    file = Path(str(config.tokenizer_from)) / "tokenizer.json"
-    if config.tokenizer == "huggingface" and file.is_file() and not _holds(file, manifest.tokenizer.get("tokenizer")):
-        found.append(f"{relative_name(file, config.dataset_dir)} has changed")
+    folder = Path(str(config.tokenizer_from))
+    if config.tokenizer == "huggingface" and folder.is_absolute() and folder.is_dir():
+        start_token = config.documents == "lines"
+        if tokenizer_of_model(str(folder), start_token=start_token).describe() != manifest.tokenizer:
+            found.append(f"the tokenizer in {relative_name(folder, config.dataset_dir)} has changed")
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:
         names = [name for name in recorded if (config.dataset_dir / name).is_file()]
@@ -121,15 +124,6 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         elif sha256_of(config.dataset_dir / name) != recorded[name].sha256:
             found.append(f"{name} has changed")
     return found
-
-
-def _named_source(source: str, dataset_dir: Path) -> str:
-    """How a manifest names the model whose tokenizer was used: a folder counts from the dataset's."""
-    return relative_name(Path(source), dataset_dir) if Path(source).is_absolute() else source
-
-
-def _holds(file: Path, text: object) -> bool:
-    return file.read_text(encoding="utf-8") == text
 
 
 def relative_name(path: Path, dataset_dir: Path) -> str:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.fast_tokenizer import FastTokenizer
+from ml_playground.data.fast_tokenizer import tokenizer_of_model
 from ml_playground.data.manifest import (
     FORMAT,
     Manifest,
@@ -41,6 +41,8 @@ from ml_playground.errors import DataError
 from ml_playground.files import atomic_write, json_text
 
 Split = PositionSplit | DocumentSplit
+
+_SAMPLE = 2**16  # characters
 
 
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
@@ -97,8 +99,17 @@ def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
         return CharTokenizer.of_text(split.texts(), start_token=start_token)
     if config.tokenizer == "huggingface":
         assert config.tokenizer_from is not None  # the configuration is refused otherwise
-        return FastTokenizer.of_model(config.tokenizer_from, start_token=start_token)
+        tokenizer = tokenizer_of_model(config.tokenizer_from, start_token=start_token)
+        _tell_of_lost_bytes(tokenizer, next(iter(split.texts()), "")[:_SAMPLE])
+        return tokenizer
     return TiktokenTokenizer(config.tokenizer, start_token=start_token)
+
+
+def _tell_of_lost_bytes(tokenizer: Tokenizer, sample: str) -> None:
+    """Warn where tokens do not stand for all of a text and for nothing else: their loss per byte is of another text."""
+    there, kept = len(sample.encode()), int(tokenizer.byte_lengths()[tokenizer.encode(sample)].sum())
+    if there != kept:
+        print(f"! of the text's first {there:,} bytes its tokens stand for {kept:,}: bits per byte will be off as much")
 
 
 def _write(split: Split, tokenizer: Tokenizer, sources: list[Source], config: PrepareConfig) -> Manifest:

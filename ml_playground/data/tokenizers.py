@@ -43,6 +43,10 @@ class Tokenizer(ABC):
     def describe(self) -> dict[str, Any]:
         """Plain values from which `load_tokenizer` makes an equal tokenizer."""
 
+    def special_ids(self) -> set[int]:
+        """The ids that stand for no text."""
+        return set() if self.start_id is None else {self.start_id}
+
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """The same text in pieces whose tokens together are those of the whole text."""
         return pieces
@@ -125,6 +129,10 @@ class TiktokenTokenizer(Tokenizer):
         """Ids of tokens that stand for no text, by name."""
         names = self._encoding.special_tokens_set
         return {name: self._encoding.encode_single_token(name) for name in sorted(names)}
+
+    def special_ids(self) -> set[int]:
+        """See `Tokenizer`."""
+        return set(self.special_tokens.values())
 
     def encode(self, text: str) -> Ids:
         """Byte pair encoding; the names of special tokens are text like any other."""

@@ -50,9 +50,13 @@ def model_card(
 def _trainer(origin: Origin | None) -> str:
     if origin is None:
         return "nanoGPT"
-    source = origin.model_args["init_from"]
-    begun = "" if source is None else f", beginning with the weights of `{Path(source).name}`"
+    source = origin.model_args.get("init_from")
+    begun = "" if source is None else f", beginning with the weights of `{_public(source)}`"
     return f"ml_playground {version('ml-playground')}{begun}"
+
+
+def _public(source: str) -> str:
+    return Path(source).name if Path(source).is_absolute() else source
 
 
 def _data(manifest: Manifest) -> Iterator[str]:

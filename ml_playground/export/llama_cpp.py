@@ -45,8 +45,8 @@ def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
     with staged(path) as temporary:
         command = [sys.executable, str(_script(converter)), str(folder), "--outfile", str(temporary)]
         _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
-        if not GGUFReader(temporary).tensors:
-            raise ExportError(f"the converter found no weights in {folder}.")
+        if not _tensors_of(temporary):
+            raise ExportError(f"the converter made no GGUF file with weights of {folder}.")
 
 
 def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
@@ -63,6 +63,14 @@ def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
     """
     with staged(smaller) as temporary:
         _run([str(program), str(path), str(temporary), kind], temporary)
+
+
+def _tensors_of(path: Path) -> int:
+    """How many tensors a GGUF file holds, none if it is no such file."""
+    try:
+        return len(GGUFReader(path).tensors)
+    except (ValueError, IndexError, KeyError):
+        return 0
 
 
 def _script(converter: Path) -> Path:

@@ -124,7 +124,7 @@ class FolderSource(Source):
                 f"[export.hf] source: {folder} holds no model in Hugging Face's format "
                 f"({(str(error) or type(error).__name__).splitlines()[0]})."
             ) from error
-        if isinstance(tokenizer.backend_tokenizer.model, WordLevel):
+        if isinstance(getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel):
             raise ExportError(
                 f"[export.hf] source: {folder} has a character vocabulary, which llama.cpp's converter does not know. "
                 "Export the run that it comes from, without source and convert_bin."

@@ -3,6 +3,7 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -69,7 +70,9 @@ def fast_tokenizer(tokenizer: Tokenizer) -> Library:
             fast.pre_tokenizer = pre_tokenizers.Sequence([words, byte_level])
             fast.decoder = decoders.ByteLevel()
         case FastTokenizer():
-            return Library.from_str(tokenizer.text)
+            # What the file does around a text, and to long ones, was not done in training.
+            unused = {"post_processor": None, "truncation": None, "padding": None}
+            return Library.from_str(json.dumps({**json.loads(tokenizer.text), **unused}))
         case _:
             raise ExportError(f"no tokenizer elsewhere does what {type(tokenizer).__name__} does")
     names = sorted(_special_tokens(tokenizer).items(), key=lambda item: item[1])

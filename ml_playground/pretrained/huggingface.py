@@ -32,17 +32,21 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         CheckpointError: files are missing or damaged, or the model does something that ours cannot.
     """
+    config, index, whole = folder / "config.json", folder / _INDEX, folder / _WEIGHTS
+    reading = config
+    tensors: dict[str, Tensor] = {}
     try:
-        values: Any = json.loads((folder / "config.json").read_bytes())
-        index = folder / _INDEX
-        names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.is_file() else {_WEIGHTS}
-        tensors = {name: tensor for file in sorted(names) for name, tensor in load_file(folder / file).items()}
+        values: Any = json.loads(config.read_bytes())
+        reading = index if index.is_file() and not whole.is_file() else whole
+        names = {_WEIGHTS} if reading == whole else set(json.loads(index.read_bytes())["weight_map"].values())
+        for name in sorted(names):
+            reading = folder / name
+            tensors |= load_file(reading)
     except FileNotFoundError as error:
-        missing = Path(error.filename or _WEIGHTS).name
         hint = " Name its ckpt_best.pt." if (folder / "ckpt_best.pt").is_file() else ""
-        raise CheckpointError(f"{missing} is missing: not a model in Hugging Face's format.{hint}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise CheckpointError(f"damaged ({error})") from error
+        raise CheckpointError(f"{reading.name} is missing: not a model in Hugging Face's format.{hint}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"{reading.name} is damaged ({error})") from error
     return from_huggingface(values, tensors)
 
 
@@ -93,18 +97,22 @@ class _LlamaShape(_Shape):
     rope_theta: float = 10_000.0
     layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
     use_sliding_window: bool = False
-    sliding_window: PositiveInt | None = None
+    sliding_window: PositiveInt | None = 4096  # which is what the classes with windows take it for
     max_window_layers: int = 28
 
     def window(self, name: str) -> int:
         """The sliding window that all layers have, 0 if none has one. Raises CheckpointError if only some do."""
         layers = range(self.num_hidden_layers)
-        if self.layer_types is not None:
-            slide = {kind == "sliding_attention" for kind in self.layer_types}
-        elif name.startswith("Qwen"):
+        if name == "LlamaForCausalLM":  # which has none, whatever is said
+            slide = {False}
+        elif name == "MistralForCausalLM":
+            slide = {True}
+        elif self.layer_types is None:
             slide = {self.use_sliding_window and layer >= self.max_window_layers for layer in layers}
+        elif len(self.layer_types) == len(layers):
+            slide = {kind == "sliding_attention" for kind in self.layer_types}
         else:
-            slide = {name == "MistralForCausalLM"}
+            raise CheckpointError(f"its config.json has {len(self.layer_types)} layer_types for {len(layers)} layers")
         if len(slide) > 1:
             raise CheckpointError("some of its layers have a sliding window and some do not")
         return self.sliding_window or 0 if slide == {True} else 0
@@ -140,6 +148,8 @@ def from_huggingface(values: object, tensors: Mapping[str, Tensor]) -> tuple[dic
         raise CheckpointError(f"its config.json says {at} = {first['input']!r}: {first['msg']}") from error
     except RuntimeError as error:
         raise CheckpointError(f"its weights do not fit each other ({error})") from error
+    if any(weights[key].dim() != 2 for key in ("transformer.wte.weight", "lm_head.weight")):
+        raise CheckpointError("its embeddings are no matrix")
     if left:
         raise CheckpointError(f"it has weights that are not known here ({', '.join(sorted(left)[:3])})")
     return {**args, "vocab_size": len(weights["transformer.wte.weight"])}, weights
@@ -169,7 +179,7 @@ def _from_gpt2(shape: _GPT2Shape, left: dict[str, Tensor]) -> tuple[dict[str, An
         for name, tensor in found.items()
         if has_bias or not name.endswith(".bias")
     }
-    return args, weights | {"lm_head.weight": _head(weights, left, tied=shape.tie_word_embeddings)}
+    return args, weights | {"lm_head.weight": _head(args, weights, left)}
 
 
 def _from_llama(shape: _LlamaShape, left: dict[str, Tensor], name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -203,11 +213,14 @@ def _from_llama(shape: _LlamaShape, left: dict[str, Tensor], name: str) -> tuple
                 zeros = [matrix.new_zeros(len(matrix)) for matrix in matrices]
                 found = [left.pop(f"{part}.bias", zero) for part, zero in zip(names, zeros, strict=True)]
                 weights[f"transformer.h.{layer}.{ours}.bias"] = torch.cat(found)
-    return args, weights | {"lm_head.weight": _head(weights, left, tied=shape.tie_word_embeddings)}
+    return args, weights | {"lm_head.weight": _head(args, weights, left)}
 
 
-def _head(weights: Mapping[str, Tensor], left: dict[str, Tensor], *, tied: bool) -> Tensor:
-    if not tied:
+def _head(args: dict[str, Any], weights: Mapping[str, Tensor], left: dict[str, Tensor]) -> Tensor:
+    """The matrix of the head; where one that should be tied is there and is another, it is not tied after all."""
+    embedding = weights["transformer.wte.weight"]
+    if not args["tied_embeddings"]:
         return left.pop("lm_head.weight")
-    left.pop("lm_head.weight", None)  # some write it a second time
-    return weights["transformer.wte.weight"]
+    head = left.pop("lm_head.weight", embedding)
+    args["tied_embeddings"] = torch.equal(head, embedding)
+    return head

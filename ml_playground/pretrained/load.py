@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ml_playground.checkpoint import load
 from ml_playground.config.sections import ModelConfig
-from ml_playground.data.fast_tokenizer import FastTokenizer
+from ml_playground.data.fast_tokenizer import read_tokenizer, tokenizer_of_model
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
 from ml_playground.hub import find_folder
@@ -57,7 +57,9 @@ def _read(source: str) -> Pretrained:
     path = Path(source)
     if not path.is_file():
         folder = find_folder(source, FILES)
-        return Pretrained(*read_folder(folder), FastTokenizer.of_model(str(folder), start_token=False))
+        model_args, weights = read_folder(folder)
+        _, end_token = read_tokenizer(folder)
+        return Pretrained(model_args, weights, tokenizer_of_model(str(folder), start_token=end_token is not None))
     if is_nanogpt(path):
         found = read_nanogpt(path)
         size = found.model_args.get("vocab_size")
@@ -99,8 +101,12 @@ def _fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, samp
 
 
 def _agree(theirs: Tokenizer, ours: Tokenizer, text: str) -> bool:
-    """Whether each id of `ours` stands for the same bytes there, and `text` is cut into the same tokens."""
-    if any(theirs.token_bytes(token) != ours.token_bytes(token) for token in range(ours.vocab_size)):
+    """Whether each id of `ours` stands for the same there, and `text` is cut into the same tokens."""
+    special = {token for token in theirs.special_ids() if token < ours.vocab_size}
+    if special != ours.special_ids() or (theirs.start_id is not None and ours.start_id not in (None, theirs.start_id)):
+        return False
+    others = (token for token in range(ours.vocab_size) if token not in special)
+    if any(theirs.token_bytes(token) != ours.token_bytes(token) for token in others):
         return False
     try:
         return np.array_equal(theirs.encode(text), ours.encode(text))

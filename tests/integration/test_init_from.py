@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ml_playground.checkpoint import load
-from ml_playground.data.tokenizers import CharTokenizer, load_tokenizer
+from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
 from ml_playground.inference.load import load_trained
 from ml_playground.run_directory import RunDirectory
 from tests.integration.runs import AtStep, Killed, assert_same_bits, kill
@@ -87,9 +87,33 @@ def test_the_first_loss_is_that_of_the_model_that_it_begins_with(project: Projec
     project.ok("export")
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "qwen3"])
-def test_what_was_exported_is_where_the_next_run_begins(project: Project, kind: str) -> None:
+def test_documents_that_begin_with_another_token_are_refused(project: Project, folder: Path) -> None:
+    values = Tokenizer(models.BPE())
+    values.decoder = decoders.ByteLevel()
+    values.train_from_iterator(["the cat"], trainers.BpeTrainer(special_tokens=["<a>", "<b>"]))
+    values.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<a>"}')
+    begin_with(project, "llama", {"prepare.tokenizer": '"huggingface"', "prepare.documents": '"lines"'})
+    project.text.write_text("the cat\ncat the\nhat\nthat\nteach\n" * 9)
+    project.ok("prepare")
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<b>"}')
+    assert "the tokenizer in ../../llama has changed" in project.run("train").err
+    other = project.root / "other"
+    shutil.copytree(folder, other)
+    project.configure({"prepare.tokenizer_from": '"other"', "train.model.init_from": '"llama"'})
+    project.ok("prepare")
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<a>"}')
+    assert "the data is not in the tokens that it knows" in project.run("train").err
+
+
+@pytest.mark.parametrize("documents", ["whole", "lines"])
+@pytest.mark.parametrize(("kind", "tokenizer"), [("gpt2", "char"), ("qwen3", "char"), ("llama", "gpt2")])
+def test_what_was_exported_is_where_the_next_run_begins(
+    project: Project, gpt2: TiktokenTokenizer, kind: str, tokenizer: str, documents: str
+) -> None:
+    assert gpt2.encoding == "gpt2"  # and it is at hand
     project.configure({"train.model.kind": f'"{kind}"', "train.model.block_size": "16"})
+    project.configure({"prepare.tokenizer": f'"{tokenizer}"', "prepare.documents": f'"{documents}"'})
     for verb in ("prepare", "train", "export"):
         project.ok(verb)
     best = load(project.out / "ckpt_best.pt")
@@ -184,7 +208,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(project: Projec
     weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-100])
-    assert "damaged" in refusal("llama")
+    assert "model.safetensors is damaged" in refusal("llama")
     weights.unlink()
     assert "model.safetensors is missing" in refusal("llama")
     weights.write_bytes(whole)
@@ -247,6 +271,8 @@ def test_a_model_with_a_tokenizer_of_its_own(project: Project, folder: Path) -> 
     special = ["<|im_end|>"]
     trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, special_tokens=special)
     tokenizer.train_from_iterator([project.text.read_text()], trainer)
+    template = processors.TemplateProcessing(single=f"{special[0]} $A", special_tokens=[(special[0], 0)])
+    tokenizer.post_processor = template  # which training leaves out, and so does the exported folder
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[0]).save_pretrained(folder)
     config = LlamaConfig.from_pretrained(folder)
     config.vocab_size = 290
@@ -263,7 +289,10 @@ def test_a_model_with_a_tokenizer_of_its_own(project: Project, folder: Path) -> 
     project.ok("export")
     exported = AutoTokenizer.from_pretrained(project.out / "export" / "huggingface")
     assert exported.eos_token == special[0]
-    assert exported.encode("the cat") == tokenizer.encode("the cat").ids
+    assert exported.encode("the cat") == tokenizer.encode("the cat", add_special_tokens=False).ids
+    shutil.rmtree(folder)
+    project.configure({"train.runtime.max_iters": "8"})
+    project.ok("train")
 
 
 def test_characters_of_another_run_serve_for_a_text_with_fewer(project: Project, folder: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.files import atomic_write, keep_copy, write_json
+from ml_playground.files import atomic_write, keep_copy, staged, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -59,3 +59,26 @@ def test_json_is_readable(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_text(
         encoding="utf-8"
     ) == '{\n  "text": "größer",\n  "list": [\n    1,\n    2\n  ]\n}\n'
+
+
+def test_a_killed_swap_of_folders_loses_nothing(tmp_path: Path) -> None:
+    """Between two renames the folder is there under another name only."""
+    (tmp_path / ".made.old").mkdir()
+    (tmp_path / ".made.old" / "LICENSE").write_text("mine")
+    (tmp_path / ".made.tmp").mkdir()
+    with staged(tmp_path / "made") as folder:
+        folder.mkdir()
+        (folder / "new").write_text("new")
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {"LICENSE", "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_folder_behind_a_link_is_replaced_there(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "LICENSE").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with staged(tmp_path / "link") as folder:
+        folder.mkdir()
+        (folder / "new").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert {path.name for path in (tmp_path / "real").iterdir()} == {"LICENSE", "new"}

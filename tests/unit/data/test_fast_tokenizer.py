@@ -8,10 +8,10 @@ import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.fast_tokenizer import FastTokenizer
+from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model
 from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.tokenizers import TiktokenTokenizer, load_tokenizer
+from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DataError, PromptError
 from ml_playground.export.tokenizer import fast_tokenizer
 
@@ -55,7 +55,8 @@ KINDS = pytest.mark.parametrize("make", [by_bytes, by_sentencepiece], ids=["byte
 @KINDS
 @pytest.mark.parametrize("text", [TEXT, "naïve \U0001f600 日本\t\r\n", ""])
 def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer], text: str, tmp_path: Path) -> None:
-    tokenizer = FastTokenizer.of_model(folder_with(make(), tmp_path / "model"), start_token=True)
+    tokenizer = tokenizer_of_model(folder_with(make(), tmp_path / "model"), start_token=True)
+    assert isinstance(tokenizer, FastTokenizer)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids.tolist()) == text
     assert tokenizer.byte_lengths()[ids].sum() == len(text.encode())
@@ -67,11 +68,11 @@ def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer]
 
 
 def test_pieces_have_the_tokens_of_the_whole(tmp_path: Path) -> None:
-    tokenizer = FastTokenizer.of_model(folder_with(by_bytes(), tmp_path / "model"), start_token=False)
+    tokenizer = tokenizer_of_model(folder_with(by_bytes(), tmp_path / "model"), start_token=False)
     pieces = list(tokenizer.separable([TEXT] * 400))
     assert len(pieces) > 1
     assert [id_ for piece in pieces for id_ in tokenizer.encode(piece)] == tokenizer.encode(TEXT * 400).tolist()
-    other = FastTokenizer.of_model(folder_with(by_sentencepiece(), tmp_path / "other"), start_token=False)
+    other = tokenizer_of_model(folder_with(by_sentencepiece(), tmp_path / "other"), start_token=False)
     assert list(other.separable(["a", "b"])) == ["ab"]
 
 
@@ -103,26 +104,92 @@ def test_data_is_stale_once_the_tokenizer_has_changed(tmp_path: Path) -> None:
     source = folder_with(by_bytes(), tmp_path / "model")
     config = config_for(tmp_path, source)
     manifest = prepare_texts([tmp_path / "raw" / "a.txt"], config)
-    assert manifest.settings["tokenizer_from"] == "../model"
+    assert manifest.settings["tokenizer_from"] == "model"
     assert differences(manifest, config) == []
     folder_with(by_sentencepiece(), tmp_path / "model")
-    assert differences(manifest, config) == ["../model/tokenizer.json has changed"]
+    assert differences(manifest, config) == ["the tokenizer in ../model has changed"]
     assert prepare_texts([tmp_path / "raw" / "a.txt"], config) == read_manifest(config.dataset_dir) != manifest
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no folder 'no/such/thing'"):
-        FastTokenizer.of_model("no/such/thing", start_token=False)
+        tokenizer_of_model("no/such/thing", start_token=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"tokenizer\.json is missing"):
-        FastTokenizer.of_model(str(tmp_path / "empty"), start_token=False)
+        tokenizer_of_model(str(tmp_path / "empty"), start_token=False)
     nameless = folder_with(by_bytes(), tmp_path / "nameless", "{}")
-    with pytest.raises(DataError, match=r'names no eos_token.*documents = "whole"'):
-        FastTokenizer.of_model(nameless, start_token=True)
-    assert FastTokenizer.of_model(nameless, start_token=False).start_id is None
+    with pytest.raises(DataError, match=r'no token for the end of a text.*documents = "whole"'):
+        tokenizer_of_model(nameless, start_token=True)
+    assert tokenizer_of_model(nameless, start_token=False).start_id is None
     (tmp_path / "nameless" / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match=r"tokenizer\.json is damaged"):
-        FastTokenizer.of_model(nameless, start_token=False)
+        tokenizer_of_model(nameless, start_token=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("tokenizer_config.json", "{"), ("tokenizer.json", "{"), ("tokenizer.json", "\udcff"), ("tokenizer.json", "{}")],
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, text: str) -> None:
+    source = folder_with(by_bytes(), tmp_path / "model")
+    (tmp_path / "model" / name).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=name):
+        tokenizer_of_model(source, start_token=True)
+
+
+@pytest.mark.parametrize("about", ["[]", '{"eos_token": 5}', '{"eos_token": {"x": 1}}', "{}"])
+def test_the_end_of_a_text_is_found_elsewhere_too(tmp_path: Path, about: str) -> None:
+    source = folder_with(by_bytes(), tmp_path / "model", about)
+    (tmp_path / "model" / "config.json").write_text('{"eos_token_id": 300}')
+    tokenizer = tokenizer_of_model(source, start_token=True)
+    assert tokenizer.start_id == 300
+
+
+def test_a_changed_end_of_text_makes_data_stale(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.txt").write_text(TEXT)
+    tokenizer = by_bytes()
+    tokenizer.add_special_tokens([AddedToken("<t>", special=True)])
+    source = folder_with(tokenizer, tmp_path / "model")
+    config = config_for(tmp_path, source, documents="lines")
+    manifest = prepare_texts([tmp_path / "raw" / "a.txt"], config)
+    folder_with(tokenizer, tmp_path / "model", '{"eos_token": "<t>"}')
+    assert differences(manifest, config) == ["the tokenizer in ../model has changed"]
+
+
+def test_nothing_is_cut_off_or_filled_up(tmp_path: Path) -> None:
+    tokenizer = by_bytes()
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding(length=7)
+    fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), start_token=False)
+    assert fast.decode(fast.encode(TEXT).tolist()) == TEXT
+    assert fast.decode(fast.encode("a").tolist()) == "a"
+
+
+def test_only_patterns_are_trusted_to_cut_words(tmp_path: Path) -> None:
+    for pre in (pre_tokenizers.ByteLevel(False, use_regex=False), pre_tokenizers.ByteLevel(add_prefix_space=True)):
+        tokenizer = by_bytes()
+        tokenizer.pre_tokenizer = pre
+        fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), start_token=False)
+        assert list(fast.separable(["a b", "c d"])) == ["a bc d"]
+
+
+def test_tokens_that_are_not_all_of_a_text_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.txt").write_text(TEXT)
+    tokenizer = by_sentencepiece()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    config = config_for(tmp_path, folder_with(tokenizer, tmp_path / "model"))
+    prepare_texts([tmp_path / "raw" / "a.txt"], config)
+    assert "bits per byte will be off as much" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("start_token", [False, True])
+def test_single_characters_become_ours_again(tmp_path: Path, *, start_token: bool) -> None:
+    ours = CharTokenizer.of_text([TEXT], start_token=start_token)
+    about = json.dumps({"eos_token": "<|endoftext|>"} if start_token else {})
+    source = folder_with(fast_tokenizer(ours), tmp_path / "model", about)
+    assert tokenizer_of_model(source, start_token=start_token).describe() == ours.describe()
 
 
 def test_a_character_that_it_lacks_is_a_mistake_of_the_prompt() -> None:

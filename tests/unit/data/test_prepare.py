@@ -19,7 +19,8 @@ TEXT = "one two three\nfour five six\nseven eight nine\n"
 
 
 def config_for(folder: Path, **options: object) -> PrepareConfig:
-    defaults = {"dataset": "mine", "dataset_dir": folder / "datasets", "raw_dir": folder / "raw"}
+    paths = {"dataset_dir": folder / "datasets", "raw_dir": folder / "raw"}
+    defaults = {"dataset": "mine", "tokenizer_from": None, **paths}
     return PrepareConfig.model_validate(defaults | options)
 
 

@@ -175,7 +175,6 @@ def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
         ({"rope_parameters": [1]}, "its config.json says rope_parameters = [1]"),
         ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "rope_scaling.type = 'linear'"),
         ({"rope_theta": "abc"}, "rope_theta = 'abc'"),
-        ({"layer_types": ["full_attention", "sliding_attention"]}, "some of its layers have a sliding window"),
         ({"layer_types": [{}]}, "layer_types.0 = {}"),
         ({"num_hidden_layers": 3}, "lack 'model.layers.2.input_layernorm.weight'"),
         ({"num_hidden_layers": 1}, "weights that are not known here (model.layers.1."),
@@ -222,6 +221,36 @@ def test_what_an_adapter_left_behind_is_not_overlooked() -> None:
     tensors = {**theirs.state_dict(), "model.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 32)}
     with pytest.raises(CheckpointError, match=r"not known here \(.*lora_A"):
         from_huggingface({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["full_attention", "sliding_attention"], "some of its layers have a sliding"),
+        (["full_attention"], "1 layer_types"),
+    ],
+)
+def test_layers_that_take_turns_are_refused(layers: list[str], message: str) -> None:
+    theirs = random_model(Qwen3ForCausalLM, Qwen3Config(**LLAMA, head_dim=8))
+    values = {**theirs.config.to_dict(), "architectures": ["Qwen3ForCausalLM"], "layer_types": layers}
+    with pytest.raises(CheckpointError, match=message):
+        from_huggingface(values, dict(theirs.state_dict()))
+
+
+def test_windows_that_are_not_stated_are_those_of_the_class() -> None:
+    theirs = random_model(MistralForCausalLM, MistralConfig(**LLAMA))
+    values = {**theirs.config.to_dict(), "architectures": ["MistralForCausalLM"]}
+    del values["sliding_window"]
+    args, _ = from_huggingface(values, theirs.state_dict())
+    assert args["sliding_window"] == MistralConfig().sliding_window == 4096
+
+
+def test_a_head_that_differs_is_not_tied() -> None:
+    theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
+    values = {**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}
+    args, weights = from_huggingface(values, theirs.state_dict())
+    assert args["tied_embeddings"] is False
+    torch.testing.assert_close(restore_model(args, weights).eval()(ids()), theirs(ids()).logits, atol=1e-4, rtol=0)
 
 
 def test_a_head_of_its_own_must_be_there() -> None:
