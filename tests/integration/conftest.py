@@ -6,6 +6,7 @@ import pytest
 
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.trainer import Trainer
+from tests.integration.exports import PROTOCOL
 from tests.integration.runs import AtStep
 from tests.project import Project
 
@@ -31,3 +32,11 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> AtStep:
         monkeypatch.setattr(Trainer, "step", with_event)
 
     return arrange
+
+
+@pytest.fixture
+def german(project: Project) -> Project:
+    """The tiny project on text with umlauts."""
+    project.text.write_text(PROTOCOL * 40, encoding="utf-8")
+    project.configure({"train.runtime.max_iters": "20", "train.optim.learning_rate": "0.03"})
+    return project

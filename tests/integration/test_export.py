@@ -1,59 +1,26 @@
-"""From a trained run to files of other programs. What llama.cpp makes of them is in tests/gguf."""
+"""From a trained run to a folder of Hugging Face, and what all exports have in common."""
 
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
-from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
-from ml_playground.export.ollama import write_modelfile
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.models import huggingface
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import resolve
 from tests.full_disk import full_disk
+from tests.integration.exports import PROTOCOL, exported
 from tests.project import Project
-
-PROTOCOL = "Präsident Dr. Norbert Lammert:\nGrüß Gott – liebe Kolleginnen und Kollegen, „schön“.\n\n"
-
-
-WRITE_GGUF = """
-import sys, gguf, numpy
-assert open(sys.argv[1] + "/config.json").read()
-writer = gguf.GGUFWriter(sys.argv[3], "llama")
-for name in "{tensors}":
-    writer.add_tensor(name, numpy.ones(3, numpy.float32))
-writer.write_header_to_file()
-writer.write_kv_data_to_file()
-writer.write_tensors_to_file()
-"""
-
-
-@pytest.fixture
-def german(project: Project) -> Project:
-    """The tiny project on text with umlauts."""
-    project.text.write_text(PROTOCOL * 40, encoding="utf-8")
-    project.configure({"train.runtime.max_iters": "20", "train.optim.learning_rate": "0.03"})
-    return project
-
-
-def exported(project: Project, changes: dict[str, str] | None = None) -> Path:
-    """Prepare, train and export; the folder that all went to."""
-    project.configure(changes or {})
-    for verb in ("prepare", "train", "export"):
-        project.ok(verb)
-    return project.out / "export"
 
 
 def our_greedy(project: Project, prompt: str, count: int) -> tuple[list[int], str]:
@@ -162,27 +129,6 @@ def test_models_without_a_class_are_refused(german: Project) -> None:
     assert not (german.out / "export" / "huggingface").exists()
 
 
-def test_what_llama_cpp_cannot_have_is_refused_before_anything_is_written(german: Project) -> None:
-    german.configure({"train.model.kind": '"qwen3"', "train.model.sliding_window": "4"})
-    german.ok("prepare")
-    german.ok("train")
-    outcome = german.run("export")
-    assert outcome.code == 2
-    assert "sliding_window = 4 (not 0) stands in the way" in outcome.err
-    assert not (german.out / "export").exists()
-    german.configure({"export.gguf.enabled": "false"})
-    german.ok("export")
-    assert [path.name for path in (german.out / "export").iterdir()] == ["huggingface"]  # Ollama needs the other too
-
-
-def test_the_converter_is_not_asked_for_characters(german: Project) -> None:
-    (german.root / "convert.py").touch()
-    german.configure({"export.ollama.convert_bin": '"convert.py"'})
-    german.ok("prepare")
-    german.ok("train")
-    assert "llama.cpp's converter knows no character vocabularies" in german.run("export").err
-
-
 def test_a_model_of_ones_own_stays_here_even_if_it_derives_from_ours(german: Project) -> None:
     (german.root / "model.py").write_text(
         "from ml_playground.models.transformer import Transformer\n"
@@ -254,29 +200,6 @@ def test_text_with_the_name_of_a_special_token_can_leave(german: Project, gpt2: 
     exported(german, {"prepare.tokenizer": f'"{gpt2.encoding}"'})
 
 
-@pytest.mark.parametrize(
-    ("template", "begins", "stops"),
-    [
-        ("{% for m in messages %}<|im_start|>{{ m.role }}", "{{ if .System }}<|im_start|>system", ["<|im_end|>"]),
-        ("...<start_of_turn>user", "<start_of_turn>user", ["<end_of_turn>"]),
-        ("something new", "{{ .Prompt }}", []),
-        (None, "{{ .Prompt }}", []),
-    ],
-)
-def test_ollama_talks_to_a_model_in_its_familys_way(
-    tmp_path: Path, template: str | None, begins: str, stops: list[str]
-) -> None:
-    path = tmp_path / "Modelfile"
-    write_modelfile(
-        path, tmp_path / "a.gguf", SamplingConfig.model_validate({}), context=131072, end="</s>",
-        chat_template=template,
-    )  # fmt: skip
-    text = path.read_text()
-    assert f'TEMPLATE """{begins}' in text
-    assert "PARAMETER num_ctx 8192" in text
-    assert re.findall(r'PARAMETER stop "(.*)"', text) == ["</s>", *stops]
-
-
 def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -> None:
     assert "Run 'train' first" in german.run("export").err
     german.ok("prepare")
@@ -292,52 +215,6 @@ def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -
     assert "nothing is to be done" in german.run("export").err
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 0.0), ("f16", 1e-3), ("q8_0", 5e-3)])
-def test_gguf_holds_the_weights_in_the_format_asked_for(german: Project, dtype: str, tolerance: float) -> None:
-    german.configure({"train.model.n_embd": "32", "train.model.kind": '"qwen3"', "train.model.n_kv_head": "1"})
-    folder = exported(german, {"export.gguf.dtype": f'"{dtype}"'})
-    reader = GGUFReader(folder / f"tiny-{dtype}.gguf")
-    wanted = {"qwen3.context_length": 8, "qwen3.attention.head_count_kv": 1, "qwen3.embedding_length": 32}
-    assert {key: reader.fields[key].contents() for key in wanted} == wanted
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    model = load_trained(RunDirectory(german.out)).model
-    embedding = dequantize(tensors["token_embd.weight"].data, tensors["token_embd.weight"].tensor_type)
-    ours = model.get_parameter("transformer.wte.weight").detach().numpy()
-    np.testing.assert_allclose(embedding, ours, atol=tolerance * np.abs(ours).max(), rtol=0)
-    kinds = {name: tensor.tensor_type.name for name, tensor in tensors.items()}
-    assert kinds["token_embd.weight"] == kinds["blk.0.attn_q.weight"] == dtype.upper()
-    assert kinds["blk.0.attn_norm.weight"] == kinds["blk.0.attn_q_norm.weight"] == "F32"
-
-
-def test_rows_that_do_not_divide_into_blocks_are_kept_in_16_bits(german: Project) -> None:
-    folder = exported(german, {"export.gguf.dtype": '"q8_0"', "train.model.n_embd": "16"})
-    kinds = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(folder / "tiny-q8_0.gguf").tensors}
-    assert kinds["blk.0.attn_qkv.weight"] == "F16"  # 16 long
-    assert kinds["blk.0.ffn_down.weight"] == "Q8_0"  # 64 long
-
-
-def test_the_modelfile_samples_as_the_configuration_says(german: Project) -> None:
-    german.configure({"sample.sample.top_k": "7", "sample.sample.min_p": "0.1"})
-    german.configure({"sample.sample.repetition_penalty": "1.2"})
-    lines = (exported(german) / "Modelfile").read_text().splitlines()
-    assert lines[:2] == ["FROM ./tiny-f16.gguf", 'TEMPLATE """{{ .Prompt }}"""']
-    said = {line.split()[1]: line.split()[2] for line in lines[2:]}
-    assert said == {
-        "num_ctx": "8",
-        "num_predict": "8",
-        "temperature": "0.8",
-        "top_k": "7",
-        "top_p": "1.0",
-        "min_p": "0.1",
-        "repeat_penalty": "1.2",
-        "repeat_last_n": "-1",
-    }
-    assert (german.out / "export" / lines[0].removeprefix("FROM ")).is_file()
-    out = german.ok("export").out
-    assert f"ollama create tiny -f {(german.out / 'export' / 'Modelfile').relative_to(german.root)}" in out
-    assert "ollama run tiny" in out
-
-
 def test_a_checkpoint_of_nanogpt_can_leave_too(project: Project, real_data: Path) -> None:
     written = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
     shutil.copytree(written, project.out)
@@ -348,62 +225,3 @@ def test_a_checkpoint_of_nanogpt_can_leave_too(project: Project, real_data: Path
     card = (project.out / "export" / "huggingface" / "README.md").read_text()
     assert "trained with nanoGPT" in card
     assert "## Data" not in card
-
-
-def test_a_folder_with_characters_is_not_given_to_the_converter(german: Project) -> None:
-    exported(german)
-    german.configure({"export.hf.source": '"tiny/out/tiny/export/huggingface"'})
-    assert (
-        "huggingface has a character vocabulary, which llama.cpp's converter does not know" in german.run("export").err
-    )
-
-
-def test_a_folder_from_elsewhere_goes_through_the_converter(
-    german: Project, gpt2: TiktokenTokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = exported(german, {"prepare.tokenizer": f'"{gpt2.encoding}"'}) / "huggingface"
-    source = german.root / "merged"
-    folder.rename(source)
-    german.configure({"export.hf.source": '"merged"'})
-    monkeypatch.setenv("LLAMA_CPP", str(german.root / "nothing_here"))
-    monkeypatch.setenv("PATH", "")
-    outcome = german.run("export")
-    assert outcome.code == 2
-    assert "nothing_here, where no convert_hf_to_gguf.py is." in outcome.err
-    monkeypatch.delenv("LLAMA_CPP")
-    assert "No llama.cpp was found.\n\nGet llama.cpp once, with git" in german.run("export").err
-    converter = german.root / "convert_hf_to_gguf.py"
-    german.configure({"export.gguf.convert_bin": '"convert_hf_to_gguf.py"'})
-    assert f"convert_bin: there is no {converter.name}" in german.run("export").err
-    converter.write_text("import sys; sys.exit('the model is not supported')")
-    outcome = german.run("export")
-    assert outcome.err.startswith("the model is not supported\nThat was (status 1, and no file): ")
-    converter.write_bytes(b"import sys; sys.stdout.buffer.write(b'\\xff no text')")
-    assert german.run("export").err.startswith("\ufffd no text\nThat was (status 0, and no file): ")
-    converter.write_text(WRITE_GGUF.format(tensors="a"))
-    german.ok("export")
-    assert [tensor.name for tensor in GGUFReader(german.out / "export" / "tiny-f16.gguf").tensors] == ["a"]
-    converter.write_text(WRITE_GGUF.format(tensors=""))
-    assert "the converter made no GGUF file with weights of" in german.run("export").err
-    assert not folder.exists()  # it is in that format already
-    weights = source / "model.safetensors"
-    weights.rename(source / "elsewhere")
-    assert "merged has no weights (*.safetensors)" in german.run("export").err
-    for name, text in (("config.json", "{"), ("tokenizer.json", "{}")):
-        (source / name).write_text(text)
-        assert "merged holds no model in Hugging Face's format" in german.run("export").err
-
-
-def test_ollama_gets_a_smaller_file_where_a_quantiser_is_named(german: Project) -> None:
-    quantiser = german.root / "llama-quantize"
-    german.configure({"export.ollama.quant_bin": '"llama-quantize"'})
-    german.ok("prepare")
-    german.ok("train")
-    assert "quant_bin: there is no llama-quantize" in german.run("export").err
-    quantiser.write_text(f"#!{sys.executable}\nimport sys; open(sys.argv[2], 'w').write(sys.argv[3])")
-    assert "cannot be run: Permission denied" in german.run("export").err
-    quantiser.chmod(0o755)
-    german.ok("export")
-    assert (german.out / "export" / "tiny-q4_k_m-ollama.gguf").read_text() == "Q4_K_M"
-    assert (german.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q4_k_m-ollama.gguf\n")
-    assert (german.out / "export" / "tiny-f16.gguf").stat().st_size > 1000

@@ -266,3 +266,17 @@ def test_rows_beyond_the_vocabulary_stay_here() -> None:
     values, tensors = to_huggingface(model.config, model.state_dict(), 30)
     assert values["vocab_size"] == 30
     assert tensors["model.embed_tokens.weight"].shape == tensors["lm_head.weight"].shape == (30, 32)
+
+
+def test_gpt2_as_it_lies_at_the_hub() -> None:
+    """Without a prefix, without a head, and with the masks that older versions kept."""
+    config = GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=2, n_head=4)
+    theirs = random_model(GPT2LMHeadModel, config)
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in theirs.state_dict().items()}
+    del tensors["lm_head.weight"]
+    masks = {
+        f"h.{layer}.attn.{name}": torch.ones(1, 1, 24, 24) for layer in range(2) for name in ("bias", "masked_bias")
+    }
+    args, weights = from_huggingface({**config.to_dict(), "architectures": ["GPT2LMHeadModel"]}, {**tensors, **masks})
+    assert args["mlp"] == "gelu_tanh"
+    torch.testing.assert_close(restore_model(args, weights).eval()(ids()), theirs(ids()).logits, atol=1e-4, rtol=0)
