@@ -99,12 +99,13 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer, text: str) -> None:
 def _check_logits(folder: Path, model: LanguageModel, val: Tokens) -> float:
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     length = min(model.block_size, len(val))
-    largest = 0.0
+    differences: list[torch.Tensor] = []
     for first in range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length):
         ids = torch.tensor(val[None, first : first + length].astype("int64"))  # (1, T)
         logits = theirs(ids).logits  # (1, T, V)
-        largest = max(largest, float((model(ids)[..., : logits.shape[-1]] - logits).abs().max()))
-    if not largest <= TOLERANCE:  # which NaN is not
+        differences.append((model(ids)[..., : logits.shape[-1]] - logits).abs().max())
+    largest = float(torch.stack(differences).max())  # which is NaN if one is; Python's max would overlook it
+    if not largest <= TOLERANCE:
         raise ExportError(
             f"Transformers' logits on validation text differ from ours by up to {largest:.1e}, which is more than "
             f"{TOLERANCE:.0e}. Nothing is written."

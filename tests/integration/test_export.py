@@ -11,6 +11,7 @@ import torch
 from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ml_playground.checkpoint import load, save
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
 from ml_playground.inference.generate import generate, texts_of
@@ -117,6 +118,17 @@ def test_a_conversion_that_computes_something_else_leaves_what_was_there(
     assert "Transformers' logits on validation text differ from ours by up to" in outcome.err
     assert "Nothing is written" in outcome.err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_weights_that_are_no_numbers_do_not_leave(german: Project) -> None:
+    german.ok("prepare")
+    german.ok("train")
+    path = german.out / "ckpt_best.pt"
+    checkpoint = load(path)
+    checkpoint.model["transformer.ln_f.weight"][0] = torch.nan
+    save(path, checkpoint)
+    assert "differ from ours by up to nan" in german.run("export").err
+    assert not (german.out / "export" / "huggingface").exists()
 
 
 def test_models_without_a_class_are_refused(german: Project) -> None:
