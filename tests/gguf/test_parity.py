@@ -279,6 +279,24 @@ def test_a_folder_from_elsewhere_is_exported_and_trained_on_alike(run: Run, tabl
     assert found.difference < tolerance(kind)
 
 
+def test_a_checkpoint_of_nanogpt_is_begun_with_alike(real_data: Path, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.text.write_text((real_data / "tinyshakespeare" / "input.txt").read_text())
+    nanogpt = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
+    project.configure({"train.model.init_from": f'"{nanogpt / "ckpt.pt"}"', "train.runtime.max_iters": "0"})
+    project.configure({"train.schedule.warmup_iters": "0", "export.gguf.dtype": '"f32"'})
+    for verb in ("prepare", "train", "export"):
+        assert main([verb, str(project.folder)]) == 0
+    theirs, model = load_trained(RunDirectory(nanogpt)), llama(project.out / "export" / "tiny-f32.gguf")
+    text = project.text.read_text()[-2000:]
+    ids: list[int] = theirs.tokenizer.encode(text).tolist()
+    assert model.tokenize(text.encode()) == ids
+    for start in range(0, 80, theirs.model.block_size):
+        window = ids[start : start + theirs.model.block_size]
+        difference = log_probabilities(their_logits(model, window)) - log_probabilities(our_logits(theirs, window))
+        assert np.abs(difference).max() < GELU_TOLERANCE
+
+
 @pytest.mark.parametrize("encoding", ["cl100k_base", "o200k_base", "p50k_base"])
 def test_words_are_cut_as_other_encodings_do(
     real_data: Path, gpt2: TiktokenTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
