@@ -8,14 +8,17 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ml_playground.checkpoint import CheckpointStore, Origin
+from ml_playground.checkpoint import CheckpointStore, Origin, source_hash
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.batches import Batches
-from ml_playground.data.store import Dataset
+from ml_playground.data.manifest import sha256_of
+from ml_playground.data.store import Dataset, tokenizer_folder
+from ml_playground.errors import CheckpointError
 from ml_playground.evaluation import Evaluator
-from ml_playground.imports import code_hash
-from ml_playground.models import build_model, load_weights
+from ml_playground.inference.load import load_trained, weights_file
+from ml_playground.models import LanguageModel, build_model, load_weights
+from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import Runtime, compile_model, seed_everything
 from ml_playground.training.optim import build_optimizer
 from ml_playground.training.resume import best_on_disk
@@ -50,12 +53,14 @@ def build_trainer(
     batches = Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"}))
     evaluator = build_evaluator(config, dataset)
     seed_everything(settings.seed)  # for the initial weights
-    model = build_model(origin.model_args, config.train.model.file)
+    model = build_model(origin.model_args, config.train.source)
     if weights is not None:
         load_weights(model, weights)
     model.to(runtime.device)
     if settings.compile:
         compile_model(model, runtime)
+    if config.train.hf_model.model_name is not None:
+        store = _adapter_store(config, dataset, store.run, model)
     return Trainer(
         model=model,
         optimizer=build_optimizer(model, optim),
@@ -66,8 +71,66 @@ def build_trainer(
         runtime=runtime,
         origin=origin,
         settings=settings,
-        best_on_disk=best_on_disk(store, origin, evaluator, runtime, config.train.model.file),
+        best_on_disk=best_on_disk(store, origin, evaluator, runtime, config.train.source),
         grad_clip=optim.grad_clip,
+    )
+
+
+def _adapter_store(
+    config: ExperimentConfig, dataset: Dataset, run: RunDirectory, model: LanguageModel
+) -> CheckpointStore:
+    """Where a fine-tuned model's checkpoints go."""
+    # Imported here, as Hugging Face's libraries take seconds, which other trainings are spared.
+    from ml_playground.finetune.adapters import AdapterStore
+    from ml_playground.models.finetuned import FineTuned
+
+    assert isinstance(model, FineTuned)
+    settings = config.train.runtime
+    return AdapterStore(
+        run,
+        keep_last_n=settings.keep_last_n,
+        model=model,
+        tokenizer_folder=tokenizer_folder(config.train.data.dataset_dir),
+        on_best=partial(merge_best, config, dataset, run) if settings.save_merged_on_best else None,
+    )
+
+
+def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
+    """Write the best model of a run, fine-tuned, as a folder of its own, and say how closely it agrees.
+
+    Raises:
+        CheckpointError: there is none, or it is not of this data.
+        ExportError: what was written computes something else.
+    """
+    from ml_playground.finetune.merge import merge
+    from ml_playground.models.finetuned import FineTuned
+
+    trained = load_trained(run, config.train.source, dtype="float32")
+    if not isinstance(trained.model, FineTuned):
+        raise CheckpointError("[train.hf_model] model_name is not stated: there is nothing to merge. See 'export'.")
+    if trained.data != dataset.manifest.fingerprint:
+        raise CheckpointError(
+            f"{trained.path} was trained on other data than is prepared now, so that it cannot be checked. "
+            "Prepare the old data again."
+        )
+    folder = tokenizer_folder(config.train.data.dataset_dir)
+    about: dict[str, str | float] = {
+        "made_of": trained.path.name,
+        "step": trained.step,
+        "val_loss": trained.val_loss,
+        "weights": sha256_of(weights_file(trained.path)),
+    }
+    agreement = merge(
+        trained.model,
+        run.merged,
+        val=dataset.val,
+        tokenizer=dataset.tokenizer,
+        tokenizer_folder=folder,
+        about=about,
+    )
+    print(
+        f"{shown(run.merged)}: {trained.path.name} ({trained.standing}) merged; logits within "
+        f"{agreement.largest_difference:.1e} of what they were, of which the largest is {agreement.largest_logit:.1f}"
     )
 
 
@@ -103,20 +166,26 @@ def fresh_start(config: ExperimentConfig, dataset: Dataset, root: Path) -> tuple
 def origin_of(config: ExperimentConfig, dataset: Dataset, root: Path) -> Origin:
     """What a run is made of; paths in it count from `root`."""
     resolved = config.resolved(root)
+    model_args = {**resolved["train"]["model"], "vocab_size": dataset.tokenizer.vocab_size}
+    if config.train.hf_model.model_name is not None:
+        model_args = {
+            "hf_model": resolved["train"]["hf_model"],
+            "peft": resolved["train"]["peft"],
+            "block_size": config.train.hf_model.block_size,
+            "vocab_size": dataset.tokenizer.vocab_size,
+            "new_tokens": dataset.tokenizer.untrained_tokens(),
+        }
     return Origin(
-        model_args={**resolved["train"]["model"], "vocab_size": dataset.tokenizer.vocab_size},
+        model_args=model_args,
         tokenizer=dataset.tokenizer.describe(),
         data=dataset.manifest.fingerprint,
         config=resolved,
         versions=_versions(),
-        model_code=code_hash(config.train.model.file),
+        model_source=source_hash(config.train.source),
     )
 
 
 def _versions() -> dict[str, str]:
-    return {
-        "ml_playground": version("ml-playground"),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-    }
+    libraries = ("torch", "numpy", "transformers", "peft")
+    versions = {"ml_playground": version("ml-playground"), "python": platform.python_version()}
+    return versions | {name: version(name) for name in libraries}

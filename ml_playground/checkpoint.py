@@ -18,14 +18,16 @@ import torch
 from torch import Tensor
 
 from ml_playground.config.files import shown
+from ml_playground.config.sections import ModelSource
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.files import atomic_write, keep_copy
+from ml_playground.hub import WEIGHT_FILES, find_folder, fingerprint
 from ml_playground.imports import code_hash
 from ml_playground.models import LanguageModel, restore_model
 from ml_playground.run_directory import RunDirectory
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,41 @@ class Origin:
     data: str  # Manifest.fingerprint
     config: dict[str, Any]
     versions: dict[str, str]
-    model_code: str | None  # hash of the file in [train.model]
+    model_source: str | None  # hash of what the user brought for the model
 
     def with_model(self, model_args: Mapping[str, Any]) -> "Origin":
         """The same with the arguments of another model, in the configuration too."""
         train = self.config["train"]
-        model = {key: model_args.get(key, value) for key, value in train["model"].items()}
-        return replace(self, model_args=dict(model_args), config={**self.config, "train": {**train, "model": model}})
+        if "hf_model" in model_args:
+            changed = {key: model_args[key] for key in ("hf_model", "peft")}
+        else:
+            changed = {"model": {key: model_args.get(key, value) for key, value in train["model"].items()}}
+        return replace(self, model_args=dict(model_args), config={**self.config, "train": {**train, **changed}})
 
-    def tell_of_changed_code(self, file: Path | None, checkpoint: str) -> None:
-        """Print a line on stderr if the file of `[train.model]` no longer is what `checkpoint` was trained with."""
-        if file is not None and self.model_code not in (None, code_hash(file)):
-            print(f"[train.model] file: {shown(file)} has changed since {checkpoint}", file=sys.stderr)
+    def check_source(self, source: ModelSource, name: str) -> None:
+        """Compare what the user brings for the model with what the checkpoint `name` was trained with.
+
+        A changed file is told on stderr.
+
+        Raises:
+            CheckpointError: the weights that were fine-tuned were others.
+        """
+        if self.model_source in (None, source_hash(source)):
+            return
+        if source.model_name is not None:
+            raise CheckpointError(
+                f"{name} was trained on other weights than those of [train.hf_model] model_name = {source.model_name}. "
+                "Name the old ones, or set another [train.runtime] out_dir."
+            )
+        if source.file is not None:
+            print(f"[train.model] file: {shown(source.file)} has changed since {name}", file=sys.stderr)
+
+
+def source_hash(source: ModelSource) -> str | None:
+    """The hash of a user's file or of the weights of a model that is fine-tuned, None for models of ours."""
+    if source.model_name is None:
+        return code_hash(source.file)
+    return fingerprint(find_folder(source.model_name, WEIGHT_FILES, source.revision))
 
 
 @dataclass(frozen=True)
@@ -62,15 +87,20 @@ class Checkpoint:
     progress: dict[str, Any]
     origin: Origin
 
-    def trained_model(self, file: Path | None) -> LanguageModel:
+    @property
+    def trained_state(self) -> dict[str, Tensor]:
+        """The weights, averaged where they are."""
+        return {**self.model, **(self.ema or {})}
+
+    def trained_model(self, source: ModelSource) -> LanguageModel:
         """The model to evaluate and to sample from: with the averaged weights where there are any.
 
-        `file` is that of `[train.model]`.
+        `source` is what the user brings for it.
 
         Raises:
             CheckpointError: weights and model arguments do not fit.
         """
-        return restore_model(self.origin.model_args, {**self.model, **(self.ema or {})}, file)
+        return restore_model(self.origin.model_args, self.trained_state, source)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -141,7 +171,7 @@ class CheckpointStore:
     """The checkpoints of one run directory, as its trainer writes and resumes them."""
 
     def __init__(self, run: RunDirectory, *, keep_last_n: int) -> None:
-        self._run = run
+        self.run = run
         self._keep_last_n = keep_last_n
 
     def resume(self) -> Checkpoint | None:
@@ -152,7 +182,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: `ckpt_last.pt` is damaged and there is no sound previous one.
         """
-        run = self._run
+        run = self.run
         if not run.last_checkpoint.exists():
             run.previous_checkpoint.unlink(missing_ok=True)  # of a run that was ended by deleting ckpt_last.pt
             if run.best_checkpoint.exists():
@@ -178,7 +208,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: it was trained on other data than that of the fingerprint `data`.
         """
-        path = self._run.best_checkpoint
+        path = self.run.best_checkpoint
         if not path.exists():
             return None
         try:
@@ -194,13 +224,16 @@ class CheckpointStore:
 
     def save_last(self, checkpoint: Checkpoint) -> None:
         """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`."""
-        if self._run.last_checkpoint.exists():
-            keep_copy(self._run.last_checkpoint, self._run.previous_checkpoint)
-        save(self._run.last_checkpoint, checkpoint)
+        if self.run.last_checkpoint.exists():
+            keep_copy(self.run.last_checkpoint, self.run.previous_checkpoint)
+        save(self.run.last_checkpoint, checkpoint)
+
+    def finish(self) -> None:
+        """The training is done, and its last checkpoint saved."""
 
     def discard_last(self) -> None:
         """Put `ckpt_last.pt` aside, whose weights turned out to be of no use; the previous one takes its place."""
-        run = self._run
+        run = self.run
         keep_copy(run.last_checkpoint, run.path / "ckpt_diverged.pt")
         if run.previous_checkpoint.exists():
             keep_copy(run.previous_checkpoint, run.last_checkpoint)
@@ -209,12 +242,12 @@ class CheckpointStore:
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Replace `ckpt_best.pt`."""
-        save(self._run.best_checkpoint, checkpoint)
+        save(self.run.best_checkpoint, checkpoint)
 
     def save_numbered(self, checkpoint: Checkpoint, step: int) -> None:
         """Keep this checkpoint under its step, and of the earlier ones only as many as `keep_last_n` allows."""
-        save(self._run.numbered_checkpoint(step), checkpoint)
+        save(self.run.numbered_checkpoint(step), checkpoint)
         if self._keep_last_n:
-            upto = [path for path in self._run.numbered_checkpoints() if path <= self._run.numbered_checkpoint(step)]
+            upto = [path for path in self.run.numbered_checkpoints() if path <= self.run.numbered_checkpoint(step)]
             for path in upto[: -self._keep_last_n]:
                 path.unlink()

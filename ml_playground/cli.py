@@ -14,12 +14,14 @@ from ml_playground.config.files import project_root
 from ml_playground.config.load import load_config
 from ml_playground.errors import PlaygroundError
 from ml_playground.files import no_room
+from ml_playground.hub import use_token_of
 
 _VERBS = {
     "prepare": "make token files from the experiment's text",
     "train": "train, going on from ckpt_last.pt where there is one",
     "sample": "generate text with the best checkpoint",
     "loop": "prepare, train and sample",
+    "merge": "write a fine-tuned model with its adapters merged in, as a folder of its own",
     "export": "write the best model for Hugging Face, llama.cpp and Ollama",
     "plan": "tell what the training would take, from a few timed steps",
     "describe": "tell what the experiment does, and what is there of it already",
@@ -81,6 +83,7 @@ def _run(options: argparse.Namespace) -> None:
         folder=experiment.folder,
         check_devices=options.verb in ("train", "sample", "loop", "plan"),
     )
+    use_token_of(project_root(path) / ".env")
     if options.verb == "prepare":
         experiments.prepare(experiment, config.prepare)
     elif options.verb == "export":
@@ -96,6 +99,8 @@ def _run(options: argparse.Namespace) -> None:
 
         if options.verb == "loop":
             pipeline.loop(experiment, config, project_root(path))
+        elif options.verb == "merge":
+            pipeline.merge(config)
         elif options.verb == "plan":
             pipeline.plan(config, project_root(path))
         elif options.verb == "train":

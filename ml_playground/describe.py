@@ -44,7 +44,10 @@ def _data(config: ExperimentConfig, manifest: Manifest) -> str:
 
 
 def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
-    shape = config.train.model
+    shape, hf_model, peft = config.train.model, config.train.hf_model, config.train.peft
+    if hf_model.model_name is not None:
+        how = f"adapters of rank {peft.r} for" if peft.enabled else "all weights of"
+        return f"{how} {shown(Path(hf_model.model_name))}, block {hf_model.block_size}"
     if shape.init_from is not None:
         return f"as in {shown(Path(shape.init_from))}, to begin with"
     text = (
@@ -54,7 +57,7 @@ def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
     )
     if manifest is None:
         return f"{text}; the number of parameters is known once the data is prepared"
-    count = count_parameters({**shape.model_dump(), "vocab_size": manifest.vocab_size}, shape.file)
+    count = count_parameters({**shape.model_dump(), "vocab_size": manifest.vocab_size}, config.train.source)
     return f"{text}: {count:,} parameters"
 
 
@@ -71,6 +74,9 @@ def _files(run: RunDirectory) -> Iterator[str]:
     yield f"run       {shown(run.path)}{'' if found else ': no checkpoints yet'}"
     for path in found:
         yield f"          {path.name}  {path.stat().st_size / 2**20:.1f} MiB{_standing(path, run)}"
+    for folder in (run.adapters("best"), run.adapters("last"), run.adapters("final"), run.merged):
+        if folder.exists():
+            yield f"          {folder.relative_to(run.path)}/"
     if run.samples.exists():
         with run.samples.open("rb") as lines:
             yield f"          {run.samples.name}  {sum(1 for _ in lines):,} samples"

@@ -1,17 +1,19 @@
 """The verb `export`. It imports Transformers, for which no other verb should have to wait."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
+from ml_playground.data.manifest import sha256_of
 from ml_playground.data.store import open_dataset
 from ml_playground.errors import ExportError
 from ml_playground.export.card import model_card
 from ml_playground.export.llama_cpp import quantize, require_programs
 from ml_playground.export.source import FolderSource, OwnSource, Source
-from ml_playground.inference.load import load_trained
+from ml_playground.inference.load import best_weights, load_trained
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import memory_errors_explained
 
@@ -22,6 +24,8 @@ _SHOWN_TOKENS = 4  # of validation text, in a model card
 def export(config: ExperimentConfig) -> None:
     """Write the best model of the run, or the folder in `[export.hf] source`, for other programs.
 
+    A fine-tuned model is what `merge` wrote.
+
     Raises:
         ExportError: they have no such model, or compute something else.
     """
@@ -31,7 +35,8 @@ def export(config: ExperimentConfig) -> None:
     sections = [section for section in (gguf, ollama) if section.enabled]
     require_programs([section.convert_bin for section in sections], ollama.quant_bin if ollama.enabled else None)
     run = RunDirectory(config.sample.runtime.out_dir)
-    source = _export_folder(config, run) if hf.source is None else FolderSource.open(hf.source)
+    folder = _merged(config, run) if hf.source is None and config.train.hf_model.model_name else hf.source
+    source = _export_folder(config, run) if folder is None else FolderSource.open(folder)
     model_file = run.gguf(gguf.dtype)
     if gguf.enabled:
         source.write_gguf(model_file, gguf.dtype, gguf.convert_bin)
@@ -40,16 +45,31 @@ def export(config: ExperimentConfig) -> None:
         _export_ollama(config, run, source, model_file)
 
 
+def _merged(config: ExperimentConfig, run: RunDirectory) -> Path:
+    """The folder of a fine-tuned model, if it is of the run's best adapters.
+
+    Raises:
+        ExportError: it is not.
+    """
+    try:
+        made_of = json.loads((run.merged / RunDirectory.MERGE_INFO).read_bytes())["weights"]
+    except FileNotFoundError:
+        raise ExportError(f"{run.merged} is missing. Run 'merge' first.") from None
+    if made_of != sha256_of(best_weights(run, config.train.source)):
+        raise ExportError(f"{run.merged} was made of other weights than are the best now. Run 'merge' again.")
+    return run.merged
+
+
 def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
     """Write the best model of the run in Hugging Face's format, if that is wanted; what else is to be written of it."""
     hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
-    trained = load_trained(run, config.train.model.file)
+    trained = load_trained(run, config.train.source)
     print(f"exporting {shown(trained.path)} ({trained.standing})")
     source = OwnSource(trained.model, trained.tokenizer, run.huggingface)
     source.check_gguf(section.convert_bin for section in (gguf, ollama) if section.enabled)
     if hf.enabled:
         dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
-        if trained.origin is not None and trained.origin.data != dataset.manifest.fingerprint:
+        if trained.data not in (None, dataset.manifest.fingerprint):
             raise ExportError(
                 "the model was trained on other data than is prepared now, so that it cannot be checked and described. "
                 "Prepare the old data again, or set [export.hf] enabled = false."

@@ -1,17 +1,36 @@
 """Models in Hugging Face's format: folders, or names at its hub."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 from ml_playground.errors import CheckpointError
 
+WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
+"""Patterns of the files that hold a model."""
 
-def find_folder(source: str, wanted: Sequence[str]) -> Path:
+_TOKEN = "HF_TOKEN"  # noqa: S105 -- no password: the name of the variable that Hugging Face's libraries read
+_TOKENS = (_TOKEN, "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+
+
+def use_token_of(env_file: Path) -> None:
+    """Give the libraries the hub's token that stands in a `.env` file, unless the environment has one already."""
+    if not any(os.environ.get(name) for name in _TOKENS) and env_file.is_file():
+        stated = dotenv_values(env_file)
+        if token := next((stated[name] for name in _TOKENS if stated.get(name)), None):
+            os.environ[_TOKEN] = token
+
+
+def find_folder(source: str, wanted: Sequence[str], revision: str | None = None) -> Path:
     """The folder at the path `source`, else the files of the model of that name at the hub, downloaded or cached.
 
     Args:
         source: a path, or a name such as `openai-community/gpt2`.
         wanted: patterns of the files to download.
+        revision: branch, tag or commit at the hub; None is the newest.
 
     Raises:
         CheckpointError: it is neither.
@@ -22,16 +41,62 @@ def find_folder(source: str, wanted: Sequence[str]) -> Path:
     if path.is_absolute():
         raise CheckpointError(f"{source} is no folder in Hugging Face's format.")
     from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]  # takes half a second
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
-        return Path(snapshot_download(source, allow_patterns=list(wanted)))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(wanted)))
     except HFValidationError:
         raise CheckpointError(f"there is no folder {source!r}, and that is no name at Hugging Face's hub.") from None
+    except GatedRepoError:
+        raise CheckpointError(
+            f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then "
+            f"{_how_to_sign_in()}."
+        ) from None
+    except RevisionNotFoundError:
+        raise CheckpointError(f"{source} has no revision {revision!r} at Hugging Face's hub.") from None
+    except RepositoryNotFoundError:
+        raise CheckpointError(
+            f"there is no folder {source!r}, and no model of that name at Hugging Face's hub that could be seen. "
+            f"Check the name; if the model is private, {_how_to_sign_in()}."
+        ) from None
+    except LocalEntryNotFoundError:
+        raise CheckpointError(
+            f"there is no folder {source!r}, and Hugging Face's hub cannot be reached. With network access a model is "
+            "downloaded once and kept in HF_HOME; without, name a folder that holds it."
+        ) from None
     except Exception as error:
-        reason = (str(error) or "nothing more is known").splitlines()[0]
         raise CheckpointError(
             f"there is no folder {source!r}, and from Hugging Face's hub it could not be had "
-            f"({type(error).__name__}: {reason}). With network access it is downloaded once and kept in HF_HOME; "
-            "a model that asks for consent needs a token in HF_TOKEN."
-        ) from error
+            f"({type(error).__name__}: {_without_token(error)})."
+        ) from None
+
+
+def fingerprint(folder: Path) -> str:
+    """What tells a model's configuration and weights from others: its commit in the hub's cache, else their hash."""
+    if folder.parent.name == "snapshots":
+        return folder.name
+    hasher = hashlib.sha256()
+    for path in (folder / "config.json", *sorted(folder.glob("*.safetensors"))):
+        if path.is_file():
+            with path.open("rb") as file:
+                hasher.update(hashlib.file_digest(file, "sha256").digest())
+    return hasher.hexdigest()
+
+
+def _how_to_sign_in() -> str:
+    if any(os.environ.get(name) for name in _TOKENS):
+        return "see that the token in HF_TOKEN is of an account that may read it"
+    return f"put a token of yours (from https://huggingface.co/settings/tokens) into .env, as {_TOKEN}=..."
+
+
+def _without_token(error: Exception) -> str:
+    text = (str(error) or "nothing more is known").splitlines()[0]
+    for name in _TOKENS:
+        text = text.replace(os.environ.get(name) or "\0", "***")
+    return text

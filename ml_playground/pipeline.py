@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ml_playground import experiments
-from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, origin_of
+from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, merge_best, origin_of
 from ml_playground.checkpoint import CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
@@ -37,10 +37,9 @@ from ml_playground.runtime import (
     resolve,
 )
 from ml_playground.telemetry import Telemetry
-from ml_playground.telemetry.jsonl import append_jsonl
+from ml_playground.telemetry.jsonl import append_jsonl, append_text
 from ml_playground.training.plan import (
     Plan,
-    flops_per_token,
     schedule_warnings,
     state_bytes,
     time_steps,
@@ -49,6 +48,7 @@ from ml_playground.training.plan import (
 from ml_playground.training.resume import agree
 from ml_playground.training.trainer import Trainer
 
+_RULE = "-" * 15  # between samples
 _TIMED_STEPS = 5  # by `plan`
 _TIMED_TOKENS = 2**14
 
@@ -86,16 +86,16 @@ def train(config: ExperimentConfig, root: Path) -> None:
         if checkpoint is None:
             trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
         else:
-            checkpoint.origin.tell_of_changed_code(config.train.model.file, run.last_checkpoint.name)
+            checkpoint.origin.check_source(config.train.source, run.last_checkpoint.name)
             origin = agree(checkpoint, origin_of(config, dataset, root))
             trainer = build_trainer(config, dataset, runtime, store, origin)
             trainer.restore(checkpoint)
         _record_start(run, trainer)
-        print(
-            f"training {trainer.model.num_parameters():,} parameters on {runtime.device} in {settings.dtype}", end=", "
-        )
-        source = trainer.origin.model_args.get("init_from")
-        begun = "from nothing" if source is None else "from the weights of another model"
+        trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
+        count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
+        print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
+        is_new = config.train.hf_model.model_name is None and config.train.model.init_from is None
+        begun = "from nothing" if is_new else "from the weights of another model"
         print(f"going on from step {trainer.progress.step:,}" if checkpoint else begun)
         for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
             print(f"! {warning}")
@@ -123,11 +123,14 @@ def train(config: ExperimentConfig, root: Path) -> None:
 
 @memory_errors_explained()
 def sample(config: ExperimentConfig) -> None:
-    """Generate texts with the best model of the run, printing them as they come and appending to `samples.jsonl`."""
+    """Generate texts with the best model of the run, printing them as they come.
+
+    They go to a file of their own in `samples/` too, and with what made them to `samples.jsonl`.
+    """
     settings, wanted = config.sample.runtime, config.sample.sample
     run = RunDirectory(settings.out_dir)
     runtime = resolve(settings.device, settings.dtype)
-    trained = load_trained(run, config.train.model.file)
+    trained = load_trained(run, config.train.source)
     text = read_prompt(wanted.start)
     prompt = encode_prompt(text, trained.tokenizer)
     if settings.dtype == "int8":
@@ -136,6 +139,7 @@ def sample(config: ExperimentConfig) -> None:
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
     print(f"sampling from {shown(trained.path)} ({trained.standing})", file=sys.stderr)
+    written = run.sample_text(datetime.now(UTC))
     for first in range(0, wanted.num_samples, wanted.batch_size):
         indices = range(first, min(first + wanted.batch_size, wanted.num_samples))
         seeds = [mix_seed(settings.seed, index) for index in indices]
@@ -152,8 +156,16 @@ def sample(config: ExperimentConfig) -> None:
                 "text": _print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
                 **wanted.model_dump(exclude={"start", "num_samples", "batch_size"}),
             }
-            print("\n---------------")
+            print(f"\n{_RULE}")
             append_jsonl(run.samples, row)
+            append_text(written, f"{text}{row['text']}\n{_RULE}\n")
+
+
+@memory_errors_explained()
+def merge(config: ExperimentConfig) -> None:
+    """Write the best fine-tuned model of the run as a folder that needs no adapters: `merged/`."""
+    run = RunDirectory(config.train.runtime.out_dir)
+    merge_best(config, open_dataset(config.train.data.dataset_dir, config.prepare), run)
 
 
 @memory_errors_explained()
@@ -165,17 +177,11 @@ def plan(config: ExperimentConfig, root: Path) -> None:
     with TemporaryDirectory() as scratch:
         store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
         trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
-    model = trainer.origin.model_args
     step_seconds = time_steps(trainer, _TIMED_STEPS)
     peak_bytes = peak_memory(runtime.device)
     planned = Plan(
         parameters=trainer.model.num_parameters(),
-        flops_per_token=flops_per_token(
-            trainer.model,
-            n_layer=model["n_layer"],
-            width=model["n_head"] * model["head_dim"],
-            block_size=data.block_size,
-        ),
+        flops_per_token=trainer.model.flops_per_token(data.block_size),
         model_bytes=state_bytes(trainer),
         peak_bytes=peak_bytes,
         tokens_per_step=data.batch_size * data.grad_accum_steps * data.block_size,
@@ -210,9 +216,8 @@ def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> E
     runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
     checkpoint = load(run.last_checkpoint)
     agree(checkpoint, origin_of(config, dataset, root))
-    return build_evaluator(config, dataset)(
-        checkpoint.trained_model(config.train.model.file).to(runtime.device), runtime
-    )
+    checkpoint.origin.check_source(config.train.source, run.last_checkpoint.name)
+    return build_evaluator(config, dataset)(checkpoint.trained_model(config.train.source).to(runtime.device), runtime)
 
 
 def _record_start(run: RunDirectory, trainer: Trainer) -> None:

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from itertools import count
+from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -13,6 +15,10 @@ from ml_playground.errors import RunDirectoryError
 
 class RunDirectory:
     """A folder that holds one training run: `[train.runtime] out_dir`."""
+
+    ADAPTER_WEIGHTS = "adapter_model.safetensors"  # in a folder of adapters, as PEFT calls them
+    ADAPTER_INFO = "training.json"  # in a folder of adapters: what they were trained on, and how far
+    MERGE_INFO = "merge.json"  # in a merged model: what it was made of, and how closely it agrees
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,8 +30,10 @@ class RunDirectory:
         self.info = path / "run.json"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples.jsonl"
+        self.sample_texts = path / "samples"
         self.summary = path / "summary.json"
         self.tokenizer = path / "tokenizer" / "tokenizer.json"
+        self.merged = path / "merged"
         self.exports = path / "export"
         self.huggingface = self.exports / "huggingface"
         self.modelfile = self.exports / "Modelfile"
@@ -38,6 +46,16 @@ class RunDirectory:
     def numbered_checkpoints(self) -> list[Path]:
         """All numbered checkpoints, the earliest first."""
         return sorted(self.path.glob("ckpt_" + "[0-9]" * 8 + ".pt"))
+
+    def adapters(self, which: Literal["last", "best", "final"]) -> Path:
+        """The folder of a fine-tuned model's adapters, in PEFT's format."""
+        return self.path / "adapters" / which
+
+    def sample_text(self, time: datetime) -> Path:
+        """A file for the texts that are sampled from this time on; there is none of that name yet."""
+        stem = f"sample-{time:%Y%m%d-%H%M%S}"
+        names = (self.sample_texts / f"{stem}{number}.txt" for number in chain([""], (f"-{i}" for i in count(2))))
+        return next(name for name in names if not name.exists())
 
     def gguf(self, kind: str) -> Path:
         """The file for llama.cpp whose matrices are of a kind such as `f16`."""

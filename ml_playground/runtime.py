@@ -107,7 +107,8 @@ def memory_errors_explained() -> Generator[None]:
             raise
         raise OutOfMemoryError(
             "out of memory. Make [train.data] batch_size smaller (and grad_accum_steps larger by the same factor, "
-            "which computes the same), or block_size, or the model."
+            "which computes the same), or block_size, or the model. One of [train.hf_model] takes less with "
+            "gradient_checkpointing = true."
         ) from error
 
 

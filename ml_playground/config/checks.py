@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ml_playground.config.devices import missing_device
 from ml_playground.config.experiment import ExperimentConfig, ExportConfig
-from ml_playground.config.sections import ModelConfig
+from ml_playground.config.sections import HfModelConfig, ModelConfig, PeftConfig, PrepareConfig
 from ml_playground.config.tables import KeyPath
 
 
@@ -22,11 +22,8 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
     model, data, schedule, runtime = config.train.model, config.train.data, config.train.schedule, config.train.runtime
     for names, text in model_mismatches(model):
         yield Mismatch(tuple(("train", "model", name) for name in names), text)
-    if config.prepare.tokenizer == "huggingface" and config.prepare.tokenizer_from is None:
-        yield Mismatch(
-            (("prepare", "tokenizer"),),
-            "needs [prepare] tokenizer_from, or [train.model] init_from: the model to take it of",
-        )
+    yield from _prepare_mismatches(config.prepare)
+    yield from _finetuning_mismatches(config)
     if data.block_size > model.block_size:
         yield Mismatch(
             (("train", "data", "block_size"), ("train", "model", "block_size")),
@@ -49,6 +46,55 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             f"{schedule.min_lr:g} is above learning_rate = {config.train.optim.learning_rate:g}",
         )
     yield from _export_mismatches(config.export)
+
+
+def _prepare_mismatches(prepare: PrepareConfig) -> Iterator[Mismatch]:
+    if prepare.tokenizer == "huggingface" and prepare.tokenizer_from is None:
+        yield Mismatch(
+            (("prepare", "tokenizer"),),
+            "needs [prepare] tokenizer_from, [train.hf_model] model_name or [train.model] init_from: the model to "
+            "take it of",
+        )
+    marks = (("add_structure_tokens", True), ("interjections", "mark"), ("chair", "mark"))
+    for name in ("doc_separator", "add_structure_tokens", "interjections", "chair"):
+        if prepare.documents != "files" and getattr(prepare, name) != PrepareConfig.model_fields[name].default:
+            yield Mismatch((("prepare", name),), f'needs documents = "files", which is "{prepare.documents}"')
+    for name, value in marks:
+        if prepare.tokenizer != "huggingface" and prepare.documents == "files" and getattr(prepare, name) == value:
+            yield Mismatch(
+                (("prepare", name),),
+                f'needs tokenizer = "huggingface", to which tokens can be added; "{prepare.tokenizer}" is fixed',
+            )
+
+
+def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
+    """What does not fit a model of `[train.hf_model]`, or the lack of one."""
+    hf_model, peft, model_name = config.train.hf_model, config.train.peft, ("train", "hf_model", "model_name")
+    if hf_model.model_name is None:
+        for section, options in (("hf_model", HfModelConfig), ("peft", PeftConfig)):
+            keys = tuple(("train", section, name) for name in options.model_fields if name != "model_name")
+            yield Mismatch(keys, "means nothing without [train.hf_model] model_name: the model to train")
+        if config.train.runtime.save_merged_on_best:
+            yield Mismatch((("train", "runtime", "save_merged_on_best"),), "needs [train.hf_model] model_name")
+        return
+    shape = tuple(("train", "model", name) for name in ModelConfig.model_fields)
+    yield Mismatch(shape, "describes a model of ours, but the model is that of [train.hf_model] model_name")
+    if config.prepare.tokenizer != "huggingface":
+        yield Mismatch(
+            (("prepare", "tokenizer"), model_name),
+            f'is "{config.prepare.tokenizer}", but the model knows its own tokens only: set "huggingface"',
+        )
+    if config.train.data.block_size > hf_model.block_size:
+        yield Mismatch(
+            (("train", "data", "block_size"), ("train", "hf_model", "block_size")),
+            f"{config.train.data.block_size} is beyond [train.hf_model] block_size = {hf_model.block_size}",
+        )
+    if hf_model.quantization != "none" and not peft.enabled:
+        yield Mismatch(
+            (("train", "peft", "enabled"),), "false trains all weights, which cannot be done with quantized ones"
+        )
+    if hf_model.quantization != "none" and config.train.runtime.device in ("cpu", "mps"):
+        yield Mismatch((("train", "hf_model", "quantization"),), "is for CUDA")
 
 
 def _export_mismatches(export: ExportConfig) -> Iterator[Mismatch]:

@@ -12,8 +12,11 @@ from ml_playground.config.sections import (
     ExportGgufConfig,
     ExportHfConfig,
     ExportOllamaConfig,
+    HfModelConfig,
     ModelConfig,
+    ModelSource,
     OptimConfig,
+    PeftConfig,
     PrepareConfig,
     SampleRuntimeConfig,
     SamplingConfig,
@@ -28,10 +31,17 @@ class TrainConfig(Section):
     """The [train.*] tables."""
 
     model: ModelConfig
+    hf_model: HfModelConfig
+    peft: PeftConfig
     data: DataConfig
     optim: OptimConfig
     schedule: ScheduleConfig
     runtime: TrainRuntimeConfig
+
+    @property
+    def source(self) -> ModelSource:
+        """What the user brings for the model."""
+        return ModelSource(self.model.file, self.hf_model.model_name, self.hf_model.revision)
 
 
 class SampleConfig(Section):
@@ -84,11 +94,11 @@ def option_fields(section: type[Section] = ExperimentConfig, at: KeyPath = ()) -
             yield (*at, name), field
 
 
-def default_source(field: FieldInfo) -> KeyPath | None:
-    """The key whose value an option takes where it is not stated, None for an option with a default of its own."""
+def default_sources(field: FieldInfo) -> list[KeyPath]:
+    """The keys the first of whose values an option takes where it is not stated; most have a default of their own."""
     extra = field.json_schema_extra
-    source = extra.get("same_as") if is_table(extra) else None
-    return None if source is None else tuple(str(source).split("."))
+    keys = str(extra.get("same_as", "")) if is_table(extra) else ""
+    return [tuple(key.split(".")) for key in keys.split()]
 
 
 def section_at(path: KeyPath) -> type[Section] | None:

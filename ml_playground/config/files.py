@@ -82,7 +82,7 @@ def _anchor_paths(values: Table, root: Path) -> None:
             continue  # what is no path is left for the validation to tell
         if Path in (field.annotation, *get_args(field.annotation)):
             table[name] = root / _home(value)
-        elif name in ("init_from", "tokenizer_from") and (path := root / _home(value)).exists():
+        elif name in ("init_from", "tokenizer_from", "model_name") and (path := root / _home(value)).exists():
             table[name] = str(path)  # what is no path may be a name at Hugging Face's hub
         elif name == "start" and value.startswith("FILE:"):
             table[name] = f"FILE:{root / _home(value.removeprefix('FILE:'))}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
-from ml_playground.config.experiment import ExperimentConfig, default_source, option_fields
+from ml_playground.config.experiment import ExperimentConfig, default_sources, option_fields
 from ml_playground.config.files import Layer, read_layers, shown
 from ml_playground.config.tables import KeyPath, Table, merge, states, table_at
 from ml_playground.config.wording import explain, label
@@ -37,17 +37,19 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         "train": {"runtime": {"out_dir": folder / "out" / run_name}},
     }
     config, problems = _validate(base, stated, check_devices=check_devices)
-    if config is not None and not problems:
-        return config
     located: list[tuple[Path, int, str]] = []
     for problem in problems:
         key = next((key for key in problem.keys if states(stated, key)), None)
-        if key is None:  # a default that follows another key's bad value: that key's own problem is enough
+        # Nothing is stated of it: its default follows another key's bad value, whose own problem is enough, or an
+        # option that would contradict others is not there.
+        if key is None:
             continue
         # What defines several keys at once, such as an inline table, is stated in the line of the outermost of them.
         holders = (key[:length] for length in range(len(key), 0, -1))  # a key of an inline table has its holder's line
         file, line = next(lines[holder] for holder in holders if holder in lines)
         located.append((file, line, f"{label(key, table_at(stated, key))}: {problem.text}"))
+    if config is not None and not located:
+        return config
     raise ConfigError([f"{shown(file)}:{line}: {text}" for file, line, text in sorted(located)])
 
 
@@ -104,8 +106,8 @@ def _complete(values: Table) -> Table:
             if holder is not None:
                 holder.setdefault(tables[depth], {})
         table = table_at(completed, tables)
-        source = default_source(field)
-        if table is not None and name not in table and source is not None:
-            source_table = table_at(completed, source[:-1]) or {}
-            table[name] = source_table.get(source[-1], defaults.get(source))
+        sources = default_sources(field)
+        if table is not None and name not in table and sources:
+            values_there = ((table_at(completed, key[:-1]) or {}).get(key[-1], defaults.get(key)) for key in sources)
+            table[name] = next((value for value in values_there if value is not None), None)
     return completed

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from ml_playground.config.experiment import default_source, option_fields, section_at
+from ml_playground.config.experiment import default_sources, option_fields, section_at
 from ml_playground.config.kinds import KINDS
 from ml_playground.config.tables import KeyPath, is_table
 
@@ -41,15 +41,16 @@ def _lines() -> Iterator[str]:
 
 def _type(field: FieldInfo) -> str:
     choices = [each for each in get_args(field.annotation) if each is not type(None)]
+    if choices and get_origin(choices[0]) is list:  # `list[str] | None`
+        return "list of texts"
     if choices and isinstance(choices[0], type):  # `X | None`
         return _TYPES[choices[0].__name__]
     return ", ".join(f"`{choice}`" for choice in choices) or _TYPES[getattr(field.annotation, "__name__", "")]
 
 
 def _default(name: str, field: FieldInfo) -> str:
-    source = default_source(field)
-    if source is not None:
-        return f"that of `[{'.'.join(source[:-1])}] {source[-1]}`"
+    if sources := default_sources(field):
+        return "that of " + ", else ".join(f"`[{'.'.join(source[:-1])}] {source[-1]}`" for source in sources)
     if field.default is None:
         return "none"
     if not field.is_required():

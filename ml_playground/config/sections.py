@@ -5,7 +5,7 @@ A component receives the section it needs (or plain keyword arguments), never th
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -16,6 +16,7 @@ Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
 SampleDType = Literal[DType, "int8"]
 GGUFType = Literal["f32", "f16", "q8_0"]
+Keeping = Literal["keep", "mark", "drop"]
 TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base", "huggingface"]
 
 
@@ -25,9 +26,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def same_as(key: str, description: str, **constraints: Any) -> Any:
-    """A field that defaults to the value of another key, such as `train.data.block_size`."""
-    return Field(description=description, json_schema_extra={"same_as": key}, **constraints)
+def same_as(keys: str, description: str, **constraints: Any) -> Any:
+    """A field that defaults to the value of another key, such as `train.data.block_size`.
+
+    `keys` may name several, with a space between them: the first that has a value is taken.
+    """
+    return Field(description=description, json_schema_extra={"same_as": keys}, **constraints)
 
 
 def from_experiment(value: str, description: str) -> Any:
@@ -75,12 +79,36 @@ class PrepareConfig(Section):
         "`tokenizer_from`, the others are tiktoken's encodings",
     )
     tokenizer_from: str | None = same_as(
-        "train.model.init_from", "the model whose tokenizer `huggingface` is: a folder, or a name at the hub"
+        "train.hf_model.model_name train.model.init_from",
+        "the model whose tokenizer `huggingface` is: a folder, or a name at the hub",
     )
-    documents: Literal["whole", "lines"] = Field(
+    tokenizer_revision: str | None = same_as("train.hf_model.revision", "its revision at the hub")
+    documents: Literal["whole", "lines", "files"] = Field(
         "whole",
         description="`whole`: one running text, split by position; "
-        "`lines`: each line is a document behind a start token, split by document",
+        "`lines`: each line is a document behind a start token, split by document; "
+        "`files`: each file is a document, and each speech of a CSV table, split by document",
+    )
+    doc_separator: str | None = Field(
+        None,
+        min_length=1,
+        description="with `files`, what stands between documents, in text files too: one that contains it holds "
+        "several. Not stated: the token that ends a text",
+    )
+    add_structure_tokens: bool = Field(
+        False,
+        description="with `files`, wrap each document in tokens for its speaker, party, year and topic, "
+        "which the tokenizer of `huggingface` learns",
+    )
+    interjections: Keeping = Field(
+        "keep",
+        description="with a CSV table that has them, interjections stay in the speech as text (`keep`), between tokens "
+        "of their own (`mark`), or are left out (`drop`)",
+    )
+    chair: Keeping = Field(
+        "keep",
+        description="there, the chair's turns are speeches like others (`keep`), have a token (`mark`), "
+        "or are left out (`drop`)",
     )
     val_fraction: float = Field(0.1, gt=0, lt=1, description="share of the text kept for validation")
 
@@ -144,6 +172,54 @@ class ModelConfig(Section):
     def has_mlp(self) -> bool:
         """Whether blocks have an MLP."""
         return self.mlp_enabled and self.mlp != "none"
+
+
+class ModelSource(NamedTuple):
+    """What a user brings for a model: a Python file, or the name or folder of a trained model. Without, it is ours."""
+
+    file: Path | None = None
+    model_name: str | None = None
+    revision: str | None = None
+
+
+class HfModelConfig(Section):
+    """A trained model to go on with, in Hugging Face's format: any that Transformers knows, on the same trainer."""
+
+    model_name: str | None = Field(
+        None,
+        description="a folder in that format, or a name at the hub; not stated, the model is that of `[train.model]`",
+    )
+    revision: str | None = Field(None, description="branch, tag or commit at the hub; not stated, the newest")
+    block_size: PositiveInt = same_as("train.data.block_size", "longest context the model is given, in tokens", gt=0)
+    gradient_checkpointing: bool = Field(
+        False, description="compute a block's inner values again in the backward pass: less memory, more time"
+    )
+    dtype: DType = same_as(
+        "train.runtime.dtype", "number format in which weights that are not trained are kept; the others are in float32"
+    )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        "none", description="keep weights that are not trained in so many bits, on CUDA, by bitsandbytes (QLoRA)"
+    )
+
+
+class PeftConfig(Section):
+    """What of that model is trained: adapters by Hugging Face's PEFT (LoRA, Hu et al. 2021), or all of it."""
+
+    enabled: bool = Field(True, description="`false` trains all weights")
+    r: PositiveInt = Field(8, description="rank of the adapters")
+    lora_alpha: float = Field(16, gt=0, description="their output is multiplied by this divided by `r`")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of their input while training")
+    bias: Literal["none", "all", "lora_only"] = Field(
+        "none", description="biases to train too: none, all, or those of layers with adapters"
+    )
+    target_modules: list[str] | None = Field(
+        None, description="names of the linear layers that get adapters; not stated, those in attention"
+    )
+    extend_mlp_targets: bool = Field(False, description="give adapters to the linear layers in MLPs too")
+    use_dora: bool = Field(False, description="train lengths and directions apart (DoRA, Liu et al. 2024)")
+    use_rslora: bool = Field(
+        False, description="divide `lora_alpha` by the root of `r` (rank-stabilised LoRA, Kalajdzievski 2023)"
+    )
 
 
 class DataConfig(Section):
@@ -214,6 +290,9 @@ class TrainRuntimeConfig(Section):
     eval_only: bool = Field(False, description="evaluate once and stop, changing nothing")
     always_save_checkpoint: bool = Field(False, description="keep a numbered checkpoint of every evaluation")
     keep_last_n: NonNegativeInt = Field(0, description="numbered checkpoints to keep; 0 keeps all")
+    save_merged_on_best: bool = Field(
+        False, description="whenever a model of `[train.hf_model]` is the best so far, do what `merge` does"
+    )
     ckpt_time_interval_minutes: float = Field(
         10.0, ge=0, description="save `ckpt_last.pt` when the last save is this long ago; 0 turns it off"
     )

@@ -22,6 +22,7 @@ _TYPES = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text in quotes",
+    "list_type": 'a list of texts, such as ["q_proj", "v_proj"]',
     "path_type": "a path in quotes",
     "is_instance_of": "a path in quotes",
     "model_type": "a table",
@@ -39,7 +40,7 @@ def label(key: KeyPath, value: object = None) -> str:
 
 def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
     """The key that a finding of pydantic is about, and what is wrong with it."""
-    key = tuple(str(part) for part in error["loc"])
+    key = tuple(part for part in error["loc"] if isinstance(part, str))  # a place in a list is not a key
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return key, _unknown(key, "section" if is_table(value) else "key")

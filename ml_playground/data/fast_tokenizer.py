@@ -1,21 +1,28 @@
 """Tokenizers that came with a model: a `tokenizer.json` of Hugging Face's library."""
 
 import json
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Library
 
 from ml_playground.config.tables import Table, is_table
 from ml_playground.data.text import separable
 from ml_playground.data.tokenizers import CharTokenizer, Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
+from ml_playground.files import staged
 from ml_playground.hub import find_folder
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""What other programs read of a tokenizer."""
+
+END_MARK = "<|end_of_speech|>"
+
 _SPACE = "\u2581"  # what SentencePiece writes for a space
 
 
@@ -24,11 +31,20 @@ class FastTokenizer(Tokenizer):
 
     Attributes:
         text: its `tokenizer.json`.
-        end_token: the name of the token that ends a text, if there is one; documents begin with it.
+        end_token: the name of the token that ends a text, if there is one.
+        marks: names of tokens that were added to it for the structure of documents, in texts too, each with the ids
+            that its name had before.
     """
 
-    def __init__(self, text: str, *, end_token: str | None, start_token: bool) -> None:
-        """Raises DataError if `text` is damaged, or there is no token that documents could begin with."""
+    def __init__(
+        self,
+        text: str,
+        *,
+        end_token: str | None,
+        start_token: str | None = None,
+        marks: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        """Documents begin with the token named `start_token`. Raises DataError if `text` is damaged."""
         self._library = _library(text)
         self._library.encode_special_tokens = True
         self._library.no_truncation()  # which some files ask for
@@ -36,12 +52,9 @@ class FastTokenizer(Tokenizer):
         self.text = text
         self.end_token = end_token
         self.vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
-        self.start_id = self.end_id if start_token else None
-        if start_token and self.start_id is None:
-            raise DataError(
-                "the model's tokenizer has no token for the end of a text, with which documents could begin. "
-                'Set [prepare] documents = "whole".'
-            )
+        self.start_token = start_token
+        self.start_id = None if start_token is None else self._library.token_to_id(start_token)
+        self.marks = {name: list(ids) for name, ids in (marks or {}).items()}
 
     @property
     def end_id(self) -> int | None:
@@ -55,9 +68,28 @@ class FastTokenizer(Tokenizer):
         except Exception as error:  # such as a character that its vocabulary lacks
             raise PromptError(f"the tokenizer cannot take this text: {error}") from error
 
+    def encode_prompt(self, text: str) -> Ids:
+        """See `Tokenizer`."""
+        self._library.encode_special_tokens = False
+        try:
+            return self.encode(text)
+        finally:
+            self._library.encode_special_tokens = True
+
     def special_ids(self) -> set[int]:
         """See `Tokenizer`."""
         return self._special
+
+    def end_ids(self) -> set[int]:
+        """See `Tokenizer`."""
+        ends = (self.start_id, self.end_id, self._mark_ids.get(END_MARK))
+        return {each for each in ends if each is not None}
+
+    def byte_lengths(self) -> Ids:
+        """See `Tokenizer`; marks can be seen in a text, but are none of it."""
+        lengths = super().byte_lengths()
+        lengths[list(self._mark_ids.values())] = 0
+        return lengths
 
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where patterns like GPT-2's cut whatever the text; of other kinds of tokenizers nothing is known."""
@@ -76,8 +108,23 @@ class FastTokenizer(Tokenizer):
 
     def describe(self) -> dict[str, Any]:
         """The whole file."""
-        start_token = self.start_id is not None
-        return {"kind": "huggingface", "tokenizer": self.text, "end_token": self.end_token, "start_token": start_token}
+        return {
+            "kind": "huggingface",
+            "tokenizer": self.text,
+            "end_token": self.end_token,
+            "start_token": self.start_token,
+            "marks": self.marks,
+        }
+
+    def untrained_tokens(self) -> dict[int, list[int]]:
+        """See `Tokenizer`."""
+        ids = {self._mark_ids[name]: before for name, before in self.marks.items()}
+        return {token: before for token, before in ids.items() if before != [token]}
+
+    @cached_property
+    def _mark_ids(self) -> dict[str, int]:
+        vocabulary = self._library.get_vocab(with_added_tokens=True)
+        return {name: vocabulary[name] for name in self.marks}
 
     @cached_property
     def _parts(self) -> Table:
@@ -111,20 +158,76 @@ class FastTokenizer(Tokenizer):
         return bool(self._parts["model"].get("byte_fallback"))
 
 
-def tokenizer_of_model(source: str, *, start_token: bool) -> Tokenizer:
-    """The tokenizer of a model: a folder, or a name at the hub. One of single characters becomes one of ours again.
+def tokenizer_of_model(
+    source: str,
+    *,
+    documents: Literal["whole", "lines", "files"],
+    marks: Sequence[str] = (),
+    revision: str | None = None,
+) -> Tokenizer:
+    """The tokenizer of a model. One of single characters becomes one of ours again, but for documents in files.
+
+    Args:
+        source: a folder, or a name at the hub.
+        documents: what a document is. Lines begin with the token that ends a text, as GPT-2's documents do; files with
+            the one that the tokenizer itself puts before a text, if it does.
+        marks: names of tokens to add.
+        revision: that of the hub.
 
     Raises:
         CheckpointError: there is no such model.
         DataError: it has no such tokenizer, or no token that documents could begin with.
     """
-    folder = find_folder(source, _FILES)
+    folder = find_folder(source, (*TOKENIZER_FILES, "config.json"), revision)
     text, end_token = read_tokenizer(folder)
-    fast = FastTokenizer(text, end_token=end_token, start_token=start_token)
+    if documents == "files":
+        start_token = _put_before_texts(text)
+        text, known = _with_marks(text, marks)
+        return FastTokenizer(text, end_token=end_token, start_token=start_token, marks=known)
+    if documents == "lines" and end_token is None:
+        raise DataError(
+            "the model's tokenizer has no token for the end of a text, with which documents could begin. "
+            'Set [prepare] documents = "whole".'
+        )
+    start_token = end_token if documents == "lines" else None
     model = json.loads(text)["model"]
     if model.get("type") != "WordLevel" or any(len(name) != 1 for name in model["vocab"]):
-        return fast
-    return CharTokenizer(sorted(model["vocab"], key=lambda name: model["vocab"][name]), start_token=start_token)
+        return FastTokenizer(text, end_token=end_token, start_token=start_token)
+    characters = sorted(model["vocab"], key=lambda name: model["vocab"][name])
+    return CharTokenizer(characters, start_token=start_token is not None)
+
+
+def _put_before_texts(text: str) -> str | None:
+    """The name of the token that a tokenizer puts before each text, if there is one."""
+    last_step: Table = json.loads(text).get("post_processor") or {}
+    for step in last_step.get("processors", [last_step]):
+        if step.get("type") == "TemplateProcessing" and "SpecialToken" in step["single"][0]:
+            name: str = step["single"][0]["SpecialToken"]["id"]
+            return name
+    return None
+
+
+def _with_marks(text: str, marks: Sequence[str]) -> tuple[str, dict[str, list[int]]]:
+    """A tokenizer with tokens added to it, and for each the ids that its name had before."""
+    if not marks:
+        return text, {}
+    library = _library(text)
+    before = {name: library.encode(name, add_special_tokens=False).ids for name in marks}
+    # Not "special" ones: they are recognised in every program, and can be seen in what a model writes.
+    tokens = [AddedToken(name, special=False, normalized=False) for name in marks]
+    library.add_tokens(tokens)  # pyright: ignore[reportUnknownMemberType] -- the library types its list without what is in it
+    return library.to_str(), before
+
+
+def write_tokenizer(path: Path, tokenizer: FastTokenizer, source: str, revision: str | None) -> None:
+    """Write the tokenizer of the model at `source`, with what was added to it, as other programs read it."""
+    folder = find_folder(source, TOKENIZER_FILES, revision)
+    with staged(path) as new:
+        new.mkdir()
+        for name in TOKENIZER_FILES[1:]:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, new / name)
+        (new / TOKENIZER_FILES[0]).write_text(tokenizer.text, encoding="utf-8")
 
 
 def read_tokenizer(folder: Path) -> tuple[str, str | None]:

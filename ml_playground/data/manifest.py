@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.documents import marks_of
 from ml_playground.data.fast_tokenizer import tokenizer_of_model
 from ml_playground.data.sources import text_files
 from ml_playground.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Record(BaseModel):
@@ -43,8 +44,9 @@ class Manifest(_Record):
     """The contents of `meta.json`."""
 
     format: int
-    settings: dict[str, str | float]
+    settings: dict[str, str | float | bool | None]
     sources: list[Source]
+    columns: dict[str, str]  # of a CSV table, by what they hold
     tokenizer: dict[str, Any]
     vocab_size: int
     dtype: str  # uint16 or uint32, little-endian
@@ -58,12 +60,16 @@ class Manifest(_Record):
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def settings_of(config: PrepareConfig) -> dict[str, str | float]:
+def settings_of(config: PrepareConfig) -> dict[str, str | float | bool | None]:
     """The options of `[prepare]` that decide what the tokens are; a folder counts from the dataset's."""
-    settings = config.model_dump(include={"dataset", "encoding", "tokenizer", "documents", "val_fraction"})
+    deciding = {"dataset", "encoding", "tokenizer", "documents", "val_fraction"}
+    if config.documents == "files":
+        deciding |= {"doc_separator", "add_structure_tokens", "interjections", "chair"}
+    settings = config.model_dump(include=deciding)
     settings["raw_dir"] = relative_name(config.raw_dir, config.dataset_dir)
     if config.tokenizer == "huggingface":
         settings["tokenizer_from"] = Path(str(config.tokenizer_from)).name  # wherever it is, the tokenizer is compared
+        settings["tokenizer_revision"] = config.tokenizer_revision
     return settings
 
 
@@ -106,8 +112,8 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
     ]
     folder = Path(str(config.tokenizer_from))
     if config.tokenizer == "huggingface" and folder.is_absolute() and folder.is_dir():
-        start_token = config.documents == "lines"
-        if tokenizer_of_model(str(folder), start_token=start_token).describe() != manifest.tokenizer:
+        tokenizer = tokenizer_of_model(str(folder), documents=config.documents, marks=marks_of(config))
+        if tokenizer.describe() != manifest.tokenizer:
             found.append(f"the tokenizer in {relative_name(folder, config.dataset_dir)} has changed")
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:

@@ -4,15 +4,12 @@ The text streams several times: to find its encoding, its split and its characte
 threads as there are processors.
 """
 
-import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -20,12 +17,13 @@ from tqdm import tqdm
 
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.fast_tokenizer import tokenizer_of_model
+from ml_playground.data.documents import Document, in_batches, marks_of, text_documents, without_marks
+from ml_playground.data.encode import Encoded, SideFiles, encode, in_parallel
+from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model, write_tokenizer
 from ml_playground.data.manifest import (
     FORMAT,
     Manifest,
     Source,
-    SplitInfo,
     differences,
     manifest_path,
     read_manifest,
@@ -33,20 +31,25 @@ from ml_playground.data.manifest import (
     settings_of,
     sha256_of,
 )
+from ml_playground.data.sources import TABLES
+from ml_playground.data.speeches import SpeechTable
 from ml_playground.data.split import DocumentSplit, PositionSplit, Side
-from ml_playground.data.store import token_dtype, token_file
-from ml_playground.data.text import TextFile, joined
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
+from ml_playground.data.store import document_file, token_dtype, token_file, tokenizer_folder
+from ml_playground.data.text import TextFile, joined, lines
+from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import DataError
 from ml_playground.files import atomic_write, json_text
 
-Split = PositionSplit | DocumentSplit
+Split = PositionSplit | DocumentSplit[str] | DocumentSplit[Document]
 
 _SAMPLE = 2**16  # characters
 
 
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     """Make `train.bin`, `val.bin` and `meta.json` from text files, unless exactly that is there already.
+
+    Documents in files and tables are written as `train.jsonl` and `val.jsonl` too, and beside them the tokenizer of a
+    model as its library reads it, in `tokenizer/`.
 
     Args:
         files: the raw text, in the order in which it is joined.
@@ -62,9 +65,9 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
             print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
             return manifest
         texts, sources = _find(files, config)
-        stream = partial(_stream, texts, count(1))
-        split = (DocumentSplit if config.documents == "lines" else PositionSplit)(stream, config.val_fraction)
-        manifest = _write(split, _tokenizer(split, config), sources, config)
+        tables = _tables(texts, config)
+        split = _split(texts, tables, config)
+        manifest = _write(split, _tokenizer(split, config), sources, tables, config)
     print(
         f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
         f"validation tokens, vocabulary of {manifest.vocab_size:,}"
@@ -85,6 +88,39 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
     return texts, sources
 
 
+def _tables(texts: Sequence[TextFile], config: PrepareConfig) -> dict[Path, SpeechTable]:
+    """The tables among the files, with what their columns were taken for; that is printed."""
+    files = [text for text in texts if text.path.suffix.lower() in TABLES]
+    if files and config.documents != "files":
+        print('! a table is read as if it were plain text; [prepare] documents = "files" reads the speeches in it')
+        return {}
+    tables = {file.path: SpeechTable(file) for file in files}
+    for table in tables.values():
+        taken = ", ".join(what if what == name else f"{what} from {name}" for what, name in table.columns.items())
+        print(f"columns: {taken}")
+    return tables
+
+
+def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: PrepareConfig) -> Split:
+    if config.documents == "files":
+
+        def documents() -> Iterator[list[Document]]:
+            each = (
+                tables[text.path].documents(config)
+                if text.path in tables
+                else text_documents(text, config.doc_separator)
+                for text in texts
+            )
+            return in_batches(chain.from_iterable(each))
+
+        marked: Callable[[Document], str] = partial(Document.marked, config=config)
+        return DocumentSplit(documents, config.val_fraction, text_of=marked, unit="different documents")
+    stream = partial(_stream, texts, count(1))
+    if config.documents == "lines":
+        return DocumentSplit(lambda: lines(stream()), config.val_fraction, text_of=str, unit="different lines")
+    return PositionSplit(stream, config.val_fraction)
+
+
 def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[str]:
     """The text in pieces, and on a terminal how far it is read for the how manieth time."""
     size = sum(text.path.stat().st_size for text in texts)
@@ -94,13 +130,17 @@ def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[str]:
 
 
 def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
-    start_token = config.documents == "lines"
+    start_token = config.documents != "whole"
     if config.tokenizer == "char":
-        return CharTokenizer.of_text(split.texts(), start_token=start_token)
+        texts = split.texts() if config.doc_separator is None else chain(split.texts(), [config.doc_separator])
+        return CharTokenizer.of_text(texts, start_token=start_token)
     if config.tokenizer == "huggingface":
         assert config.tokenizer_from is not None  # the configuration is refused otherwise
-        tokenizer = tokenizer_of_model(config.tokenizer_from, start_token=start_token)
-        _tell_of_lost_bytes(tokenizer, next(iter(split.texts()), "")[:_SAMPLE])
+        marks, revision = marks_of(config), config.tokenizer_revision
+        tokenizer = tokenizer_of_model(
+            config.tokenizer_from, documents=config.documents, marks=marks, revision=revision
+        )
+        _tell_of_lost_bytes(tokenizer, without_marks(next(iter(split.texts()), "")[:_SAMPLE], marks))
         return tokenizer
     return TiktokenTokenizer(config.tokenizer, start_token=start_token)
 
@@ -112,90 +152,70 @@ def _tell_of_lost_bytes(tokenizer: Tokenizer, sample: str) -> None:
         print(f"! of the text's first {there:,} bytes its tokens stand for {kept:,}: bits per byte will be off as much")
 
 
-def _write(split: Split, tokenizer: Tokenizer, sources: list[Source], config: PrepareConfig) -> Manifest:
+def _write(
+    split: Split,
+    tokenizer: Tokenizer,
+    sources: list[Source],
+    tables: dict[Path, SpeechTable],
+    config: PrepareConfig,
+) -> Manifest:
     """Encode both sides and write them with their manifest."""
-    dtype = token_dtype(tokenizer.vocab_size)
-    # The files take their places at the end of the block, when there is room for all three; the manifest does so last,
-    # and while it has not, the old one does not fit.
-    with (
-        atomic_write(manifest_path(config.dataset_dir)) as manifest_file,
-        atomic_write(token_file(config.dataset_dir, "train")) as train_file,
-        atomic_write(token_file(config.dataset_dir, "val")) as val_file,
-    ):
-        sides = {"train": _TokenFile(train_file), "val": _TokenFile(val_file)}
-        encode = partial(_encode, tokenizer=tokenizer, dtype=dtype)
-        for side, encoded in _in_parallel(encode, split.parts(tokenizer.separable)):
+    folder, dtype = config.dataset_dir, token_dtype(tokenizer.vocab_size)
+    to_ids = partial(encode, tokenizer=tokenizer, dtype=dtype)
+    in_files = config.documents == "files"
+    to_rows: Callable[[list[Any]], Encoded] = to_ids
+    if in_files:
+        if isinstance(tokenizer, FastTokenizer):
+            write_tokenizer(tokenizer_folder(folder), tokenizer, config.tokenizer_from or "", config.tokenizer_revision)
+        plain = partial(without_marks, marks=marks_of(config))
+        to_ids = partial(to_ids, separator=_separator(tokenizer, config), without_marks=plain)
+        to_rows = partial(_encode_documents, to_ids=to_ids, config=config)
+    # The files take their places at the end of the block, when there is room for all of them; the manifest does so
+    # last, and while it has not, the old one does not fit.
+    with ExitStack() as stack:
+        manifest_file = stack.enter_context(atomic_write(manifest_path(folder)))
+        sides = {
+            side: SideFiles(stack, token_file(folder, side), document_file(folder, side) if in_files else None)
+            for side in ("train", "val")
+        }
+        parts: Iterator[tuple[Side, list[Any]]] = split.parts(tokenizer.separable)
+        for side, encoded in in_parallel(to_rows, parts):
             sides[side].add(encoded)
+        infos = {side: files.info(is_running_text=config.documents == "whole") for side, files in sides.items()}
         manifest = Manifest(
             format=FORMAT,
             settings=settings_of(config),
             sources=sources,
+            columns={what: name for table in tables.values() for what, name in table.columns.items()},
             tokenizer=tokenizer.describe(),
             vocab_size=tokenizer.vocab_size,
             dtype=dtype.name,
-            train=sides["train"].info(),
-            val=sides["val"].info(),
+            **infos,
         )
         manifest_file.write(json_text(manifest.model_dump()))
         manifest_file.flush()
     return manifest
 
 
-class _Encoded(NamedTuple):
-    """Some text as ids in their bytes on disk, and how much it was."""
-
-    ids: bytes
-    tokens: int
-    starts: int
-    utf8_bytes: int
+def _encode_documents(
+    documents: list[Document], *, to_ids: Callable[[list[str]], Encoded], config: PrepareConfig
+) -> Encoded:
+    encoded = to_ids([document.marked(config) for document in documents])
+    return encoded._replace(rows=b"".join(document.row(config) for document in documents))
 
 
-def _encode(documents: Sequence[str], *, tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger]) -> _Encoded:
-    """Documents in a row, each behind the start token if there is one."""
-    start = [] if tokenizer.start_id is None else [np.array([tokenizer.start_id])]
-    parts = [ids for document in documents for ids in (*start, tokenizer.encode(document))]
-    ids = np.concatenate([np.empty(0, dtype), *parts], dtype=dtype, casting="unsafe")
-    return _Encoded(
-        ids.tobytes(), len(ids), len(start) * len(documents), sum(len(document.encode()) for document in documents)
-    )
-
-
-class _TokenFile:
-    """One side as it is written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._tokens = self._starts = self._bytes = 0
-
-    def add(self, encoded: _Encoded) -> None:
-        self._file.write(encoded.ids)
-        self._hash.update(encoded.ids)
-        self._tokens += encoded.tokens
-        self._starts += encoded.starts
-        self._bytes += encoded.utf8_bytes
-
-    def info(self) -> SplitInfo:
-        """What was written, all of which is on its way to the disk."""
-        self._file.flush()
-        documents = max(1, self._starts)  # a running text is one, and has no start token
-        return SplitInfo(tokens=self._tokens, documents=documents, bytes=self._bytes, sha256=self._hash.hexdigest())
-
-
-def _in_parallel(
-    encode: Callable[[list[str]], _Encoded], parts: Iterable[tuple[Side, list[str]]]
-) -> Iterator[tuple[Side, _Encoded]]:
-    """Encode parts in threads, as tokenizers work outside Python's lock; in their order, and only some in memory."""
-    workers = os.cpu_count() or 1
-    under_way: deque[tuple[Side, Future[_Encoded]]] = deque()
-    with ThreadPoolExecutor(workers) as threads:
-        for side, documents in parts:
-            under_way.append((side, threads.submit(encode, documents)))
-            if len(under_way) > 2 * workers:
-                done_side, done = under_way.popleft()
-                yield done_side, done.result()
-        for side, last in under_way:
-            yield side, last.result()
+def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:
+    """The tokens behind each document; None where the next one's start token is enough."""
+    if config.doc_separator is not None:
+        return tokenizer.encode_prompt(config.doc_separator)
+    if not isinstance(tokenizer, FastTokenizer):
+        return None
+    if tokenizer.end_id is None:
+        raise DataError(
+            "the model's tokenizer has no token for the end of a text. Set [prepare] doc_separator to what is to stand "
+            'between documents, such as "\n\n".'
+        )
+    return np.array([tokenizer.end_id])
 
 
 def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None:
@@ -212,6 +232,11 @@ def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None
         path = token_file(config.dataset_dir, name)
         if not path.is_file() or sha256_of(path) != split.sha256:
             stale.append(f"{path.name} is missing or damaged")
+        if config.documents == "files" and not document_file(config.dataset_dir, name).is_file():
+            stale.append(f"{name}.jsonl is missing")
+    is_of_a_model = config.documents == "files" and config.tokenizer == "huggingface"
+    if is_of_a_model and not tokenizer_folder(config.dataset_dir).is_dir():
+        stale.append("tokenizer/ is missing")
     if stale:
         print(f"preparing again: {'; '.join(stale)}")
     return None if stale else manifest

@@ -10,6 +10,8 @@ import requests
 from ml_playground.errors import DataError
 
 CACHE_VARIABLE = "ML_PLAYGROUND_CACHE"
+TABLES = (".csv", ".tsv")
+"""Endings of the names of CSV tables."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def fetch(download: Download) -> Path:
 def find_texts(raw_dir: Path) -> list[Path]:
     """All `.txt` files below a folder in the order of their names, or the one file that `raw_dir` names.
 
+    A folder without any may hold one CSV table instead.
+
     Raises:
         DataError: there is none.
     """
@@ -68,6 +72,11 @@ def find_texts(raw_dir: Path) -> list[Path]:
         return [raw_dir]
     files = text_files(raw_dir)
     if not files:
+        tables = sorted(path for path in raw_dir.rglob("*") if path.suffix.lower() in TABLES)
+        if len(tables) == 1:
+            return tables
+        if tables:
+            raise DataError(f"{raw_dir} holds {len(tables)} tables: set [prepare] raw_dir to one of them.")
         raise DataError(
             f"no text in {raw_dir}. Put your text there: one input.txt, or any number of .txt files in subfolders, "
             "or set [prepare] raw_dir to the folder that has them."

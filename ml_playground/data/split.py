@@ -8,12 +8,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ml_playground.data.text import lines
 from ml_playground.errors import DataError
 
 Side = Literal["train", "val"]
@@ -50,54 +49,58 @@ class PositionSplit:
             left = max(0, left - len(piece))
 
 
-class DocumentSplit:
-    """Whole lines to either side, each side in its old order; blank lines are dropped.
+D = TypeVar("D")
+Documents = Callable[[], Iterator[Sequence[D]]]  # each call streams them all, some at a time
 
-    The lines with the smallest hashes go to validation, so that neither order nor neighbours decide, and a line that
+
+class DocumentSplit(Generic[D]):
+    """Whole documents to either side, each side in its old order.
+
+    The documents with the smallest hashes go to validation, so that neither order nor neighbours decide, and one that
     stands twice in the text is on one side only.
     """
 
-    def __init__(self, text: Text, val_fraction: float) -> None:
-        """Raises DataError if a side gets nothing."""
-        self._text = text
-        different = _distinct(lines(text()))
+    def __init__(self, documents: Documents[D], val_fraction: float, *, text_of: Callable[[D], str], unit: str) -> None:
+        """`unit` names different documents in messages. Raises DataError if a side gets nothing."""
+        self._documents = documents
+        self._text_of = text_of
+        different = _distinct(map(self._ranks, documents()))
         validation = math.ceil(len(different) * val_fraction)
-        _require_both(len(different) - validation, validation, "different lines")
+        _require_both(len(different) - validation, validation, unit)
         self._highest = different[validation - 1]
 
     def texts(self) -> Iterator[str]:
         """All text that has a side."""
-        return ("".join(documents) for documents in lines(self._text()))
+        return ("".join(map(self._text_of, documents)) for documents in self._documents())
 
-    def parts(self, _cut_anew: object = None) -> Iterator[tuple[Side, list[str]]]:
-        """Some lines at a time, each time with their side; no line is cut."""
-        for documents in lines(self._text()):
-            is_validation: list[bool] = (_ranks(documents) <= self._highest).tolist()
-            sides: dict[Side, list[str]] = {"train": [], "val": []}
+    def parts(self, _cut_anew: object = None) -> Iterator[tuple[Side, list[D]]]:
+        """Some documents at a time, each time with their side; none is cut."""
+        for documents in self._documents():
+            is_validation: list[bool] = (self._ranks(documents) <= self._highest).tolist()
+            sides: dict[Side, list[D]] = {"train": [], "val": []}
             for document, validation in zip(documents, is_validation, strict=True):
                 sides["val" if validation else "train"].append(document)
             yield from sides.items()
+
+    def _ranks(self, documents: Sequence[D]) -> "Ranks":
+        """The first eight bytes of each document's hash."""
+        digests = (hashlib.sha256(self._text_of(document).encode()).digest()[:8] for document in documents)
+        return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
 Ranks = npt.NDArray[np.uint64]
 
 
-def _distinct(some_documents: Iterable[Sequence[str]]) -> Ranks:
-    """The ranks of all documents in their order, each once; takes less than 20 bytes of memory for a document."""
+def _distinct(some_ranks: Iterable[Ranks]) -> Ranks:
+    """All ranks in their order, each once; takes less than 20 bytes of memory for a document."""
     memory = bytearray()
-    for documents in some_documents:
-        memory += _ranks(documents).tobytes()
+    for ranks in some_ranks:
+        memory += ranks.tobytes()
     ranks = np.frombuffer(memory, dtype=np.uint64)
     ranks.sort()
     is_new = np.ones(len(ranks), dtype=np.bool_)
     is_new[1:] = ranks[1:] != ranks[:-1]
     return ranks[is_new]
-
-
-def _ranks(documents: Sequence[str]) -> Ranks:
-    """The first eight bytes of each document's hash."""
-    digests = (hashlib.sha256(document.encode()).digest()[:8] for document in documents)
-    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
 def _require_both(train: int, validation: int, unit: str) -> None:

@@ -26,6 +26,16 @@ def token_file(dataset_dir: Path, split: str) -> Path:
     return dataset_dir / f"{split}.bin"
 
 
+def document_file(dataset_dir: Path, split: str) -> Path:
+    """Where the documents of `train` or `val` stand, one per line, if the data was prepared from documents in files."""
+    return dataset_dir / f"{split}.jsonl"
+
+
+def tokenizer_folder(dataset_dir: Path) -> Path:
+    """Where that data's tokenizer stands, for other programs."""
+    return dataset_dir / "tokenizer"
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Prepared data, opened for training. Large token arrays are memory-mapped, others are in memory."""

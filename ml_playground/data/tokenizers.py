@@ -43,9 +43,21 @@ class Tokenizer(ABC):
     def describe(self) -> dict[str, Any]:
         """Plain values from which `load_tokenizer` makes an equal tokenizer."""
 
+    def encode_prompt(self, text: str) -> Ids:
+        """The same for what a user wrote, in whose text names of special tokens may stand for these."""
+        return self.encode(text)
+
     def special_ids(self) -> set[int]:
         """The ids that stand for no text."""
         return set() if self.start_id is None else {self.start_id}
+
+    def end_ids(self) -> set[int]:
+        """The ids at which a text ends."""
+        return set() if self.start_id is None else {self.start_id}
+
+    def untrained_tokens(self) -> dict[int, list[int]]:
+        """Ids that the model whose tokenizer it is has never seen, each with the ids that its name had before."""
+        return {}
 
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """The same text in pieces whose tokens together are those of the whole text."""
@@ -138,6 +150,10 @@ class TiktokenTokenizer(Tokenizer):
         """Byte pair encoding; the names of special tokens are text like any other."""
         return self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int64)
 
+    def untrained_tokens(self) -> dict[int, list[int]]:
+        """Ids that the model whose tokenizer it is has never seen, each with the ids that its name had before."""
+        return {}
+
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where tiktoken cuts whatever the text."""
         return separable(pieces)
@@ -171,9 +187,9 @@ def load_tokenizer(description: dict[str, Any]) -> Tokenizer:
             return CharTokenizer(characters, start_token=start_token)
         case {"kind": "tiktoken", "encoding": encoding, "start_token": start_token}:
             return TiktokenTokenizer(encoding, start_token=start_token)
-        case {"kind": "huggingface", "tokenizer": text, "end_token": end_token, "start_token": start_token}:
+        case {"kind": "huggingface", "tokenizer": str(text), **rest}:
             from ml_playground.data.fast_tokenizer import FastTokenizer  # which builds on this module
 
-            return FastTokenizer(text, end_token=end_token, start_token=start_token)
+            return FastTokenizer(text, **{key: value for key, value in rest.items() if key != "kind"})
         case _:
             raise CheckpointError(f"unknown kind of tokenizer: {description.get('kind')!r}")

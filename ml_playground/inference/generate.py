@@ -23,20 +23,20 @@ def generate(
 ) -> Iterator[list[int | None]]:
     """Texts that follow `prompt`, one per seed, token by token; None stands for a text that has ended.
 
-    A text ends where a new document would start, or with `max_new_tokens`. Same seed, same text, whatever is generated
-    beside it (but for rounding). The model sees up to `block_size` tokens; when that many are there, it forgets the
-    older half and goes on from the rest. `model` must be in evaluation mode.
+    A text ends where its document does or a new one would start, or with `max_new_tokens`. Same seed, same text,
+    whatever is generated beside it (but for rounding). The model sees up to `block_size` tokens; when that many are
+    there, it forgets the older half and goes on from the rest. `model` must be in evaluation mode.
     """
     generators = [torch.Generator(runtime.device).manual_seed(seed) for seed in seeds]
     ids = torch.tensor([list(prompt[-model.block_size :])] * len(seeds), device=runtime.device)  # (B, T)
     cache = model.new_cache(len(seeds))
-    alive = [True] * len(seeds)
+    alive, end_ids = [True] * len(seeds), tokenizer.end_ids()
     for _ in range(sampling.max_new_tokens):
         with torch.inference_mode():
             logits = model.extend(ids, cache)[:, : tokenizer.vocab_size]  # (B, V), without padding ids
             made = pick(logits.float(), cache.ids, sampling, generators)  # (B,)
         tokens = [int(token) for token in made.cpu()]
-        alive = [before and token != tokenizer.start_id for before, token in zip(alive, tokens, strict=True)]
+        alive = [before and token not in end_ids for before, token in zip(alive, tokens, strict=True)]
         if not any(alive):
             return
         yield [token if living else None for token, living in zip(tokens, alive, strict=True)]

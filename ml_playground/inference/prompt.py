@@ -30,7 +30,7 @@ def encode_prompt(text: str, tokenizer: Tokenizer) -> list[int]:
         PromptError: a character is outside the vocabulary, or there is nothing to start from.
     """
     try:
-        ids: list[int] = tokenizer.encode(text).tolist()
+        ids: list[int] = tokenizer.encode_prompt(text).tolist()
     except PromptError as error:
         raise PromptError(f"[sample.sample] start: {error}") from error
     if tokenizer.start_id is not None:

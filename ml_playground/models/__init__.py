@@ -1,14 +1,14 @@
 """Networks that predict the next token, and the functions that build them."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ml_playground.config.checks import model_mismatches
-from ml_playground.config.sections import ModelConfig
+from ml_playground.config.sections import ModelConfig, ModelSource
 from ml_playground.errors import CheckpointError
 from ml_playground.imports import import_file
 from ml_playground.models.base import LanguageModel
@@ -16,20 +16,39 @@ from ml_playground.models.cache import Cache
 from ml_playground.models.quantized import quantize
 from ml_playground.models.transformer import Transformer
 
-__all__ = ["Cache", "LanguageModel", "build_model", "count_parameters", "load_weights", "quantize", "restore_model"]
+__all__ = [
+    "OURS",
+    "Cache",
+    "LanguageModel",
+    "build_model",
+    "count_parameters",
+    "load_weights",
+    "quantize",
+    "restore_model",
+]
 
 
-def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> LanguageModel:
+OURS = ModelSource()
+
+
+def build_model(model_args: Mapping[str, Any], source: ModelSource = OURS) -> LanguageModel:
     """A new model.
 
     Args:
-        model_args: the keys of `[train.model]` and `vocab_size`. They may come from a stranger's checkpoint, so the
-            `file` that they may name is never run.
-        file: the file with a model of its own that the user names, None for ours.
+        model_args: the keys of `[train.model]` and `vocab_size`, or what `build_finetuned` takes. They may come from a
+            stranger's checkpoint, so the `file` that they may name is never run, nor what `model_name` says loaded.
+        source: what the user names for it.
 
     Raises:
         CheckpointError: the arguments are not those of a known model, or need a file that is not named.
     """
+    if "hf_model" in model_args:
+        if source.model_name is None:
+            name = model_args["hf_model"]["model_name"]
+            raise CheckpointError(f"its model is {name}, fine-tuned. Name that in [train.hf_model] model_name.")
+        from ml_playground.models.finetuned import build_finetuned  # which takes seconds to import
+
+        return build_finetuned(model_args, source)
     options = dict(model_args)
     needed = options.pop("file", None)
     try:
@@ -41,6 +60,7 @@ def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> Lang
         raise CheckpointError(f"no model can be built from the arguments {dict(model_args)}: {why}")
     if needed is None:
         return Transformer(config, vocab_size)
+    file = source.file
     if file is None:
         raise CheckpointError(f"its model comes from {needed}. Name that file in [train.model] file.")
     name = f"own_model_{file.stem}"  # apart from our modules, some of which may be called the same
@@ -57,15 +77,15 @@ def build_model(model_args: Mapping[str, Any], file: Path | None = None) -> Lang
 
 
 def restore_model(
-    model_args: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path | None = None
+    model_args: Mapping[str, Any], weights: Mapping[str, Tensor], source: ModelSource = OURS
 ) -> LanguageModel:
     """The model with the arguments and the state of a checkpoint; the rest is as in `build_model`.
 
     Raises:
         CheckpointError: they do not fit each other.
     """
-    with _Uninitialised():
-        model = build_model(model_args, file)
+    with nullcontext() if source.model_name else _Uninitialised():
+        model = build_model(model_args, source)
     load_weights(model, weights)
     return model
 
@@ -77,15 +97,15 @@ def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
         CheckpointError: it does not fit.
     """
     try:
-        model.load_state_dict(weights)
+        model.load_trained_state(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
 
 
-def count_parameters(model_args: Mapping[str, Any], file: Path | None = None) -> int:
+def count_parameters(model_args: Mapping[str, Any], source: ModelSource = OURS) -> int:
     """Trainable values of the model that `build_model` would build; hardly any of its memory is written to."""
     with _Uninitialised():
-        return build_model(model_args, file).num_parameters()
+        return build_model(model_args, source).num_parameters()
 
 
 class _Uninitialised(TorchFunctionMode):

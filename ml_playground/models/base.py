@@ -1,6 +1,7 @@
 """What the trainer, the evaluation and the sampler know of a model."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,21 @@ class LanguageModel(nn.Module, ABC):
         cache.append(ids)
         logits: Tensor = self(cache.ids)
         return logits[:, -1]
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """What training changes, which checkpoints keep."""
+        return self.state_dict()
+
+    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `trained_state` gave. Raises RuntimeError if it does not fit."""
+        self.load_state_dict(state)
+
+    def flops_per_token(self, block_size: int) -> int:  # noqa: ARG002 -- it matters where there is attention
+        """Of forward and backward pass, over `block_size` tokens: 6 for each weight that is multiplied.
+
+        Tables of embeddings are looked up, not multiplied.
+        """
+        return 6 * (self.num_parameters() - sum(table.numel() for table in self.embeddings()))
 
     def embeddings(self) -> list[Tensor]:
         """Tables with a row per token, n-gram or position, but for one that is the head's matrix too."""

@@ -26,19 +26,19 @@ class Cache:
 
     def __init__(self, ids: Tensor, layers: list[LayerCache]) -> None:
         """Take memory for the ids, (B, block_size)."""
-        self._ids = ids
+        self.memory = ids
         self.layers = layers
         self.length = 0
 
     @property
     def ids(self) -> Tensor:
         """The tokens so far, (B, length)."""
-        return self._ids[:, : self.length]
+        return self.memory[:, : self.length]
 
     def append(self, ids: Tensor) -> None:
         """Take in the next tokens, (B, T)."""
         end = self.length + ids.shape[1]
-        self._ids[:, self.length : end] = ids
+        self.memory[:, self.length : end] = ids
         self.length = end
 
     def clear(self) -> None:

@@ -31,18 +31,18 @@ class Linear(nn.Linear):
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
         return _product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         (of_output,) = gradients
+        for_x, for_weight, for_bias = ctx.needs_input_grad
         rows = of_output.flatten(0, -2)  # (N, out_features)
-        of_x = _product(of_output, weight.T, None)
-        of_weight = _product(rows.T, x.flatten(0, -2).T, None)
-        return of_x, of_weight, rows.sum(dim=0) if ctx.has_bias else None
+        of_x = _product(of_output, weight.T, None) if for_x else None
+        of_weight = _product(rows.T, x.flatten(0, -2).T, None) if for_weight else None
+        return of_x, of_weight, rows.sum(dim=0) if for_bias else None
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

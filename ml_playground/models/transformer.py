@@ -100,6 +100,11 @@ class Transformer(LanguageModel):
         """See `LanguageModel`."""
         return [module.weight for module in self.transformer["h"].modules() if isinstance(module, nn.Linear)]
 
+    def flops_per_token(self, block_size: int) -> int:
+        """See `LanguageModel`, and attention's products (Chowdhery et al. 2022, "PaLM", appendix B)."""
+        width = self.config.n_head * self.config.head_dim
+        return super().flops_per_token(block_size) + 12 * self.config.n_layer * width * block_size
+
     def _run(self, ids: Tensor, cache: Cache | None) -> Tensor:
         """The last block's output (B, T, C), normed, for `ids` (B, T), which follow and join those in `cache`."""
         start = 0 if cache is None else cache.length

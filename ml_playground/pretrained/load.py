@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -59,7 +59,8 @@ def _read(source: str) -> Pretrained:
         folder = find_folder(source, FILES)
         model_args, weights = read_folder(folder)
         _, end_token = read_tokenizer(folder)
-        return Pretrained(model_args, weights, tokenizer_of_model(str(folder), start_token=end_token is not None))
+        documents: Literal["lines", "whole"] = "whole" if end_token is None else "lines"
+        return Pretrained(model_args, weights, tokenizer_of_model(str(folder), documents=documents))
     if is_nanogpt(path):
         found = read_nanogpt(path)
         size = found.model_args.get("vocab_size")

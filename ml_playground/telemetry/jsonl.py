@@ -1,4 +1,4 @@
-"""JSON lines: one object per line, appended as things happen."""
+"""Files that grow as things happen, above all JSON lines: one object per line."""
 
 import json
 import os
@@ -16,6 +16,13 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
         if file.tell() and _last_byte(file) != b"\n":  # a crash cut the last row short
             file.write(b"\n")
         file.write(_line(row))
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append plain text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -4,23 +4,27 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ml_playground.models import LanguageModel
 
 
 class WeightAverage:
-    """Averages a model's parameters over its training steps.
+    """Averages what is trained of a model over its steps.
 
     The decay grows from 0.1 towards its final value with the step, min(decay, (1 + step) / (10 + step)), so that the
     random initial weights are soon forgotten.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: LanguageModel, decay: float) -> None:
         self._decay = decay
-        self._weights = [parameter.detach() for parameter in model.parameters()]
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._weights = [parameter.detach() for parameter in trained]
         self._average = [weight.clone() for weight in self._weights]
-        place = {parameter: index for index, parameter in enumerate(model.parameters())}
+        place = {parameter: index for index, parameter in enumerate(trained)}
         # Tied parameters have several names and one average.
-        self._places = {name: place[parameter] for name, parameter in model.named_parameters(remove_duplicate=False)}
+        named = dict(model.named_parameters(remove_duplicate=False))
+        self._places = {name: place[named[name]] for name in model.trained_state() if name in named}
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from ml_playground.config.sections import ScheduleConfig
-from ml_playground.models import LanguageModel
 from ml_playground.training.trainer import Trainer
 
 _MANY_EPOCHS = 20
@@ -93,19 +92,10 @@ def time_steps(trainer: Trainer, count: int) -> float:
 def state_bytes(trainer: Trainer) -> int:
     """Memory for weights, their gradients, and the optimiser's state once it has one."""
     weights = list(trainer.model.parameters())
+    gradients = [weight for weight in weights if weight.requires_grad]
     states = [value for state in trainer.optimizer.state.values() for value in state.values()]
-    held = [*weights, *weights, *(value for value in states if isinstance(value, torch.Tensor))]
+    held = [*weights, *gradients, *(value for value in states if isinstance(value, torch.Tensor))]
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
-
-
-def flops_per_token(model: LanguageModel, *, n_layer: int, width: int, block_size: int) -> int:
-    """Of forward and backward pass: 6 for each weight that is multiplied, and attention's products.
-
-    Chowdhery et al. 2022, "PaLM", appendix B; `width` is that of all heads together. Tables of embeddings are looked
-    up, not multiplied.
-    """
-    multiplied = model.num_parameters() - sum(table.numel() for table in model.embeddings())
-    return 6 * multiplied + 12 * n_layer * width * block_size
 
 
 def schedule_warnings(schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:

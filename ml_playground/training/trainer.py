@@ -52,7 +52,7 @@ class Trainer:
         """`learning_rate` maps a step to its rate; `best_on_disk` is the loss of a `ckpt_best.pt` that is there."""
         self.progress = Progress()
         self.model = model
-        self._parameters = list(model.parameters())
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = optimizer
         self._learning_rate = learning_rate
         self._batches = batches
@@ -77,7 +77,7 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
         try:
-            self.model.load_state_dict(checkpoint.model)
+            self.model.load_trained_state(checkpoint.model)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
         if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
@@ -110,6 +110,7 @@ class Trainer:
                     self._save_last(self._checkpoint())
                     return signals.received
                 if self.finished:
+                    self._store.finish()
                     return None
                 self.step(telemetry)
 
@@ -234,7 +235,7 @@ class Trainer:
     def _checkpoint(self) -> Checkpoint:
         self.synchronize()  # nothing is saved that has diverged already
         return Checkpoint(
-            model=self.model.state_dict(),
+            model=self.model.trained_state(),
             ema=None if self._average is None else self._average.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scaler=self._scaler.state_dict(),

@@ -17,6 +17,7 @@ from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.trainer import Trainer
 from tests.full_disk import full_disk
+from tests.integration.finetuning import fine_tuning
 from tests.project import TEXT, Outcome, Project
 
 NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
@@ -183,7 +184,7 @@ def cut_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("data from a newer version")
 def newer_data(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    (project.datasets / "meta.json").write_text('{"format": 2}')
+    (project.datasets / "meta.json").write_text('{"format": 3}')
     return project.run("train")
 
 
@@ -258,7 +259,7 @@ def second_trainer(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("a checkpoint from a newer version")
 def newer_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    torch.save({"format": 3}, project.out / "ckpt_last.pt")
+    torch.save({"format": 4}, project.out / "ckpt_last.pt")
     return project.run("train")
 
 
@@ -293,6 +294,39 @@ def diverged(project: Project, _: pytest.MonkeyPatch) -> Outcome:
         }
     )
     return project.run("train")
+
+
+configured("adapters without a model to put them in", {"train.peft.r": "4"})
+configured("tokens for structure without documents that have any", {"prepare.add_structure_tokens": "true"}, "prepare")
+
+
+@mistake("a table without a column of text")
+def textless_table(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.with_name("speeches.csv").write_text("Redner,Partei,Worte\nA,B,C\n")
+    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    return project.run("prepare")
+
+
+def fine_tuning_with(name: str, changes: dict[str, str], verb: str) -> None:
+    """A mistake in going on with a model of Hugging Face's format."""
+
+    @mistake(name)
+    def arrange(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+        places = {"train.runtime.out_dir": '"tiny/out/tuned"', "prepare.dataset_dir": '"tiny/tuned"'}
+        fine_tuning(project, "qwen2").configure(places)
+        if verb != "prepare":
+            project.ok("prepare")
+        project.configure(changes)
+        return project.run(verb)
+
+
+fine_tuning_with("a model of ours beside the one to fine-tune", {"train.model.n_layer": "2"}, "prepare")
+fine_tuning_with("fine-tuning in tokens that the model does not know", {"prepare.tokenizer": '"gpt2"'}, "prepare")
+fine_tuning_with("a layer that the model lacks", {"train.peft.target_modules": '["q_prj"]'}, "train")
+fine_tuning_with("a context beyond the model's", {"train.hf_model.block_size": "128"}, "train")
+fine_tuning_with("quantized weights on a CPU", {"train.hf_model.quantization": '"4bit"'}, "train")
+fine_tuning_with("merging before there is anything", {"sample.sample.top_k": "1"}, "merge")
+fine_tuning_with("a base model that is not there", {"train.hf_model.model_name": '"my models/qwen"'}, "prepare")
 
 
 def signalled(name: str, verb: str, signum: signal.Signals) -> None:

@@ -146,7 +146,7 @@ def test_the_resolved_config_is_the_run(project: Project) -> None:
     assert info["parameters"] == sum(
         values.numel() for name, values in weights(project).model.items() if name != "lm_head.weight"
     )
-    assert {"torch", "python", "numpy", "ml_playground"} == info["versions"].keys()
+    assert {"torch", "python", "numpy", "ml_playground", "transformers", "peft"} == info["versions"].keys()
     summary = json.loads((project.out / "summary.json").read_text())
     assert summary["finished"] is True
     assert summary["step"] == 7

@@ -119,8 +119,8 @@ def test_opening_a_strangers_checkpoint_runs_no_code(path: Path, tmp_path: Path)
 
 
 def test_a_checkpoint_of_a_newer_version_says_so_and_is_not_called_damaged(path: Path) -> None:
-    torch.save({"format": 3}, path)
-    with pytest.raises(CheckpointError, match="checkpoint format 3, this version reads 2") as error:
+    torch.save({"format": 4}, path)
+    with pytest.raises(CheckpointError, match="checkpoint format 4, this version reads 3") as error:
         load(path)
     assert not isinstance(error.value, DamagedCheckpointError)
 
@@ -183,9 +183,9 @@ def test_two_damaged_checkpoints_are_both_named(run: RunDirectory, store: Checkp
 
 def test_a_last_checkpoint_of_a_newer_version_is_left_alone(run: RunDirectory, store: CheckpointStore) -> None:
     store.save_last(checkpoint(1))
-    torch.save({"format": 3}, run.last_checkpoint)
+    torch.save({"format": 4}, run.last_checkpoint)
     before = run.last_checkpoint.read_bytes()
-    with pytest.raises(CheckpointError, match="format 3"):
+    with pytest.raises(CheckpointError, match="format 4"):
         store.resume()
     assert run.last_checkpoint.read_bytes() == before
 

@@ -104,6 +104,9 @@ def test_what_is_written_down_names_paths_below_the_root_relatively(folder: Fold
     assert resolved["train"]["optim"]["beta2"] == 0.99
 
 
+FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -163,6 +166,42 @@ def test_what_is_written_down_names_paths_below_the_root_relatively(folder: Fold
         (
             '[prepare]\nencoding = "rot13"',
             '2: [prepare] encoding: unknown encoding "rot13" ("auto", "utf-8" and "cp1252" are the usual ones)',
+        ),
+        (
+            "[train.peft]\ntarget_modules = [1]",
+            "2: [train.peft] target_modules: must be text in quotes, not 1",
+        ),
+        (
+            '[train.peft]\ntarget_modules = "q_proj"',
+            '2: [train.peft] target_modules: must be a list of texts, such as ["q_proj", "v_proj"], not "q_proj"',
+        ),
+        (
+            "[train.peft]\nuse_dora = true",
+            "2: [train.peft] use_dora: means nothing without [train.hf_model] model_name: the model to train",
+        ),
+        (
+            "[train.runtime]\nsave_merged_on_best = true",
+            "2: [train.runtime] save_merged_on_best: needs [train.hf_model] model_name",
+        ),
+        ('[prepare]\nchair = "drop"', '2: [prepare] chair: needs documents = "files", which is "whole"'),
+        (
+            '[prepare]\ndocuments = "files"\ninterjections = "mark"',
+            (
+                '3: [prepare] interjections: needs tokenizer = "huggingface", to which tokens can be added; '
+                '"char" is fixed'
+            ),
+        ),
+        (
+            FINE_TUNING + '[train.data]\nblock_size = 8\n[train.hf_model]\nmodel_name = "m"\nblock_size = 4',
+            "4: [train.data] block_size: 8 is beyond [train.hf_model] block_size = 4",
+        ),
+        (
+            FINE_TUNING + '[train.hf_model]\nmodel_name = "m"\nquantization = "4bit"\n[train.peft]\nenabled = false',
+            "7: [train.peft] enabled: false trains all weights, which cannot be done with quantized ones",
+        ),
+        (
+            FINE_TUNING + '[train.hf_model]\nmodel_name = "m"\nquantization = "8bit"\n[train.runtime]\ndevice = "cpu"',
+            "5: [train.hf_model] quantization: is for CUDA",
         ),
         ("\ufeff[train.data]\nbatch_size = 0", "2: [train.data] batch_size: must be more than 0, not 0"),
         ("train.data = {batch_size = 0}", "1: [train.data] batch_size: must be more than 0, not 0"),
@@ -270,3 +309,11 @@ def test_a_preset_of_another_experiment_is_refused(folder: Folder) -> None:
     load_config(preset, name="other", folder=folder.path / "other")
     own = folder.write('extends = "../other/config.toml"', "mine/like_other.toml")
     load_config(own, name="mine", folder=folder.path / "mine")
+
+
+def test_the_first_of_several_keys_that_has_a_value_is_the_default(folder: Folder) -> None:
+    tuned = folder.load(FINE_TUNING + '[train.hf_model]\nmodel_name = "hub/model"\nrevision = "v1"\n')
+    assert (tuned.prepare.tokenizer_from, tuned.prepare.tokenizer_revision) == ("hub/model", "v1")
+    begun = folder.load(FINE_TUNING + '[train.model]\ninit_from = "hub/other"\n')
+    assert (begun.prepare.tokenizer_from, begun.train.hf_model.block_size) == ("hub/other", 64)
+    assert tuned.train.source.model_name == "hub/model"

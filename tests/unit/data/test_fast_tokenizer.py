@@ -55,7 +55,7 @@ KINDS = pytest.mark.parametrize("make", [by_bytes, by_sentencepiece], ids=["byte
 @KINDS
 @pytest.mark.parametrize("text", [TEXT, "naïve \U0001f600 日本\t\r\n", ""])
 def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer], text: str, tmp_path: Path) -> None:
-    tokenizer = tokenizer_of_model(folder_with(make(), tmp_path / "model"), start_token=True)
+    tokenizer = tokenizer_of_model(folder_with(make(), tmp_path / "model"), documents="lines")
     assert isinstance(tokenizer, FastTokenizer)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids.tolist()) == text
@@ -68,17 +68,17 @@ def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer]
 
 
 def test_pieces_have_the_tokens_of_the_whole(tmp_path: Path) -> None:
-    tokenizer = tokenizer_of_model(folder_with(by_bytes(), tmp_path / "model"), start_token=False)
+    tokenizer = tokenizer_of_model(folder_with(by_bytes(), tmp_path / "model"), documents="whole")
     pieces = list(tokenizer.separable([TEXT] * 400))
     assert len(pieces) > 1
     assert [id_ for piece in pieces for id_ in tokenizer.encode(piece)] == tokenizer.encode(TEXT * 400).tolist()
-    other = tokenizer_of_model(folder_with(by_sentencepiece(), tmp_path / "other"), start_token=False)
+    other = tokenizer_of_model(folder_with(by_sentencepiece(), tmp_path / "other"), documents="whole")
     assert list(other.separable(["a", "b"])) == ["ab"]
 
 
 def test_gpt2s_tokenizer_is_the_same_as_a_file(gpt2: TiktokenTokenizer, real_data: Path) -> None:
     text = (real_data / "tinyshakespeare" / "input.txt").read_text()[:200_000]
-    fast = FastTokenizer(fast_tokenizer(gpt2).to_str(), end_token="<|endoftext|>", start_token=True)
+    fast = FastTokenizer(fast_tokenizer(gpt2).to_str(), end_token="<|endoftext|>", start_token="<|endoftext|>")
     assert fast.encode(text).tolist() == gpt2.encode(text).tolist()
     assert (fast.byte_lengths() == gpt2.byte_lengths()).all()
     assert fast.start_id == gpt2.start_id
@@ -93,6 +93,7 @@ def config_for(folder: Path, source: str, documents: str = "whole") -> PrepareCo
             "raw_dir": folder / "raw",
             "tokenizer": "huggingface",
             "tokenizer_from": source,
+            "tokenizer_revision": None,
             "documents": documents,
         }
     )
@@ -113,17 +114,17 @@ def test_data_is_stale_once_the_tokenizer_has_changed(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no folder 'no/such/thing'"):
-        tokenizer_of_model("no/such/thing", start_token=False)
+        tokenizer_of_model("no/such/thing", documents="whole")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"tokenizer\.json is missing"):
-        tokenizer_of_model(str(tmp_path / "empty"), start_token=False)
+        tokenizer_of_model(str(tmp_path / "empty"), documents="whole")
     nameless = folder_with(by_bytes(), tmp_path / "nameless", "{}")
     with pytest.raises(DataError, match=r'no token for the end of a text.*documents = "whole"'):
-        tokenizer_of_model(nameless, start_token=True)
-    assert tokenizer_of_model(nameless, start_token=False).start_id is None
+        tokenizer_of_model(nameless, documents="lines")
+    assert tokenizer_of_model(nameless, documents="whole").start_id is None
     (tmp_path / "nameless" / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match=r"tokenizer\.json is damaged"):
-        tokenizer_of_model(nameless, start_token=False)
+        tokenizer_of_model(nameless, documents="whole")
 
 
 @pytest.mark.parametrize(
@@ -134,14 +135,14 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, text: str) -> None:
     source = folder_with(by_bytes(), tmp_path / "model")
     (tmp_path / "model" / name).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=name):
-        tokenizer_of_model(source, start_token=True)
+        tokenizer_of_model(source, documents="lines")
 
 
 @pytest.mark.parametrize("about", ["[]", '{"eos_token": 5}', '{"eos_token": {"x": 1}}', "{}"])
 def test_the_end_of_a_text_is_found_elsewhere_too(tmp_path: Path, about: str) -> None:
     source = folder_with(by_bytes(), tmp_path / "model", about)
     (tmp_path / "model" / "config.json").write_text('{"eos_token_id": 300}')
-    tokenizer = tokenizer_of_model(source, start_token=True)
+    tokenizer = tokenizer_of_model(source, documents="lines")
     assert tokenizer.start_id == 300
 
 
@@ -161,7 +162,7 @@ def test_nothing_is_cut_off_or_filled_up(tmp_path: Path) -> None:
     tokenizer = by_bytes()
     tokenizer.enable_truncation(5)
     tokenizer.enable_padding(length=7)
-    fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), start_token=False)
+    fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), documents="whole")
     assert fast.decode(fast.encode(TEXT).tolist()) == TEXT
     assert fast.decode(fast.encode("a").tolist()) == "a"
 
@@ -170,7 +171,7 @@ def test_only_patterns_are_trusted_to_cut_words(tmp_path: Path) -> None:
     for pre in (pre_tokenizers.ByteLevel(False, use_regex=False), pre_tokenizers.ByteLevel(add_prefix_space=True)):
         tokenizer = by_bytes()
         tokenizer.pre_tokenizer = pre
-        fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), start_token=False)
+        fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), documents="whole")
         assert list(fast.separable(["a b", "c d"])) == ["a bc d"]
 
 
@@ -189,10 +190,10 @@ def test_single_characters_become_ours_again(tmp_path: Path, *, start_token: boo
     ours = CharTokenizer.of_text([TEXT], start_token=start_token)
     about = json.dumps({"eos_token": "<|endoftext|>"} if start_token else {})
     source = folder_with(fast_tokenizer(ours), tmp_path / "model", about)
-    assert tokenizer_of_model(source, start_token=start_token).describe() == ours.describe()
+    assert tokenizer_of_model(source, documents="lines" if start_token else "whole").describe() == ours.describe()
 
 
 def test_a_character_that_it_lacks_is_a_mistake_of_the_prompt() -> None:
     words = Tokenizer(models.WordLevel({"a": 0}))
     with pytest.raises(PromptError, match="cannot take this text"):
-        FastTokenizer(words.to_str(), end_token=None, start_token=False).encode("b")
+        FastTokenizer(words.to_str(), end_token=None).encode("b")

@@ -20,7 +20,7 @@ TEXT = "one two three\nfour five six\nseven eight nine\n"
 
 def config_for(folder: Path, **options: object) -> PrepareConfig:
     paths = {"dataset_dir": folder / "datasets", "raw_dir": folder / "raw"}
-    defaults = {"dataset": "mine", "tokenizer_from": None, **paths}
+    defaults = {"dataset": "mine", "tokenizer_from": None, "tokenizer_revision": None, **paths}
     return PrepareConfig.model_validate(defaults | options)
 
 
@@ -90,7 +90,7 @@ def test_a_second_time_nothing_is_done(source: Path, tmp_path: Path, capsys: pyt
         ("token file", r"train.bin is missing or damaged"),
         ("missing", r"val.bin is missing or damaged"),
         ("manifest", r"meta.json: damaged"),
-        ("version", r"meta.json: format 2, this version reads 1"),
+        ("version", r"meta.json: format 3, this version reads 2"),
     ],
 )
 def test_what_no_longer_matches_is_prepared_again(
@@ -115,7 +115,7 @@ def test_what_no_longer_matches_is_prepared_again(
         case "manifest":
             (datasets / "meta.json").write_text('{"format": 1')
         case _:
-            (datasets / "meta.json").write_text('{"format": 2}')
+            (datasets / "meta.json").write_text('{"format": 3}')
     capsys.readouterr()
     prepare_texts(files, config_for(tmp_path, **options))
     said = capsys.readouterr().out

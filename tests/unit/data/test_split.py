@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_playground.data.split import DocumentSplit, PositionSplit
+from ml_playground.data.text import lines
 from ml_playground.errors import DataError
 
 fractions = st.floats(0.01, 0.99)
@@ -17,7 +18,7 @@ def in_pieces(text: str, size: int = 7) -> Iterator[str]:
         yield text[first : first + size]
 
 
-def sides(split: PositionSplit | DocumentSplit) -> tuple[list[str], list[str]]:
+def sides(split: PositionSplit | DocumentSplit[str]) -> tuple[list[str], list[str]]:
     parts = list(split.parts())
     train, val = ([text for at, texts in parts if at == side for text in texts] for side in ("train", "val"))
     return train, val
@@ -29,7 +30,8 @@ def by_position(text: str, fraction: float) -> tuple[str, str]:
 
 
 def by_document(documents: list[str], fraction: float) -> tuple[list[str], list[str]]:
-    return sides(DocumentSplit(partial(in_pieces, "\n".join(documents)), fraction))
+    pieces = partial(in_pieces, "\n".join(documents))
+    return sides(DocumentSplit(lambda: lines(pieces()), fraction, text_of=str, unit="different lines"))
 
 
 def test_position_cuts_where_nanogpt_does() -> None:

@@ -1,0 +1,154 @@
+"""Speeches from a CSV table, one row at a time. Columns are found by the names that they usually have."""
+
+import csv
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.documents import Document, marked_interjection
+from ml_playground.data.text import TextFile
+from ml_playground.errors import DataError
+
+# The usual names, likelier ones first, without regard to case, spaces and signs.
+_NAMES = {
+    "text": "text speech content rede transcript transkript speechcontent speechtext redetext redeinhalt utterance "
+    "aussage redebeitrag beitrag wortbeitrag inhalt body",
+    "speaker": "speaker speakername redner rednerin rednername sprecher sprechername fullname politician abgeordneter",
+    "first_name": "firstname speakerfirstname vorname givenname forename",
+    "last_name": "lastname speakerlastname nachname familienname familyname surname name",
+    "party": "party partei fraktion faction partyname parteiname politicalgroup parliamentarygroup",
+    "date": "date datum day tag sitzungsdatum speechdate",
+    "year": "year jahr",
+    "topic": "topic thema title titel subject agendaitem agenda tagesordnungspunkt top",
+    "interjection": "interjection zwischenruf zuruf isinterjection",
+    "chair": "chair ischair sitzungsleitung vorsitz presiding",
+}
+_YES = {"true", "1", "1.0", "yes", "ja", "wahr", "t", "y", "j"}
+_NO = {"", "false", "0", "0.0", "no", "nein", "falsch", "f", "n", "na", "nan", "none", "null"}
+_MISSING = {"", "na", "nan", "none", "null"}  # as other programs write what they do not know
+_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+
+Row = Mapping[str, str]
+
+
+class SpeechTable:
+    """A table whose rows are speeches, or the parts of speeches between interjections.
+
+    Attributes:
+        columns: what was found, each with the name of its column.
+    """
+
+    def __init__(self, file: TextFile) -> None:
+        """Read the first line. Raises DataError if it names no column with text."""
+        self._file = file
+        first = next(self._lines(), "")
+        self._delimiter = max(",;\t|", key=first.count)
+        self._header = [name for row in csv.reader([first], delimiter=self._delimiter) for name in row]
+        self.columns = find_columns(self._header)
+        if "text" not in self.columns:
+            raise DataError(
+                f"{file.path}: no column with text was found among {', '.join(self._header) or 'none'}. Name one of "
+                f"them {', '.join(_NAMES['text'].split()[:5])} or the like, in the first line."
+            )
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._file.path
+
+    def documents(self, config: PrepareConfig) -> Iterator[Document]:
+        """The speeches in their order.
+
+        Where a column tells interjections, speeches come in parts: rows of one speaker and day that follow each other,
+        and the interjections between them, are one speech.
+
+        Raises:
+            DataError: a row has more or fewer fields than the first line, or says neither yes nor no where it must.
+        """
+        in_parts = "interjection" in self.columns
+        speech: list[str] = []
+        of_whom: Row | None = None
+        for line, row in self._rows():
+            text = row["text"].strip()
+            is_chair = self._says_yes(row, "chair", line)
+            if self._says_yes(row, "interjection", line):
+                if text and config.interjections != "drop":
+                    speech.append(marked_interjection(text) if config.interjections == "mark" else text)
+            elif text and not (is_chair and config.chair == "drop"):
+                goes_on = in_parts and of_whom is not None and _whose(row) == _whose(of_whom)
+                if speech and of_whom is not None and not goes_on:
+                    yield self._document(speech, of_whom)
+                    speech = []
+                speech.append(text)
+                of_whom = row
+        if speech:
+            yield self._document(speech, of_whom or {})
+
+    def _document(self, parts: Iterable[str], row: Row) -> Document:
+        names = (row.get("first_name", ""), row.get("last_name", ""))
+        year = _YEAR.search(row.get("year") or row.get("date", ""))
+        return Document(
+            text="\n".join(parts),
+            speaker=_known(row.get("speaker", "")) or _known(" ".join(name for name in names if _known(name))),
+            party=_known(row.get("party", "")),
+            year=None if year is None else year[0],
+            topic=_known(row.get("topic", "")),
+            is_chair=row.get("chair", "").strip().lower() in _YES,
+        )
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        """Each row's values by what they are, and the number of the line on which it ends."""
+        csv.field_size_limit(sys.maxsize)  # speeches are longer than what it takes for reasonable
+        reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+        places = {what: self._header.index(name) for what, name in self.columns.items()}
+        try:
+            next(reader)
+            for values in reader:
+                if not values:
+                    continue
+                if len(values) != len(self._header):
+                    raise DataError(
+                        f"{self.path}:{reader.line_num}: {len(values)} fields, but the first line names "
+                        f"{len(self._header)} columns. Quote texts that hold {self._delimiter!r}, quotes or line ends."
+                    )
+                yield reader.line_num, {what: values[place] for what, place in places.items()}
+        except csv.Error as error:
+            raise DataError(f"{self.path}:{reader.line_num}: not CSV: {error}.") from error
+
+    def _lines(self) -> Iterator[str]:
+        rest = ""
+        for piece in self._file.pieces():
+            *whole, rest = (rest + piece).split("\n")
+            yield from (f"{line}\n" for line in whole)
+        if rest:
+            yield rest
+
+    def _says_yes(self, row: Row, what: str, line: int) -> bool:
+        value = row.get(what, "").strip().lower()
+        if value not in _YES | _NO:
+            raise DataError(f"{self.path}:{line}: {self.columns[what]} says {value!r}, neither true nor false.")
+        return value in _YES
+
+
+def find_columns(header: Iterable[str]) -> dict[str, str]:
+    """What the columns of a table hold: `text`, `speaker`, `party` and so on, each with the column's name."""
+    known = {re.sub(r"[\W_]+", "", name).lower(): name for name in reversed(list(header))}
+    found = {
+        what: next((known[name] for name in names.split() if name in known), None) for what, names in _NAMES.items()
+    }
+    columns = {what: name for what, name in found.items() if name is not None}
+    if "speaker" in columns:  # a whole name is better than its parts
+        columns = {what: name for what, name in columns.items() if what not in ("first_name", "last_name")}
+    return columns
+
+
+def _whose(row: Row) -> tuple[str, ...]:
+    """What the parts of one speech have in common."""
+    return tuple(row.get(what, "") for what in ("speaker", "first_name", "last_name", "date", "chair", "topic"))
+
+
+def _known(value: str) -> str | None:
+    value = " ".join(value.split())
+    return None if value.lower() in _MISSING else value

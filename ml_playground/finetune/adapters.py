@@ -1,0 +1,83 @@
+"""Adapters in PEFT's format, beside the checkpoints that training goes on from."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
+from ml_playground.files import staged, write_json
+from ml_playground.models.finetuned import FineTuned
+from ml_playground.run_directory import RunDirectory
+
+
+class AdapterStore(CheckpointStore):
+    """Checkpoints of a fine-tuned model, and of adapters a copy that PEFT loads: `adapters/{last,best,final}`."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        keep_last_n: int,
+        model: FineTuned,
+        tokenizer_folder: Path,
+        on_best: Callable[[], object] | None,
+    ) -> None:
+        """Take a run's places.
+
+        Args:
+            run: the run.
+            keep_last_n: see `CheckpointStore`.
+            model: what is trained.
+            tokenizer_folder: the files of its tokenizer, which go beside the adapters.
+            on_best: is called whenever a new best model has been saved, if it is there.
+        """
+        super().__init__(run, keep_last_n=keep_last_n)
+        self._model = model
+        self._tokenizer_folder = tokenizer_folder
+        self._on_best = on_best
+
+    def save_last(self, checkpoint: Checkpoint) -> None:
+        """See `CheckpointStore`."""
+        self._write("last", checkpoint)  # before the checkpoint: a kill in between repeats it from the one before
+        super().save_last(checkpoint)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """See `CheckpointStore`."""
+        self._write("best", checkpoint)
+        super().save_best(checkpoint)
+        if self._on_best is not None:
+            self._on_best()
+
+    def discard_last(self) -> None:
+        """See `CheckpointStore`."""
+        super().discard_last()
+        if self.run.last_checkpoint.exists():
+            self._write("last", load(self.run.last_checkpoint))
+
+    def finish(self) -> None:
+        """See `CheckpointStore`: the last adapters are the final ones."""
+        if self._model.has_adapters:
+            with staged(self.run.adapters("final")) as new:
+                shutil.copytree(self.run.adapters("last"), new)
+
+    def _write(self, which: Literal["last", "best"], checkpoint: Checkpoint) -> None:
+        if not self._model.has_adapters:
+            return
+        tokenizer = {key: value for key, value in checkpoint.origin.tokenizer.items() if key != "tokenizer"}
+        about = {
+            "step": checkpoint.progress["step"],
+            "val_loss": checkpoint.progress["val_loss"],
+            "model_args": checkpoint.origin.model_args,
+            "model_source": checkpoint.origin.model_source,
+            "tokenizer": tokenizer,
+            "data": checkpoint.origin.data,
+            "versions": checkpoint.origin.versions,
+        }
+        with staged(self.run.adapters(which)) as new:
+            self._model.save_adapters(new, checkpoint.trained_state)
+            for name in TOKENIZER_FILES:
+                if (self._tokenizer_folder / name).is_file():
+                    shutil.copyfile(self._tokenizer_folder / name, new / name)
+            write_json(new / RunDirectory.ADAPTER_INFO, about)

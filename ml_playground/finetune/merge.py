@@ -1,0 +1,104 @@
+"""Adapters merged into the model that they were trained on."""
+
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportMissingTypeStubs=false
+# The libraries used here leave some types out.
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
+from ml_playground.data.store import Tokens
+from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.errors import ExportError
+from ml_playground.files import staged, write_json
+from ml_playground.models.finetuned import FineTuned
+from ml_playground.run_directory import RunDirectory
+
+TOLERANCE = 1e-4  # of logits, as a share of the largest
+
+_CHECKED_WINDOWS = 4
+_CHECKED_TOKENS = 2**14  # in the tokenizer
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How closely a merged model agrees with the one that it was made of, on validation text.
+
+    Attributes:
+        largest_difference: between their logits.
+        largest_logit: of the one that it was made of.
+        tolerance: what the first may be, as a share of the second.
+        tokens: after how many the logits of all ids were compared.
+    """
+
+    largest_difference: float
+    largest_logit: float
+    tolerance: float
+    tokens: int
+
+
+def merge(
+    model: FineTuned,
+    path: Path,
+    *,
+    val: Tokens,
+    tokenizer: Tokenizer,
+    tokenizer_folder: Path,
+    about: Mapping[str, str | float],
+) -> Agreement:
+    """Write `model`, in float32, as a folder that needs no adapters; it is of no use afterwards.
+
+    Args:
+        model: on the CPU, in float32.
+        path: the folder.
+        val: validation text to compare on.
+        tokenizer: its tokenizer.
+        tokenizer_folder: and its files.
+        about: what is written of it beside the figures of the comparison.
+
+    Raises:
+        ExportError: what was written computes something else; what stood at `path` is untouched.
+    """
+    length = min(model.block_size, len(val))
+    starts = range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length)
+    windows = [torch.tensor(val[None, first : first + length].astype("int64")) for first in starts]  # (1, T) each
+    before = _logits(model.eval(), windows)
+    with staged(path) as folder:
+        model.merged().save_pretrained(folder)
+        for name in TOKENIZER_FILES:
+            if (tokenizer_folder / name).is_file():
+                shutil.copyfile(tokenizer_folder / name, folder / name)
+        written = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+        after = _logits(lambda ids: written(ids).logits, windows)
+        difference, largest = float((before - after).abs().max()), float(before.abs().max())
+        if not difference <= TOLERANCE * largest:  # which NaN is not either
+            raise ExportError(
+                f"logits of the merged model on validation text differ by up to {difference:.1e} from those of the "
+                f"model with its adapters, which is more than {TOLERANCE:.0e} of the largest. Nothing is written."
+            )
+        _tell_of_other_tokens(folder, tokenizer, tokenizer.decode(val[:_CHECKED_TOKENS].tolist()))
+        agreement = Agreement(difference, largest, TOLERANCE, len(windows) * length)
+        write_json(folder / RunDirectory.MERGE_INFO, {**about, **asdict(agreement)})
+    return agreement
+
+
+def _tell_of_other_tokens(folder: Path, tokenizer: Tokenizer, text: str) -> None:
+    """Warn where Transformers cuts a text into other tokens: for some models it has rules of its own."""
+    theirs = AutoTokenizer.from_pretrained(folder)
+    if theirs.encode(text, add_special_tokens=False, split_special_tokens=True) != tokenizer.encode(text).tolist():
+        print(
+            "! Transformers cuts validation text into other tokens than this model was trained with, those that its "
+            "tokenizer.json says: for models of this kind it has a pattern of its own."
+        )
+
+
+@torch.inference_mode()
+def _logits(model: Callable[[Tensor], Tensor], windows: list[Tensor]) -> Tensor:
+    return torch.cat([model(ids).flatten(0, 1) for ids in windows])  # (N, V)

@@ -1,0 +1,159 @@
+"""Data for fine-tuning: documents from files and tables, in a model's own tokens."""
+
+import json
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from ml_playground.config.load import load_config
+from ml_playground.data.fast_tokenizer import FastTokenizer
+from ml_playground.data.store import Dataset, open_dataset
+from tests.integration.finetuning import fine_tuning, speech_table, speeches
+from tests.project import Project
+
+MARKS = ["<|speaker|>", "<|party|>", "<|year|>", "<|topic|>", "<|speech|>", "<|end_of_speech|>"]
+
+
+@pytest.fixture(params=["qwen2", "gemma3", "llama"])
+def table(project: Project, request: pytest.FixtureRequest) -> Project:
+    return fine_tuning(project, request.param)
+
+
+@pytest.fixture
+def texts(project: Project) -> Project:
+    """The same with text files instead."""
+    fine_tuning(project, "llama")
+    project.text.unlink()
+    for index, speech in enumerate(speeches(20)):
+        path = project.folder / "raw" / f"{index % 2}" / f"{index}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(speech + "\n", encoding="utf-8")
+    changes = {"raw_dir": '"tiny/raw"', "add_structure_tokens": "false"}
+    project.configure({f"prepare.{key}": value for key, value in changes.items()})
+    return project
+
+
+def opened(project: Project) -> tuple[Dataset, FastTokenizer]:
+    config = load_config(project.config, name="tiny", folder=project.folder)
+    dataset = open_dataset(config.prepare.dataset_dir, config.prepare)
+    assert isinstance(dataset.tokenizer, FastTokenizer)
+    return dataset, dataset.tokenizer
+
+
+def rows(project: Project, side: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (project.datasets / f"{side}.jsonl").read_text().splitlines()]
+
+
+def test_a_table_becomes_tokens_documents_and_a_tokenizer(table: Project) -> None:
+    said = table.ok("prepare").out
+    found = "text from Speech, speaker from Speaker, party from Party, date from Date, interjection from Interjection"
+    assert f"columns: {found}, chair from Chair\n" in said
+    meta = json.loads((table.datasets / "meta.json").read_text())
+    assert meta["columns"]["text"] == "Speech"
+    dataset, tokenizer = opened(table)
+    theirs = AutoTokenizer.from_pretrained(table.datasets / "tokenizer")
+    assert theirs.convert_tokens_to_ids(MARKS) == [tokenizer.encode(mark).item() for mark in MARKS]
+    for side, tokens in (("train", dataset.train), ("val", dataset.val)):
+        assert tokenizer.end_id is not None
+        start = [] if tokenizer.start_id is None else [tokenizer.start_id]
+        packed: list[int] = []
+        for row in rows(table, side):
+            packed += [*start, *theirs.encode(row["text"], add_special_tokens=False), tokenizer.end_id]
+        assert tokens.tolist() == packed
+    assert meta["train"]["documents"] + meta["val"]["documents"] == 60
+    assert meta["val"]["documents"] == 6
+
+
+def test_a_document_is_wrapped_in_what_is_known_of_it(table: Project) -> None:
+    table.ok("prepare")
+    for row in rows(table, "val") + rows(table, "train"):
+        known = "".join(f"<|{name}|>{row[name]}" for name in ("speaker", "party", "year") if name in row)
+        assert row["text"].startswith(f"{known}<|speech|>")
+        assert row["text"].endswith("<|end_of_speech|>")
+    assert "party" not in next(row for row in rows(table, "train") if row["speaker"] == "Präsidentin Bas")
+
+
+def test_tokens_for_the_structure_count_as_no_text(table: Project) -> None:
+    table.ok("prepare")
+    dataset, tokenizer = opened(table)
+    texts = [row["text"] for row in rows(table, "val")]
+    for mark in MARKS:
+        texts = [text.replace(mark, "") for text in texts]
+    assert dataset.manifest.val.bytes == sum(len(text.encode()) for text in texts)
+    assert tokenizer.byte_lengths()[dataset.val].sum() == dataset.manifest.val.bytes
+    assert all(mark in tokenizer.decode(dataset.val.tolist()) for mark in MARKS if mark != "<|topic|>")
+
+
+def test_the_split_is_by_document_and_always_the_same(table: Project) -> None:
+    table.ok("prepare")
+    before = {side: rows(table, side) for side in ("train", "val")}
+    lines = speech_table().splitlines(keepends=True)
+    shuffled = [lines[0], *(line for at in range(len(lines) - 3, 0, -3) for line in lines[at : at + 3])]
+    (table.folder / "raw" / "speeches.csv").write_text("".join(shuffled), encoding="utf-8")
+    assert "speeches.csv has changed" in table.ok("prepare").out
+    for side in ("train", "val"):
+        assert sorted(row["text"] for row in rows(table, side)) == sorted(row["text"] for row in before[side])
+
+
+@pytest.mark.parametrize("gone", ["val.jsonl", "tokenizer"])
+def test_what_was_removed_is_made_again(texts: Project, gone: str) -> None:
+    texts.ok("prepare")
+    assert "up to date" in texts.ok("prepare").out
+    path = texts.datasets / gone
+    before = {each: each.read_bytes() for each in ([path] if path.is_file() else path.iterdir())}
+    for each in before:
+        each.unlink()
+    if path.is_dir():
+        path.rmdir()
+    assert "is missing" in texts.ok("prepare").out
+    assert before == {each: each.read_bytes() for each in before}
+
+
+def test_each_text_file_is_a_document(texts: Project) -> None:
+    texts.ok("prepare")
+    assert len(rows(texts, "train")) == 18
+    assert sorted(row["text"] for side in ("train", "val") for row in rows(texts, side)) == sorted(speeches(20))
+
+
+def test_a_separator_stands_between_documents_before_and_after(texts: Project) -> None:
+    one = texts.folder / "raw" / "all.txt"
+    one.write_text("\n---\n".join(speeches(30)), encoding="utf-8")
+    texts.configure({"prepare.raw_dir": '"tiny/raw/all.txt"', "prepare.doc_separator": '"\\n---\\n"'})
+    texts.ok("prepare")
+    dataset, tokenizer = opened(texts)
+    assert len(rows(texts, "val")) == 3
+    whole = "".join(f"{row['text']}\n---\n" for row in rows(texts, "val"))
+    assert tokenizer.decode(dataset.val.tolist()) == whole
+    assert tokenizer.end_id not in dataset.val
+
+
+def test_a_separator_may_be_a_token_of_the_models(texts: Project) -> None:
+    texts.configure({"prepare.doc_separator": '"<|begin_of_text|>"'})
+    texts.ok("prepare")
+    dataset, tokenizer = opened(texts)
+    assert dataset.val[-1] == tokenizer.start_id
+
+
+def test_one_document_cannot_be_split(texts: Project) -> None:
+    one = texts.folder / "raw" / "all.txt"
+    one.write_text("Nur ein Text.", encoding="utf-8")
+    texts.configure({"prepare.raw_dir": '"tiny/raw/all.txt"'})
+    refused = texts.run("prepare")
+    assert refused.code == 2
+    assert "too little text to split (1 different documents)" in refused.err
+
+
+def test_characters_and_gpt2s_tokens_know_documents_too(texts: Project) -> None:
+    changes = {"prepare.tokenizer": '"char"', "train.hf_model.model_name": "", "prepare.doc_separator": '"#"'}
+    config = texts.config.read_text()
+    texts.config.write_text(config.split("[train.hf_model]")[0] + '[train.runtime]\nmax_iters = 1\ndevice = "cpu"\n')
+    texts.configure({key: value for key, value in changes.items() if value})
+    texts.ok("prepare")
+    config_now = load_config(texts.config, name="tiny", folder=texts.folder)
+    dataset = open_dataset(config_now.prepare.dataset_dir, config_now.prepare)
+    start = dataset.tokenizer.start_id
+    assert start is not None
+    assert dataset.val[0] == start
+    assert dataset.tokenizer.decode(dataset.val.tolist()) == "".join(f"{row['text']}#" for row in rows(texts, "val"))
+    assert not (texts.datasets / "tokenizer").exists()

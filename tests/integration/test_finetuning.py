@@ -1,0 +1,351 @@
+"""Models of Hugging Face's format through the same trainer, checkpoints and sampler as ours."""
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from peft import AutoPeftModelForCausalLM, PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.config.load import load_config
+from ml_playground.config.sections import ModelSource
+from ml_playground.data.store import Dataset, open_dataset
+from ml_playground.inference.load import load_trained
+from ml_playground.run_directory import RunDirectory
+from tests.integration.finetuning import by_bytes, fine_tuning
+from tests.integration.runs import AtStep, Killed, assert_same_state, kill, weights
+from tests.project import Project
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::FutureWarning:peft")
+
+KINDS = ["qwen2", "gemma3", "llama"]
+
+
+@pytest.fixture
+def qwen(project: Project) -> Project:
+    return fine_tuning(project, "qwen2")
+
+
+def dataset_of(project: Project) -> Dataset:
+    config = load_config(project.config, name="tiny", folder=project.folder)
+    return open_dataset(config.prepare.dataset_dir, config.prepare)
+
+
+def some_ids(project: Project) -> torch.Tensor:
+    return torch.tensor(dataset_of(project).val[None, :24].astype("int64"))
+
+
+@torch.no_grad()
+def our_logits(project: Project, ids: torch.Tensor) -> torch.Tensor:
+    source = ModelSource(model_name=str(project.root / "base"))
+    logits: torch.Tensor = load_trained(RunDirectory(project.out), source).model.eval()(ids)
+    return logits
+
+
+@torch.no_grad()
+def plain_peft_logits(project: Project, which: str, ids: torch.Tensor) -> torch.Tensor:
+    """What someone gets who has never heard of us."""
+    folder = project.out / "adapters" / which
+    base = AutoModelForCausalLM.from_pretrained(project.root / "base", dtype=torch.float32)
+    base.resize_token_embeddings(max(len(AutoTokenizer.from_pretrained(folder)), base.config.vocab_size))
+    logits: torch.Tensor = PeftModel.from_pretrained(base, str(folder)).eval()(ids).logits
+    return logits
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_goes_all_the_way(
+    project: Project, at_step: AtStep, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    fine_tuning(project, kind)
+    project.ok("prepare")
+    project.ok("train")
+    whole = weights(project)
+    project.out.rename(project.root / "whole")
+    at_step(3, kill)
+    with pytest.raises(Killed):
+        project.run("train")
+    monkeypatch.undo()
+    project.ok("train")
+    assert_same_state(weights(project), whole)
+    assert any(tensor.abs().max() > 0 for name, tensor in whole.model.items() if "lora_B" in name)
+
+    ids = some_ids(project)
+    ours = our_logits(project, ids)
+    torch.testing.assert_close(plain_peft_logits(project, "best", ids), ours, atol=1e-5, rtol=0)
+    said = project.ok("sample").out
+    assert said.count("<|speaker|>Max Müller<|party|>CDU/CSU<|year|>2022<|speech|>") == 2
+
+    said = project.ok("merge").out
+    assert "best (step " in said
+    assert "other tokens" not in said
+    merged = AutoModelForCausalLM.from_pretrained(project.out / "merged")
+    with torch.no_grad():
+        torch.testing.assert_close(merged.eval()(ids).logits, ours, atol=1e-4, rtol=0)
+    figures = json.loads((project.out / "merged" / "merge.json").read_text())
+    assert figures["largest_difference"] <= figures["tolerance"] * figures["largest_logit"]
+    assert_tokens_agree(project, AutoTokenizer.from_pretrained(project.out / "merged"))
+
+
+def assert_tokens_agree(project: Project, theirs: Any) -> None:
+    tokenizer = dataset_of(project).tokenizer
+    rows = [json.loads(line) for line in (project.datasets / "val.jsonl").read_text().splitlines()]
+    for row in rows:
+        assert theirs.encode(row["text"], add_special_tokens=False) == tokenizer.encode(row["text"]).tolist()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "gpt2"])
+def test_a_token_at_a_time_says_the_same_as_all_at_once(project: Project, kind: str) -> None:
+    fine_tuning(project, kind)
+    for verb in ("prepare", "train"):
+        project.ok(verb)
+    model = load_trained(RunDirectory(project.out), ModelSource(model_name=str(project.root / "base"))).model.eval()
+    ids = some_ids(project)
+    with torch.no_grad():
+        whole = model(ids)
+        for _ in range(2):
+            cache = model.new_cache(1)
+            steps = [model.extend(ids[:, :5], cache)] + [
+                model.extend(ids[:, at : at + 1], cache) for at in range(5, 24)
+            ]
+            torch.testing.assert_close(torch.stack(steps, dim=1), whole[:, 4:], atol=1e-5, rtol=1e-5)
+            cache.clear()
+            torch.testing.assert_close(model.extend(ids[:, :3], cache), whole[:, 2], atol=1e-5, rtol=1e-5)
+
+
+def test_sampling_takes_the_best_then_the_last_then_the_final_adapters(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    for which in ("best", "last", "final"):
+        assert f"adapters/{which} (step " in qwen.ok("sample").err
+        shutil.rmtree(qwen.out / "adapters" / which)
+    assert "ckpt_best.pt (step " in qwen.ok("sample").err
+
+
+def test_a_damaged_adapter_is_named_and_the_next_one_taken(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    best = qwen.out / "adapters" / "best" / "adapter_model.safetensors"
+    best.write_bytes(best.read_bytes()[:100])
+    said = qwen.ok("sample").err
+    assert "adapters/best: PEFT cannot load these adapters" in said
+    assert "adapters/last (step 6" in said
+
+
+def test_samples_go_to_a_file_of_their_own(qwen: Project) -> None:
+    for verb in ("prepare", "train", "sample", "sample"):
+        qwen.ok(verb)
+    first, second = sorted((qwen.out / "samples").glob("sample-*.txt"))
+    rows = [json.loads(line) for line in (qwen.out / "samples.jsonl").read_text().splitlines()]
+    assert (
+        first.read_text()
+        == second.read_text()
+        == "".join(f"{row['prompt']}{row['text']}\n{'-' * 15}\n" for row in rows[:2])
+    )
+
+
+def test_all_weights_can_be_trained_instead(qwen: Project, at_step: AtStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    qwen.configure(
+        {"train.peft.enabled": "false", "train.runtime.ema_decay": "0.9", "train.optim.learning_rate": "0.001"}
+    )
+    qwen.ok("prepare")
+    assert " of " not in qwen.ok("train").out.split("parameters")[0].splitlines()[-1]
+    whole = weights(qwen)
+    qwen.out.rename(qwen.root / "whole")
+    at_step(3, kill)
+    with pytest.raises(Killed):
+        qwen.run("train")
+    monkeypatch.undo()
+    qwen.ok("train")
+    assert_same_state(weights(qwen), whole)
+    assert not (qwen.out / "adapters").exists()
+    assert "ckpt_best.pt (step " in qwen.ok("merge").out
+    merged = AutoModelForCausalLM.from_pretrained(qwen.out / "merged").eval()
+    ids = some_ids(qwen)
+    with torch.no_grad():
+        torch.testing.assert_close(merged(ids).logits, our_logits(qwen, ids), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_dora": "true"},
+        {"use_rslora": "true", "bias": '"all"'},
+        {"bias": '"lora_only"', "target_modules": '["q_proj", "v_proj"]', "extend_mlp_targets": "false"},
+    ],
+    ids=["dora", "rslora", "two modules"],
+)
+def test_variants_of_lora_come_back_from_plain_peft(qwen: Project, options: dict[str, str]) -> None:
+    qwen.configure({f"train.peft.{key}": value for key, value in options.items()})
+    for verb in ("prepare", "train", "merge"):
+        qwen.ok(verb)
+    ids = some_ids(qwen)
+    torch.testing.assert_close(plain_peft_logits(qwen, "best", ids), our_logits(qwen, ids), atol=1e-5, rtol=0)
+
+
+def test_without_structure_tokens_nothing_needs_to_be_resized(project: Project) -> None:
+    fine_tuning(project, "llama").configure({"prepare.add_structure_tokens": "false", "sample.sample.start": '"Das"'})
+    for verb in ("prepare", "train"):
+        project.ok(verb)
+    ids = some_ids(project)
+    theirs = AutoPeftModelForCausalLM.from_pretrained(project.out / "adapters" / "final").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, plain_peft_logits(project, "last", ids), atol=1e-5, rtol=0)
+
+
+def test_recomputing_inner_values_changes_no_bit(qwen: Project) -> None:
+    qwen.ok("prepare")
+    qwen.ok("train")
+    qwen.out.rename(qwen.root / "whole")
+    qwen.configure({"train.hf_model.gradient_checkpointing": "true"})
+    qwen.ok("train")
+    assert_same_state(weights(qwen), load(qwen.root / "whole" / "ckpt_last.pt"))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_frozen_weights_take_fewer_bits_and_trained_ones_do_not(qwen: Project, dtype: str) -> None:
+    qwen.configure({"train.runtime.dtype": f'"{dtype}"'})
+    qwen.ok("prepare")
+    qwen.ok("train")
+    assert {tensor.dtype for tensor in weights(qwen).model.values()} == {torch.float32}
+    source = ModelSource(model_name=str(qwen.root / "base"))
+    model = load_trained(RunDirectory(qwen.out), source).model
+    assert getattr(torch, dtype) in {parameter.dtype for parameter in model.parameters() if parameter.dim() == 2}
+    qwen.ok("merge")
+
+
+def test_the_best_is_merged_whenever_it_is_found(qwen: Project) -> None:
+    qwen.configure({"train.runtime.save_merged_on_best": "true"})
+    qwen.ok("prepare")
+    said = qwen.ok("train").out
+    assert said.count("merged; logits within") == said.count("(best so far)") > 1
+    best = json.loads((qwen.out / "adapters" / "best" / "training.json").read_text())
+    assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == best["step"]
+
+
+def test_a_merged_model_that_says_something_else_is_not_written(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in ("prepare", "train", "merge"):
+        qwen.ok(verb)
+    before = {path: path.read_bytes() for path in (qwen.out / "merged").iterdir()}
+    monkeypatch.setattr("ml_playground.finetune.merge.TOLERANCE", 0.0)
+    refused = qwen.run("merge")
+    assert refused.code == 2
+    assert "Nothing is written" in refused.err
+    assert before == {path: path.read_bytes() for path in (qwen.out / "merged").iterdir()}
+
+
+def test_transformers_ways_of_its_own_with_a_tokenizer_are_told(qwen: Project) -> None:
+    """For Qwen2 it takes the pattern that cuts words from its own code, whatever the file says."""
+    by_bytes("<|endoftext|>").save(str(qwen.root / "base" / "tokenizer.json"))
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    assert "! Transformers cuts validation text into other tokens" in qwen.ok("merge").out
+
+
+def test_a_resumed_run_keeps_its_adapters_shape_and_says_so(qwen: Project) -> None:
+    qwen.configure({"train.runtime.max_iters": "2"})
+    qwen.ok("prepare")
+    qwen.ok("train")
+    qwen.configure({"train.runtime.max_iters": "4", "train.peft.r": "2", "train.hf_model.block_size": "48"})
+    said = qwen.ok("train").out
+    assert "[train.peft] r = 4 as in ckpt_last.pt, not 2" in said
+    assert "block_size = 32 as in" not in said
+    assert load(qwen.out / "ckpt_last.pt").origin.config["train"]["peft"]["r"] == 4
+
+
+def test_other_weights_than_those_that_were_trained_on_are_refused(qwen: Project) -> None:
+    qwen.ok("prepare")
+    qwen.ok("train")
+    qwen.configure({"train.runtime.max_iters": "8"})
+    other = AutoModelForCausalLM.from_pretrained(qwen.root / "base")
+    with torch.no_grad():
+        other.lm_head.weight.add_(1)
+    other.save_pretrained(qwen.root / "base")
+    for verb in ("train", "sample", "merge"):
+        refused = qwen.run(verb)
+        assert refused.code == 2
+        assert "trained on other weights than those of [train.hf_model] model_name" in refused.err
+
+
+def test_numbered_checkpoints_are_limited_as_for_other_models(qwen: Project) -> None:
+    qwen.configure({"train.runtime.always_save_checkpoint": "true", "train.runtime.keep_last_n": "2"})
+    qwen.ok("prepare")
+    qwen.ok("train")
+    assert [path.name for path in RunDirectory(qwen.out).numbered_checkpoints()] == [
+        "ckpt_00000004.pt",
+        "ckpt_00000006.pt",
+    ]
+
+
+def test_diverged_adapters_make_way_for_the_last_good_ones(qwen: Project) -> None:
+    qwen.configure({"train.optim.learning_rate": "1e30", "train.optim.grad_clip": "0.0", "train.optim.kind": '"sgd"'})
+    qwen.ok("prepare")
+    assert qwen.run("train").code == 2
+    about = json.loads((qwen.out / "adapters" / "last" / "training.json").read_text())
+    assert about["step"] == weights(qwen).progress["step"]
+
+
+def test_export_takes_what_was_merged(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    qwen.configure({"export.gguf.enabled": "false", "export.hf.enabled": "true"})
+    assert "Run 'merge' first" in qwen.run("export").err
+    qwen.ok("merge")
+    qwen.ok("export")
+    qwen.configure({"train.runtime.max_iters": "12", "train.optim.learning_rate": "0.05"})
+    qwen.ok("train")
+    assert "made of other weights than are the best now. Run 'merge' again" in qwen.run("export").err
+
+
+def test_plan_and_describe_know_what_is_trained(qwen: Project) -> None:
+    assert "adapters of rank 4 for base, block 32" in qwen.ok("describe").out
+    qwen.ok("prepare")
+    said = qwen.ok("plan").out
+    trained = int(said.split("parameters  ")[1].split("\n")[0].replace(",", ""))
+    qwen.ok("train")
+    assert trained == sum(tensor.numel() for tensor in weights(qwen).model.values())
+    assert "adapters/best/" in qwen.ok("describe").out
+
+
+def test_a_model_is_evaluated_only_if_that_is_wanted(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    last = weights(qwen).progress["val_loss"]
+    qwen.configure({"train.runtime.eval_only": "true"})
+    assert f"{last:.4f} nats/token" in qwen.ok("train").out
+
+
+def test_training_on_speeches_makes_them_likelier(qwen: Project) -> None:
+    """And so does training the rows of the tokens for their structure, which the model has never seen."""
+    qwen.configure({"train.runtime.max_iters": "40", "train.runtime.eval_interval": "20", "train.peft.r": "8"})
+    qwen.ok("prepare")
+    qwen.ok("train")
+    first, *_, last = [row["val/loss"] for row in qwen.metrics() if "val/loss" in row]
+    assert last < first - 0.5
+    (name,) = (name for name in weights(qwen).model if "trainable_tokens" in name)
+    assert not torch.equal(weights(qwen).model[name], load(qwen.out / "ckpt_prev.pt").model[name])
+
+
+def test_a_kill_between_adapters_and_checkpoint_loses_nothing(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    qwen.ok("prepare")
+    qwen.ok("train")
+    whole = weights(qwen)
+    qwen.out.rename(qwen.root / "whole")
+    original = CheckpointStore.save_last
+
+    def save_last(self: CheckpointStore, checkpoint: Checkpoint) -> None:
+        if checkpoint.progress["step"] == 4:
+            kill()
+        original(self, checkpoint)
+
+    monkeypatch.setattr(CheckpointStore, "save_last", save_last)
+    with pytest.raises(Killed):
+        qwen.run("train")
+    assert weights(qwen).progress["step"] == 2
+    monkeypatch.undo()
+    qwen.ok("train")
+    assert_same_state(weights(qwen), whole)
+    about = json.loads((qwen.out / "adapters" / "final" / "training.json").read_text())
+    assert about["step"] == 6

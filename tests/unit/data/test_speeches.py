@@ -1,0 +1,141 @@
+"""Tables of speeches, and what of them is kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.documents import Document
+from ml_playground.data.speeches import SpeechTable, find_columns
+from ml_playground.data.text import TextFile
+from ml_playground.errors import DataError
+
+SPEAKGER = """\
+Period,Session,Date,Chair,Interjection,Party,MPID,Speaker,Speech
+20,73,2022-12-01,False,False,SPD,1,Dr. Eva Größe,Erster Teil.
+20,73,2022-12-01,False,True,,,,(Beifall)
+20,73,2022-12-01,False,False,SPD,1,Dr. Eva Größe,"Zweiter Teil, mit ""Zitat""."
+20,73,2022-12-01,True,False,,,Präsidentin Bas,Vielen Dank.
+20,73,2022-12-01,False,True,,,,(Heiterkeit)
+20,73,2022-12-01,False,False,CDU/CSU,2,Max Müller,"Eine Rede
+in zwei Zeilen."
+"""
+
+
+def options(**changes: Any) -> PrepareConfig:
+    places = {"dataset_dir": Path("nowhere"), "raw_dir": Path("nowhere")}
+    others = {"dataset": "d", "tokenizer_from": None, "tokenizer_revision": None, "documents": "files"}
+    return PrepareConfig.model_validate({**places, **others, **changes})
+
+
+def table(tmp_path: Path, text: str, encoding: str = "utf-8") -> SpeechTable:
+    path = tmp_path / "speeches.csv"
+    path.write_bytes(text.encode(encoding))
+    return SpeechTable(TextFile.find(path, "auto"))
+
+
+def read(tmp_path: Path, text: str, **changes: Any) -> list[Document]:
+    return list(table(tmp_path, text).documents(options(**changes)))
+
+
+def test_parts_of_a_speech_and_what_was_called_out_between_them_are_one_document(tmp_path: Path) -> None:
+    assert read(tmp_path, SPEAKGER) == [
+        Document('Erster Teil.\n(Beifall)\nZweiter Teil, mit "Zitat".', "Dr. Eva Größe", "SPD", "2022"),
+        Document("Vielen Dank.\n(Heiterkeit)", "Präsidentin Bas", None, "2022", is_chair=True),
+        Document("Eine Rede\nin zwei Zeilen.", "Max Müller", "CDU/CSU", "2022"),
+    ]
+
+
+def test_interjections_are_marked_or_dropped_by_config(tmp_path: Path) -> None:
+    marked, *_ = read(tmp_path, SPEAKGER, interjections="mark")
+    assert "Teil.\n<|interjection|>(Beifall)<|end_of_interjection|>\nZweiter" in marked.text
+    assert all("(" not in document.text for document in read(tmp_path, SPEAKGER, interjections="drop"))
+
+
+def test_the_chair_is_marked_or_dropped_by_config(tmp_path: Path) -> None:
+    config = options(chair="mark", add_structure_tokens=True)
+    assert [document.marked(config) for document in table(tmp_path, SPEAKGER).documents(config)][1] == (
+        "<|speaker|>Präsidentin Bas<|year|>2022<|chair|><|speech|>Vielen Dank.\n(Heiterkeit)<|end_of_speech|>"
+    )
+    assert [document.speaker for document in read(tmp_path, SPEAKGER, chair="drop")] == ["Dr. Eva Größe", "Max Müller"]
+
+
+def test_a_speech_goes_on_after_the_chair_if_that_is_dropped(tmp_path: Path) -> None:
+    again = SPEAKGER.replace("CDU/CSU,2,Max Müller", "SPD,1,Dr. Eva Größe")
+    (whole,) = read(tmp_path, again, chair="drop", interjections="drop")
+    assert whole.text == 'Erster Teil.\nZweiter Teil, mit "Zitat".\nEine Rede\nin zwei Zeilen.'
+    assert len(read(tmp_path, again)) == 3
+
+
+def test_without_a_column_of_interjections_each_row_is_a_document(tmp_path: Path) -> None:
+    rows = read(tmp_path, "speaker,text\nA,one\nA,two\nB,\nB,three\n")
+    assert [(row.speaker, row.text) for row in rows] == [("A", "one"), ("A", "two"), ("B", "three")]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("Rede,Redner,Fraktion,Datum,Thema", {"text": "Rede", "speaker": "Redner", "party": "Fraktion"}),
+        ("id,speech_content,First Name,last-name,faction", {"first_name": "First Name", "last_name": "last-name"}),
+        ("Vorname,Nachname,Partei,Jahr,Transkript", {"party": "Partei", "year": "Jahr", "text": "Transkript"}),
+        ("TEXT,Speech,NAME", {"text": "TEXT", "last_name": "NAME"}),
+        ("Title,Transcript,Speaker,Speaker First Name", {"topic": "Title", "speaker": "Speaker"}),
+    ],
+)
+def test_columns_are_found_by_the_names_that_they_usually_have(header: str, columns: dict[str, str]) -> None:
+    found = find_columns(header.split(","))
+    assert columns.items() <= found.items()
+    assert "speaker" not in found or "first_name" not in found
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [("2022-12-01", "2022"), ("01.12.2022", "2022"), ("20221201", "2022"), ("1. Dezember 1949", "1949"), ("?", None)],
+)
+def test_the_year_is_that_of_the_date(tmp_path: Path, date: str, year: str | None) -> None:
+    (row,) = read(tmp_path, f"text,datum\nWort,{date}\n")
+    assert row.year == year
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_other_delimiters_and_encodings_are_found(tmp_path: Path, delimiter: str) -> None:
+    text = delimiter.join(("Vorname", "Name", "Rede")) + "\r\n" + delimiter.join(("Jürgen", "Groß", "Schön."))
+    (row,) = table(tmp_path, text, "cp1252").documents(options())
+    assert (row.speaker, row.text) == ("Jürgen Groß", "Schön.")
+
+
+def test_what_other_programs_write_for_nothing_is_nothing(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, "text,party,speaker,interjection,chair\nWort,NaN,None,,0.0\n")
+    assert (row.party, row.speaker, row.is_chair) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a,b\n1,2\n", r"no column with text was found among a, b\. Name one of them text, speech,"),
+        ("", "no column with text was found among none"),
+        ("text,party\none,SPD\ntwo\n", r"speeches\.csv:3: 1 fields, but the first line names 2 columns"),
+        ('text,party\n"one" two,SPD\n', r"speeches\.csv:2: not CSV"),
+        ("text,interjection\none,perhaps\n", r"speeches\.csv:2: interjection says 'perhaps', neither true nor false"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(DataError, match=why):
+        read(tmp_path, text)
+
+
+def test_a_speech_may_be_longer_than_csv_takes_for_reasonable(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, f"text\n{'lang ' * 50_000}\n")
+    assert len(row.text) == 249_999
+
+
+def test_the_published_table_is_read_whole(real_data: Path) -> None:
+    found = SpeechTable(TextFile.find(real_data / "speakger" / "Bundestag.csv", "auto"))
+    everything = list(found.documents(options()))
+    assert len(everything) == 983
+    assert {document.year for document in everything} == {"2020", "2021", "2022"} & {row.year for row in everything}
+    assert sum(document.is_chair for document in everything) > 300
+    speech = next(document for document in everything if document.speaker == "Andreas Jung")
+    assert speech.party == "CDU/CSU"
+    assert speech.text.startswith("Frau Präsidentin! Liebe Kolleginnen und Kollegen!")
