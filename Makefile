@@ -18,7 +18,8 @@ export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
 .PHONY: setup verify help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
-	acceptance test-gguf bench bench-gguf prepare train sample loop export plan describe tensorboard clean
+	acceptance test-gguf bench bench-gguf bench-finetuning \
+	prepare train sample loop merge export plan describe tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -96,12 +97,13 @@ $(GGUF_READY): $(READY)
 		--no-binary llama-cpp-python --group dev --group gguf -e .
 	@touch $@
 
-prepare train sample loop export plan describe: $(READY)
+prepare train sample loop merge export plan describe: $(READY)
 	$(CLI) $@ $(ARGS)
 prepare: ## make the data of EXP
 train: ## train EXP, going on from its last checkpoint
 sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
+merge: ## write the fine-tuned model of EXP with its adapters merged in
 export: ## write the best model of EXP for Hugging Face, llama.cpp and Ollama
 plan: ## what training EXP would take, from a few timed steps
 describe: ## what EXP is, and what is there of it
@@ -112,6 +114,9 @@ bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=
 
 bench-gguf: $(GGUF_READY) ## measure llama.cpp on exported models beside our own sampling; writes docs/benchmarks.md
 	.venv-gguf/bin/python -m benchmarks.exported
+
+bench-finetuning: $(READY) ## measure fine-tuning beside Hugging Face's trainer; writes docs/benchmarks.md
+	$(RUN) python -m benchmarks.finetuning
 
 tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
 	$(RUN) tensorboard --logdir "$(LOGDIR)" --port $(PORT)

@@ -1,7 +1,9 @@
 """Models in Hugging Face's format: folders, or names at its hub."""
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from ml_playground.errors import CheckpointError
 WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 """Patterns of the files that hold a model."""
 
+_NOTES = ("_name_or_path", "transformers_version")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOKEN = "HF_TOKEN"  # noqa: S105 -- no password: the name of the variable that Hugging Face's libraries read
 _TOKENS = (_TOKEN, "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
@@ -78,15 +82,19 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
 
 
 def fingerprint(folder: Path) -> str:
-    """What tells a model's configuration and weights from others: its commit in the hub's cache, else their hash."""
-    if folder.parent.name == "snapshots":
-        return folder.name
-    hasher = hashlib.sha256()
-    for path in (folder / "config.json", *sorted(folder.glob("*.safetensors"))):
-        if path.is_file():
-            with path.open("rb") as file:
-                hasher.update(hashlib.file_digest(file, "sha256").digest())
-    return hasher.hexdigest()
+    """A hash of what a model computes: its weights, and its configuration but for notes on who wrote it."""
+    config: dict[str, object] = json.loads((folder / "config.json").read_bytes())
+    computed = {key: value for key, value in config.items() if key not in _NOTES}
+    parts = [json.dumps(computed, sort_keys=True), *map(_content, sorted(folder.glob("*.safetensors")))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    """The SHA-256 of a file; the hub's cache has it for a name behind its links."""
+    if _SHA256.fullmatch(name := path.resolve().name):
+        return name
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _how_to_sign_in() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from ml_playground.config.fields import Section
 from ml_playground.config.sections import (
     DataConfig,
     ExportGgufConfig,
@@ -21,7 +22,6 @@ from ml_playground.config.sections import (
     SampleRuntimeConfig,
     SamplingConfig,
     ScheduleConfig,
-    Section,
     TrainRuntimeConfig,
 )
 from ml_playground.config.tables import KeyPath, Table, is_table

@@ -7,8 +7,9 @@ A component receives the section it needs (or plain keyword arguments), never th
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from ml_playground.config.fields import Section, derived, from_experiment, of_kind, same_as
 from ml_playground.config.kinds import fill_in
 from ml_playground.config.tables import is_table
 
@@ -20,25 +21,6 @@ Keeping = Literal["keep", "mark", "drop"]
 TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base", "huggingface"]
 
 
-class Section(BaseModel):
-    """A TOML table: unknown keys, wrong types, NaN and infinity are refused, and nothing changes once it is loaded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def same_as(keys: str, description: str, **constraints: Any) -> Any:
-    """A field that defaults to the value of another key, such as `train.data.block_size`.
-
-    `keys` may name several, with a space between them: the first that has a value is taken.
-    """
-    return Field(description=description, json_schema_extra={"same_as": keys}, **constraints)
-
-
-def from_experiment(value: str, description: str) -> Any:
-    """A field whose default depends on the experiment's name or folder; `value` says how, for the docs."""
-    return Field(description=description, json_schema_extra={"from_experiment": value})
-
-
 def _known_encoding(name: str) -> str:
     if name != "auto":
         try:
@@ -46,16 +28,6 @@ def _known_encoding(name: str) -> str:
         except (LookupError, ValueError):  # there is none of that name, or it is not for text, as "rot13" and "uu"
             raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
     return name
-
-
-def of_kind(description: str, **constraints: Any) -> Any:
-    """A field of the model whose default is that of its family."""
-    return Field(description=description, json_schema_extra={"of_kind": True}, **constraints)
-
-
-def derived(value: str, description: str, **constraints: Any) -> Any:
-    """A field whose default is computed from others of its section; `value` says how, for the docs."""
-    return Field(description=description, json_schema_extra={"derived": value}, **constraints)
 
 
 class PrepareConfig(Section):
@@ -66,7 +38,8 @@ class PrepareConfig(Section):
         "`datasets/` in the experiment's folder", "folder for `train.bin`, `val.bin` and `meta.json`"
     )
     raw_dir: Path = same_as(
-        "prepare.dataset_dir", "folder searched for `.txt` files, subfolders included, or one such file"
+        "prepare.dataset_dir",
+        "folder searched for `.txt` files, subfolders included, or, without any, for one CSV table; or one such file",
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
         "utf-8",

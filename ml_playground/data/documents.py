@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ml_playground.config.sections import PrepareConfig
@@ -61,9 +61,14 @@ def without_marks(text: str, marks: Sequence[str]) -> str:
     return re.sub("|".join(map(re.escape, marks)), "", text) if marks else text
 
 
-def text_documents(file: TextFile, separator: str | None) -> Iterator[Document]:
-    """The documents of a text file: one, or as many as `separator` stands between. Blank ones are left out."""
-    text = "".join(file.pieces())
+def text_documents(
+    file: TextFile, separator: str | None, on_read: Callable[[int], object] = lambda _: None
+) -> Iterator[Document]:
+    """The documents of a text file: one, or as many as `separator` stands between. Blank ones are left out.
+
+    `on_read` is as in `TextFile.pieces`.
+    """
+    text = "".join(file.pieces(on_read))
     for part in text.split(separator) if separator else [text]:
         if stripped := part.strip():
             yield Document(stripped)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from filelock import FileLock
@@ -103,16 +103,7 @@ def _tables(texts: Sequence[TextFile], config: PrepareConfig) -> dict[Path, Spee
 
 def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: PrepareConfig) -> Split:
     if config.documents == "files":
-
-        def documents() -> Iterator[list[Document]]:
-            each = (
-                tables[text.path].documents(config)
-                if text.path in tables
-                else text_documents(text, config.doc_separator)
-                for text in texts
-            )
-            return in_batches(chain.from_iterable(each))
-
+        documents = partial(_documents, texts, tables, config, count(1))
         marked: Callable[[Document], str] = partial(Document.marked, config=config)
         return DocumentSplit(documents, config.val_fraction, text_of=marked, unit="different documents")
     stream = partial(_stream, texts, count(1))
@@ -123,10 +114,27 @@ def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: P
 
 def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[str]:
     """The text in pieces, and on a terminal how far it is read for the how manieth time."""
-    size = sum(text.path.stat().st_size for text in texts)
-    label = f"pass {next(passes)}"
-    with tqdm(desc=label, total=size, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None) as bar:
+    with _progress(texts, passes) as bar:
         yield from joined(texts, on_read=bar.update)
+
+
+def _documents(
+    texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: PrepareConfig, passes: Iterator[int]
+) -> Iterator[list[Document]]:
+    """Some documents at a time; the rest is as in `_stream`."""
+    with _progress(texts, passes) as bar:
+        each = (
+            tables[text.path].documents(config, on_read=bar.update)
+            if text.path in tables
+            else text_documents(text, config.doc_separator, on_read=bar.update)
+            for text in texts
+        )
+        yield from in_batches(chain.from_iterable(each))
+
+
+def _progress(texts: Sequence[TextFile], passes: Iterator[int]) -> "tqdm[NoReturn]":
+    size, label = sum(text.path.stat().st_size for text in texts), f"pass {next(passes)}"
+    return tqdm(desc=label, total=size, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None)
 
 
 def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:

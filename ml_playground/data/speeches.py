@@ -3,7 +3,7 @@
 import csv
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ml_playground.config.sections import PrepareConfig
@@ -58,11 +58,11 @@ class SpeechTable:
         """Where it is."""
         return self._file.path
 
-    def documents(self, config: PrepareConfig) -> Iterator[Document]:
+    def documents(self, config: PrepareConfig, on_read: Callable[[int], object] = lambda _: None) -> Iterator[Document]:
         """The speeches in their order.
 
         Where a column tells interjections, speeches come in parts: rows of one speaker and day that follow each other,
-        and the interjections between them, are one speech.
+        and the interjections between them, are one speech. `on_read` is as in `TextFile.pieces`.
 
         Raises:
             DataError: a row has more or fewer fields than the first line, or says neither yes nor no where it must.
@@ -70,7 +70,7 @@ class SpeechTable:
         in_parts = "interjection" in self.columns
         speech: list[str] = []
         of_whom: Row | None = None
-        for line, row in self._rows():
+        for line, row in self._rows(on_read):
             text = row["text"].strip()
             is_chair = self._says_yes(row, "chair", line)
             if self._says_yes(row, "interjection", line):
@@ -98,10 +98,10 @@ class SpeechTable:
             is_chair=row.get("chair", "").strip().lower() in _YES,
         )
 
-    def _rows(self) -> Iterator[tuple[int, Row]]:
+    def _rows(self, on_read: Callable[[int], object]) -> Iterator[tuple[int, Row]]:
         """Each row's values by what they are, and the number of the line on which it ends."""
         csv.field_size_limit(sys.maxsize)  # speeches are longer than what it takes for reasonable
-        reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+        reader = csv.reader(self._lines(on_read), delimiter=self._delimiter, strict=True)
         places = {what: self._header.index(name) for what, name in self.columns.items()}
         try:
             next(reader)
@@ -117,9 +117,9 @@ class SpeechTable:
         except csv.Error as error:
             raise DataError(f"{self.path}:{reader.line_num}: not CSV: {error}.") from error
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, on_read: Callable[[int], object] = lambda _: None) -> Iterator[str]:
         rest = ""
-        for piece in self._file.pieces():
+        for piece in self._file.pieces(on_read):
             *whole, rest = (rest + piece).split("\n")
             yield from (f"{line}\n" for line in whole)
         if rest:

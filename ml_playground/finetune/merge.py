@@ -71,7 +71,8 @@ def merge(
     windows = [torch.tensor(val[None, first : first + length].astype("int64")) for first in starts]  # (1, T) each
     before = _logits(model.eval(), windows)
     with staged(path) as folder:
-        model.merged().save_pretrained(folder)
+        model.end_training()
+        model.network.save_pretrained(str(folder))
         for name in TOKENIZER_FILES:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)

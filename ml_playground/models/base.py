@@ -46,6 +46,9 @@ class LanguageModel(nn.Module, ABC):
         """Take over what `trained_state` gave. Raises RuntimeError if it does not fit."""
         self.load_state_dict(state)
 
+    def end_training(self) -> None:
+        """Give up what only training needs, leaving all else in the weights of the layers."""
+
     def flops_per_token(self, block_size: int) -> int:  # noqa: ARG002 -- it matters where there is attention
         """Of forward and backward pass, over `block_size` tokens: 6 for each weight that is multiplied.
 

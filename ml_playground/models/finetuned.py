@@ -97,11 +97,10 @@ class FineTuned(LanguageModel):
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return of_weights + 12 * int(config.num_hidden_layers * config.num_attention_heads * head_dim) * block_size
 
-    def merged(self) -> PreTrainedModel:
-        """The network with what adapters it has as a part of its weights; this model is of no use afterwards."""
+    def end_training(self) -> None:
+        """See `LanguageModel`: adapters become a part of the weights."""
         if isinstance(self.network, PeftModel):
-            return cast("PreTrainedModel", self.network.merge_and_unload(safe_merge=True))
-        return self.network
+            self.network = cast("PreTrainedModel", self.network.merge_and_unload(safe_merge=True))
 
     def save_adapters(self, folder: Path, state: Mapping[str, Tensor]) -> None:
         """Write adapters with the weights of `state` as PEFT itself does, so that it can load them."""

@@ -53,7 +53,7 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
             assert set(targets.split()) <= TARGETS, line
             check_options(options, line)
         for verb, name, rest in re.findall(r"(?:ml_playground\.cli|ml-playground) ([a-z]+)(?: ([\w./<>]+))?(.*)", line):
-            assert verb in ("prepare", "train", "sample", "loop", "export", "plan", "list", "describe"), line
+            assert verb in ("prepare", "train", "sample", "loop", "merge", "export", "plan", "list", "describe"), line
             check_experiment(name)
             check_options(rest, line)
 
@@ -91,7 +91,7 @@ def test_the_configuration_page_is_up_to_date() -> None:
 
 def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    variant, parts = blocks
+    variant, parts, tuned = blocks
     base = f'extends = "{ROOT}/ml_playground'
     (tmp_path / "phrases_shallow.toml").write_text(variant.replace('extends = "ml_playground', base))
     assert main(["describe", "phrases", "--exp-config", str(tmp_path / "phrases_shallow.toml")]) == 0
@@ -101,6 +101,9 @@ def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.
     (tmp_path / "parts.toml").write_text(f'{base}/experiments/phrases/config.toml"\n{parts}')
     assert main(["describe", "phrases", "--exp-config", str(tmp_path / "parts.toml")]) == 0
     assert 'mlp = "relu2"' in capsys.readouterr().out
+    (tmp_path / "tuned.toml").write_text(tuned)
+    assert main(["describe", "phrases", "--exp-config", str(tmp_path / "tuned.toml")]) == 0
+    assert "adapters of rank 16 for Qwen/Qwen2.5-0.5B" in capsys.readouterr().out
 
 
 def test_the_pins_of_uv_are_those_of_the_constraints() -> None:

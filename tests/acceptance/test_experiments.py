@@ -16,7 +16,9 @@ from ml_playground.models.huggingface import class_of
 from tests.project import Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
-SHIPPED = ["bundestag_char", "bundestag_tiktoken", "phrases", "shakespeare", "shakespeare_char"]  # users add others
+TRAINED = ["bundestag_char", "bundestag_tiktoken", "phrases", "shakespeare", "shakespeare_char"]  # from nothing
+FINE_TUNED = ["bundestag_finetuning_mps", "bundestag_qwen15b_lora_mps", "speakger"]
+SHIPPED = [*TRAINED, *FINE_TUNED]  # users add others
 PRESETS = [
     PACKAGE / "configs" / f"{name}.toml"
     for name in (
@@ -25,6 +27,12 @@ PRESETS = [
         "shakespeare_char_qwen3",
         "bundestag_char_cpu",
         "bundestag_tiktoken_cpu",
+        "bundestag_finetuning_cpu",
+        "bundestag_finetuning_cuda",
+        "bundestag_qwen15b_lora_cpu",
+        "bundestag_qwen15b_lora_cuda",
+        "speakger_cpu",
+        "speakger_cuda",
     )
 ]
 ABLATIONS = sorted((PACKAGE / "configs" / "ablations").glob("*.toml"))
@@ -57,7 +65,7 @@ def test_an_experiment_registers_a_preparer_under_its_name(experiment: Experimen
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    assert list(experiments.PREPARERS) == [experiment.name]
+    assert experiment.name in experiments.PREPARERS
 
 
 @each_experiment
@@ -80,8 +88,9 @@ def test_a_configuration_loads_and_keeps_everything_in_the_experiments_folder(ex
     assert config.train.data.dataset_dir == config.prepare.dataset_dir == experiment.folder / "datasets"
 
 
-@each_experiment
-def test_what_is_shipped_can_be_taken_elsewhere(experiment: Experiment) -> None:
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_is_shipped_can_be_taken_elsewhere(name: str) -> None:
+    experiment = experiments.find(name)
     config = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder)
     assert class_of(config.train.model) in ("GPT2LMHeadModel", "Qwen3ForCausalLM", "LlamaForCausalLM")
 
@@ -91,7 +100,7 @@ def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Pa
     base = re.search(r'^extends = "ml_playground/experiments/(\w+)/config.toml"$', preset.read_text(), re.MULTILINE)
     assert base is not None
     experiment = experiments.find(base[1])
-    assert preset in ABLATIONS or preset.stem.startswith(experiment.name)
+    assert preset in ABLATIONS or preset.stem.startswith(experiment.name.removesuffix("_mps"))
     ours = load_config(preset, name=experiment.name, folder=experiment.folder).resolved(PACKAGE)
     theirs = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder).resolved(PACKAGE)
     assert ours["train"]["runtime"]["out_dir"] != theirs["train"]["runtime"]["out_dir"]

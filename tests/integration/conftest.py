@@ -40,3 +40,11 @@ def german(project: Project) -> Project:
     project.text.write_text(PROTOCOL * 40, encoding="utf-8")
     project.configure({"train.runtime.max_iters": "20", "train.optim.learning_rate": "0.03"})
     return project
+
+
+@pytest.fixture
+def qwen(project: Project) -> Project:
+    """The tiny project, turned to a Qwen2 that is to be fine-tuned on speeches."""
+    from tests.integration.finetuning import fine_tuning  # whose libraries the other tests need not wait for
+
+    return fine_tuning(project, "qwen2")

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
@@ -20,6 +23,11 @@ from transformers import (
 )
 from transformers import logging as transformers_logging
 
+from ml_playground.config.load import load_config
+from ml_playground.config.sections import ModelSource
+from ml_playground.data.store import Dataset, open_dataset
+from ml_playground.inference.load import load_trained
+from ml_playground.run_directory import RunDirectory
 from tests.project import Project
 
 PEOPLE = (("Dr. Eva Größe", "SPD"), ("Max Müller", "CDU/CSU"), ("Präsidentin Bas", ""), ("Ulla Jelpke", "DIE LINKE"))
@@ -205,3 +213,29 @@ start = "<|speaker|>Max Müller<|party|>CDU/CSU<|year|>2022<|speech|>"
 num_samples = 2
 max_new_tokens = 12
 """
+
+
+def dataset_of(project: Project) -> Dataset:
+    config = load_config(project.config, name="tiny", folder=project.folder)
+    return open_dataset(config.prepare.dataset_dir, config.prepare)
+
+
+def some_ids(project: Project) -> torch.Tensor:
+    return torch.tensor(dataset_of(project).val[None, :24].astype("int64"))
+
+
+@torch.no_grad()
+def our_logits(project: Project, ids: torch.Tensor) -> torch.Tensor:
+    source = ModelSource(model_name=str(project.root / "base"))
+    logits: torch.Tensor = load_trained(RunDirectory(project.out), source).model.eval()(ids)
+    return logits
+
+
+@torch.no_grad()
+def plain_peft_logits(project: Project, which: str, ids: torch.Tensor) -> torch.Tensor:
+    """What someone gets who has never heard of us."""
+    folder = project.out / "adapters" / which
+    base = AutoModelForCausalLM.from_pretrained(project.root / "base", dtype=torch.float32)
+    base.resize_token_embeddings(max(len(AutoTokenizer.from_pretrained(folder)), base.config.vocab_size))
+    logits: torch.Tensor = PeftModel.from_pretrained(base, str(folder)).eval()(ids).logits
+    return logits

@@ -6,53 +6,20 @@ from typing import Any
 
 import pytest
 import torch
-from peft import AutoPeftModelForCausalLM, PeftModel
+from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
-from ml_playground.config.load import load_config
 from ml_playground.config.sections import ModelSource
-from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.inference.load import load_trained
 from ml_playground.run_directory import RunDirectory
-from tests.integration.finetuning import by_bytes, fine_tuning
+from tests.integration.finetuning import dataset_of, fine_tuning, our_logits, plain_peft_logits, some_ids
 from tests.integration.runs import AtStep, Killed, assert_same_state, kill, weights
 from tests.project import Project
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::FutureWarning:peft")
 
 KINDS = ["qwen2", "gemma3", "llama"]
-
-
-@pytest.fixture
-def qwen(project: Project) -> Project:
-    return fine_tuning(project, "qwen2")
-
-
-def dataset_of(project: Project) -> Dataset:
-    config = load_config(project.config, name="tiny", folder=project.folder)
-    return open_dataset(config.prepare.dataset_dir, config.prepare)
-
-
-def some_ids(project: Project) -> torch.Tensor:
-    return torch.tensor(dataset_of(project).val[None, :24].astype("int64"))
-
-
-@torch.no_grad()
-def our_logits(project: Project, ids: torch.Tensor) -> torch.Tensor:
-    source = ModelSource(model_name=str(project.root / "base"))
-    logits: torch.Tensor = load_trained(RunDirectory(project.out), source).model.eval()(ids)
-    return logits
-
-
-@torch.no_grad()
-def plain_peft_logits(project: Project, which: str, ids: torch.Tensor) -> torch.Tensor:
-    """What someone gets who has never heard of us."""
-    folder = project.out / "adapters" / which
-    base = AutoModelForCausalLM.from_pretrained(project.root / "base", dtype=torch.float32)
-    base.resize_token_embeddings(max(len(AutoTokenizer.from_pretrained(folder)), base.config.vocab_size))
-    logits: torch.Tensor = PeftModel.from_pretrained(base, str(folder)).eval()(ids).logits
-    return logits
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -216,34 +183,6 @@ def test_frozen_weights_take_fewer_bits_and_trained_ones_do_not(qwen: Project, d
     qwen.ok("merge")
 
 
-def test_the_best_is_merged_whenever_it_is_found(qwen: Project) -> None:
-    qwen.configure({"train.runtime.save_merged_on_best": "true"})
-    qwen.ok("prepare")
-    said = qwen.ok("train").out
-    assert said.count("merged; logits within") == said.count("(best so far)") > 1
-    best = json.loads((qwen.out / "adapters" / "best" / "training.json").read_text())
-    assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == best["step"]
-
-
-def test_a_merged_model_that_says_something_else_is_not_written(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for verb in ("prepare", "train", "merge"):
-        qwen.ok(verb)
-    before = {path: path.read_bytes() for path in (qwen.out / "merged").iterdir()}
-    monkeypatch.setattr("ml_playground.finetune.merge.TOLERANCE", 0.0)
-    refused = qwen.run("merge")
-    assert refused.code == 2
-    assert "Nothing is written" in refused.err
-    assert before == {path: path.read_bytes() for path in (qwen.out / "merged").iterdir()}
-
-
-def test_transformers_ways_of_its_own_with_a_tokenizer_are_told(qwen: Project) -> None:
-    """For Qwen2 it takes the pattern that cuts words from its own code, whatever the file says."""
-    by_bytes("<|endoftext|>").save(str(qwen.root / "base" / "tokenizer.json"))
-    for verb in ("prepare", "train"):
-        qwen.ok(verb)
-    assert "! Transformers cuts validation text into other tokens" in qwen.ok("merge").out
-
-
 def test_a_resumed_run_keeps_its_adapters_shape_and_says_so(qwen: Project) -> None:
     qwen.configure({"train.runtime.max_iters": "2"})
     qwen.ok("prepare")
@@ -285,18 +224,6 @@ def test_diverged_adapters_make_way_for_the_last_good_ones(qwen: Project) -> Non
     assert qwen.run("train").code == 2
     about = json.loads((qwen.out / "adapters" / "last" / "training.json").read_text())
     assert about["step"] == weights(qwen).progress["step"]
-
-
-def test_export_takes_what_was_merged(qwen: Project) -> None:
-    for verb in ("prepare", "train"):
-        qwen.ok(verb)
-    qwen.configure({"export.gguf.enabled": "false", "export.hf.enabled": "true"})
-    assert "Run 'merge' first" in qwen.run("export").err
-    qwen.ok("merge")
-    qwen.ok("export")
-    qwen.configure({"train.runtime.max_iters": "12", "train.optim.learning_rate": "0.05"})
-    qwen.ok("train")
-    assert "made of other weights than are the best now. Run 'merge' again" in qwen.run("export").err
 
 
 def test_plan_and_describe_know_what_is_trained(qwen: Project) -> None:

@@ -1,5 +1,6 @@
 """What Hugging Face's hub can answer, asked by its own client of a server on this machine."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -129,7 +130,21 @@ def test_trouble_at_the_hub_is_told_without_the_token(
     assert f"Bearer {TOKEN}" in hub
 
 
-def test_the_hubs_cache_tells_a_model_by_its_commit(tmp_path: Path) -> None:
-    snapshot = tmp_path / "models--some--model" / "snapshots" / "0123abc"
-    snapshot.mkdir(parents=True)
-    assert fingerprint(snapshot) == "0123abc"
+def test_a_model_is_told_by_what_it_computes(tmp_path: Path) -> None:
+    """So one at the hub is the same as a copy of it, and a new page about it makes no other of it."""
+    content = b"weights"
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / digest).write_bytes(b"not read again")
+    snapshot, copy = tmp_path / "snapshots" / "0123abc", tmp_path / "copy"
+    for folder, version in ((snapshot, "5.0"), (copy, "5.1")):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"model_type": "x", "transformers_version": "{version}"}}')
+    (snapshot / "model.safetensors").symlink_to(tmp_path / "blobs" / digest)
+    (copy / "model.safetensors").write_bytes(content)
+    assert fingerprint(snapshot) == fingerprint(copy)
+    (copy / "model.safetensors").write_bytes(b"others")
+    assert fingerprint(snapshot) != fingerprint(copy)
+    (copy / "model.safetensors").write_bytes(content)
+    (copy / "config.json").write_text('{"model_type": "x", "rope_theta": 5}')
+    assert fingerprint(snapshot) != fingerprint(copy)
