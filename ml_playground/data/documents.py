@@ -12,9 +12,9 @@ from ml_playground.data.text import TextFile
 FIELDS = ("speaker", "party", "year", "topic")
 """What is known of a document, in the order in which its tokens stand before it."""
 
-_CHAIR = "<|chair|>"
-_SPEECH = "<|speech|>"
-_INTERJECTION, _END_OF_INTERJECTION = "<|interjection|>", "<|end_of_interjection|>"
+_CHAIR = "<chair>"
+_SPEECH = "<speech>"
+_INTERJECTION, _END_OF_INTERJECTION = "<interjection>", "</interjection>"
 _BATCH = 2**18  # characters handed on at once
 
 
@@ -35,7 +35,7 @@ class Document:
         if not config.add_structure_tokens:
             return chair + self.text
         known = [(name, getattr(self, name)) for name in FIELDS]
-        header = "".join(f"<|{name}|>{value}" for name, value in known if value)
+        header = "".join(f"<{name}>{value}" for name, value in known if value)
         return f"{header}{chair}{_SPEECH}{self.text}{END_MARK}"
 
     def row(self, config: PrepareConfig) -> bytes:
@@ -46,7 +46,7 @@ class Document:
 
 def marks_of(config: PrepareConfig) -> list[str]:
     """The tokens that documents prepared like this may hold beside those of the model."""
-    marks = [*(f"<|{name}|>" for name in FIELDS), _SPEECH, END_MARK] if config.add_structure_tokens else []
+    marks = [*(f"<{name}>" for name in FIELDS), _SPEECH, END_MARK] if config.add_structure_tokens else []
     marks += [_CHAIR] if config.chair == "mark" else []
     return marks + ([_INTERJECTION, _END_OF_INTERJECTION] if config.interjections == "mark" else [])
 

@@ -21,7 +21,7 @@ from ml_playground.hub import find_folder
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What other programs read of a tokenizer."""
 
-END_MARK = "<|end_of_speech|>"
+END_MARK = "</speech>"
 
 _SPACE = "\u2581"  # what SentencePiece writes for a space
 

@@ -38,7 +38,7 @@ enabled = false
 [prepare]
 add_structure_tokens = false
 """
-OTHER = '[sample.sample]\nstart = "<|speaker|>Max Müller<|party|>CDU/CSU<|year|>2022<|speech|>"\n'
+OTHER = '[sample.sample]\nstart = "<speaker>Max Müller<party>CDU/CSU<year>2022<speech>"\n'
 
 
 def copied(project: Project, name: str, kind: str) -> Project:
@@ -75,12 +75,12 @@ def test_speakger_has_each_speaker_say_what_they_would(project: Project) -> None
     project.ok("sample", project.preset("small", small + OTHER))
     rows = [json.loads(line) for line in (project.folder / "out/small/samples.jsonl").read_text().splitlines()]
     assert [row["prompt"] for row in rows[::3]] == [
-        "<|speaker|>Olaf Scholz<|party|>SPD<|year|>2022<|speech|>",
-        "<|speaker|>Max Müller<|party|>CDU/CSU<|year|>2022<|speech|>",
+        "<speaker>Olaf Scholz<party>SPD<year>2022<speech>",
+        "<speaker>Max Müller<party>CDU/CSU<year>2022<speech>",
     ]
     for row, sentence in zip(rows, [SENTENCES[2]] * 3 + [SENTENCES[1]] * 3, strict=True):
         assert row["text"].startswith(sentence)
-        assert row["text"].endswith("<|end_of_speech|>") or len(row["text"]) > len(sentence)
+        assert row["text"].endswith("</speech>") or len(row["text"]) > len(sentence)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,6 @@ def test_the_published_table_is_learnt_from(project: Project, real_data: Path) -
     shutil.copyfile(real_data / "speakger" / "Bundestag.csv", project.datasets / "Bundestag.csv")
     assert "speaker from Speaker" in project.ok("loop", project.preset("small", SMALL.format(steps=20))).out
     first = json.loads((project.datasets / "val.jsonl").read_text().splitlines()[0])
-    assert first["text"].startswith(f"<|speaker|>{first['speaker']}")
-    assert "<|interjection|>(" in (project.datasets / "train.jsonl").read_text()
+    assert first["text"].startswith(f"<speaker>{first['speaker']}")
+    assert "<interjection>(" in (project.datasets / "train.jsonl").read_text()
     assert "Präsidentin" not in first["speaker"]

@@ -59,7 +59,7 @@ dtype = "f32"
     assert found.same_greedy == GREEDY
     assert found.difference < tolerance(kind)
     if structure:
-        prompt = "<|speaker|>Olaf Scholz<|party|>SPD<|year|>2022<|speech|>Frau Präsidentin!"
+        prompt = "<speaker>Olaf Scholz<party>SPD<year>2022<speech>Frau Präsidentin!"
         ours: list[int] = load_trained(RunDirectory(project.out), source).tokenizer.encode_prompt(prompt).tolist()
         assert llama(path).tokenize(prompt.encode()) == ours
         assert 50257 in ours

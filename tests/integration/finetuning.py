@@ -209,7 +209,7 @@ device = "cpu"
 device = "cpu"
 
 [sample.sample]
-start = "<|speaker|>Max Müller<|party|>CDU/CSU<|year|>2022<|speech|>"
+start = "<speaker>Max Müller<party>CDU/CSU<year>2022<speech>"
 num_samples = 2
 max_new_tokens = 12
 """

@@ -12,7 +12,7 @@ from ml_playground.data.store import Dataset, open_dataset
 from tests.integration.finetuning import fine_tuning, speech_table, speeches
 from tests.project import Project
 
-MARKS = ["<|speaker|>", "<|party|>", "<|year|>", "<|topic|>", "<|speech|>", "<|end_of_speech|>"]
+MARKS = ["<speaker>", "<party>", "<year>", "<topic>", "<speech>", "</speech>"]
 
 
 @pytest.fixture(params=["qwen2", "gemma3", "llama"])
@@ -68,9 +68,9 @@ def test_a_table_becomes_tokens_documents_and_a_tokenizer(table: Project) -> Non
 def test_a_document_is_wrapped_in_what_is_known_of_it(table: Project) -> None:
     table.ok("prepare")
     for row in rows(table, "val") + rows(table, "train"):
-        known = "".join(f"<|{name}|>{row[name]}" for name in ("speaker", "party", "year") if name in row)
-        assert row["text"].startswith(f"{known}<|speech|>")
-        assert row["text"].endswith("<|end_of_speech|>")
+        known = "".join(f"<{name}>{row[name]}" for name in ("speaker", "party", "year") if name in row)
+        assert row["text"].startswith(f"{known}<speech>")
+        assert row["text"].endswith("</speech>")
     assert "party" not in next(row for row in rows(table, "train") if row["speaker"] == "Präsidentin Bas")
 
 
@@ -82,7 +82,7 @@ def test_tokens_for_the_structure_count_as_no_text(table: Project) -> None:
         texts = [text.replace(mark, "") for text in texts]
     assert dataset.manifest.val.bytes == sum(len(text.encode()) for text in texts)
     assert tokenizer.byte_lengths()[dataset.val].sum() == dataset.manifest.val.bytes
-    assert all(mark in tokenizer.decode(dataset.val.tolist()) for mark in MARKS if mark != "<|topic|>")
+    assert all(mark in tokenizer.decode(dataset.val.tolist()) for mark in MARKS if mark != "<topic>")
 
 
 def test_the_split_is_by_document_and_always_the_same(table: Project) -> None:

@@ -43,7 +43,7 @@ def test_a_model_goes_all_the_way(
     ours = our_logits(project, ids)
     torch.testing.assert_close(plain_peft_logits(project, "best", ids), ours, atol=1e-5, rtol=0)
     said = project.ok("sample").out
-    assert said.count("<|speaker|>Max Müller<|party|>CDU/CSU<|year|>2022<|speech|>") == 2
+    assert said.count("<speaker>Max Müller<party>CDU/CSU<year>2022<speech>") == 2
 
     said = project.ok("merge").out
     assert "best (step " in said

@@ -49,14 +49,14 @@ def test_parts_of_a_speech_and_what_was_called_out_between_them_are_one_document
 
 def test_interjections_are_marked_or_dropped_by_config(tmp_path: Path) -> None:
     marked, *_ = read(tmp_path, SPEAKGER, interjections="mark")
-    assert "Teil.\n<|interjection|>(Beifall)<|end_of_interjection|>\nZweiter" in marked.text
+    assert "Teil.\n<interjection>(Beifall)</interjection>\nZweiter" in marked.text
     assert all("(" not in document.text for document in read(tmp_path, SPEAKGER, interjections="drop"))
 
 
 def test_the_chair_is_marked_or_dropped_by_config(tmp_path: Path) -> None:
     config = options(chair="mark", add_structure_tokens=True)
     assert [document.marked(config) for document in table(tmp_path, SPEAKGER).documents(config)][1] == (
-        "<|speaker|>Präsidentin Bas<|year|>2022<|chair|><|speech|>Vielen Dank.\n(Heiterkeit)<|end_of_speech|>"
+        "<speaker>Präsidentin Bas<year>2022<chair><speech>Vielen Dank.\n(Heiterkeit)</speech>"
     )
     assert [document.speaker for document in read(tmp_path, SPEAKGER, chair="drop")] == ["Dr. Eva Größe", "Max Müller"]
 
