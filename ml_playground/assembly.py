@@ -12,11 +12,10 @@ from ml_playground.checkpoint import CheckpointStore, Origin, source_hash
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.batches import Batches
-from ml_playground.data.manifest import sha256_of
 from ml_playground.data.store import Dataset, tokenizer_folder
-from ml_playground.errors import CheckpointError
+from ml_playground.errors import CheckpointError, PlaygroundError
 from ml_playground.evaluation import Evaluator
-from ml_playground.inference.load import load_trained, weights_file
+from ml_playground.inference.load import best_weights, load_trained, merged_from, weights_of
 from ml_playground.models import LanguageModel, build_model, load_weights
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import Runtime, compile_model, seed_everything
@@ -91,8 +90,18 @@ def _adapter_store(
         keep_last_n=settings.keep_last_n,
         model=model,
         tokenizer_folder=tokenizer_folder(config.train.data.dataset_dir),
-        on_best=partial(merge_best, config, dataset, run) if settings.save_merged_on_best else None,
+        on_best=partial(_merge_beside, config, dataset, run) if settings.save_merged_on_best else lambda: None,
     )
+
+
+def _merge_beside(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
+    """Merge the best model while the training goes on, which no trouble with that may end."""
+    if merged_from(run) == best_weights(run, config.train.source):
+        return
+    try:
+        merge_best(config, dataset, run)
+    except PlaygroundError as error:
+        print(f"! not merged: {error}")
 
 
 def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
@@ -118,7 +127,7 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
         "made_of": trained.path.name,
         "step": trained.step,
         "val_loss": trained.val_loss,
-        "weights": sha256_of(weights_file(trained.path)),
+        "weights": weights_of(trained.path),
     }
     agreement = merge(
         trained.model,

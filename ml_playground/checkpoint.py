@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ml_playground.config.fields import ModelSource
 from ml_playground.config.files import shown
-from ml_playground.config.sections import ModelSource
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.files import atomic_write, keep_copy

@@ -1,19 +1,17 @@
 """The verb `export`. It imports Transformers, for which no other verb should have to wait."""
 
-import json
 import re
 import shlex
 from pathlib import Path
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.data.manifest import sha256_of
 from ml_playground.data.store import open_dataset
 from ml_playground.errors import ExportError
 from ml_playground.export.card import model_card
 from ml_playground.export.llama_cpp import quantize, require_programs
 from ml_playground.export.source import FolderSource, OwnSource, Source
-from ml_playground.inference.load import best_weights, load_trained
+from ml_playground.inference.load import best_weights, load_trained, merged_from
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import memory_errors_explained
 
@@ -51,11 +49,10 @@ def _merged(config: ExperimentConfig, run: RunDirectory) -> Path:
     Raises:
         ExportError: it is not.
     """
-    try:
-        made_of = json.loads((run.merged / RunDirectory.MERGE_INFO).read_bytes())["weights"]
-    except FileNotFoundError:
-        raise ExportError(f"{run.merged} is missing. Run 'merge' first.") from None
-    if made_of != sha256_of(best_weights(run, config.train.source)):
+    made_of = merged_from(run)
+    if made_of is None:
+        raise ExportError(f"{run.merged} is missing. Run 'merge' first.")
+    if made_of != best_weights(run, config.train.source):
         raise ExportError(f"{run.merged} was made of other weights than are the best now. Run 'merge' again.")
     return run.merged
 

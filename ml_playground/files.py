@@ -41,10 +41,10 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
 
 
 @contextmanager
-def staged(path: Path) -> Generator[Path]:
+def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
     """A place for a file or a folder that others write; what is there when the block ends well goes to `path`.
 
-    What else was in a folder at `path` stays there.
+    What else was in a folder at `path` stays there, unless `replace` is set.
 
     Raises:
         DiskFullError: there was no room; what stood at `path` is untouched.
@@ -55,14 +55,14 @@ def staged(path: Path) -> Generator[Path]:
     new, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
     try:
         _remove(new)  # of a process that was killed
-        if old.exists() and not path.exists():
-            old.rename(path)
+        recover(path)
         yield new
         if path.exists() and path.is_dir() != new.is_dir():
             kind = errno.EISDIR if path.is_dir() else errno.ENOTDIR
             raise OSError(kind, f"{os.strerror(kind)}, so that nothing else can take its place", str(path))
         if path.is_dir():  # a folder cannot be renamed over one that holds something
-            _copy_missing(path, new)
+            if not replace:
+                _copy_missing(path, new)
             _sync(new)
             _remove(old)
             path.rename(old)
@@ -81,6 +81,13 @@ def staged(path: Path) -> Generator[Path]:
         if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
             raise _disk_full(path, cause) from error
         raise
+
+
+def recover(path: Path) -> None:
+    """Bring back the folder that stood at `path` if a kill came between its going and the coming of the next."""
+    old = path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
 
 
 def _copy_missing(folder: Path, to: Path) -> None:

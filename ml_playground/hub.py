@@ -5,27 +5,28 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from ml_playground.errors import CheckpointError
+from ml_playground.errors import CheckpointError, PlaygroundError
 
 WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 """Patterns of the files that hold a model."""
 
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_OTHER_FORMS = ("consolidated*", "*/*")  # the same weights again
 _NOTES = ("_name_or_path", "transformers_version")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TOKEN = "HF_TOKEN"  # noqa: S105 -- no password: the name of the variable that Hugging Face's libraries read
-_TOKENS = (_TOKEN, "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+
+_ENV_FILE: ContextVar[Path | None] = ContextVar("_ENV_FILE", default=None)
 
 
 def use_token_of(env_file: Path) -> None:
-    """Give the libraries the hub's token that stands in a `.env` file, unless the environment has one already."""
-    if not any(os.environ.get(name) for name in _TOKENS) and env_file.is_file():
-        stated = dotenv_values(env_file)
-        if token := next((stated[name] for name in _TOKENS if stated.get(name)), None):
-            os.environ[_TOKEN] = token
+    """Have the hub's token looked for in a `.env` file, if the environment has none."""
+    _ENV_FILE.set(env_file)
 
 
 def find_folder(source: str, wanted: Sequence[str], revision: str | None = None) -> Path:
@@ -45,47 +46,73 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
     if path.is_absolute():
         raise CheckpointError(f"{source} is no folder in Hugging Face's format.")
     from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]  # takes half a second
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
+    token = _token()
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=list(wanted)))
-    except HFValidationError:
-        raise CheckpointError(f"there is no folder {source!r}, and that is no name at Hugging Face's hub.") from None
-    except GatedRepoError:
-        raise CheckpointError(
-            f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then "
-            f"{_how_to_sign_in()}."
-        ) from None
-    except RevisionNotFoundError:
-        raise CheckpointError(f"{source} has no revision {revision!r} at Hugging Face's hub.") from None
-    except RepositoryNotFoundError:
-        raise CheckpointError(
-            f"there is no folder {source!r}, and no model of that name at Hugging Face's hub that could be seen. "
-            f"Check the name; if the model is private, {_how_to_sign_in()}."
-        ) from None
-    except LocalEntryNotFoundError:
-        raise CheckpointError(
-            f"there is no folder {source!r}, and Hugging Face's hub cannot be reached. With network access a model is "
-            "downloaded once and kept in HF_HOME; without, name a folder that holds it."
-        ) from None
+        found = snapshot_download(
+            source, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(_OTHER_FORMS), token=token
+        )
     except Exception as error:
-        raise CheckpointError(
-            f"there is no folder {source!r}, and from Hugging Face's hub it could not be had "
-            f"({type(error).__name__}: {_without_token(error)})."
-        ) from None
+        raise CheckpointError(_why_not(source, revision, error, token)) from None
+    return Path(found)
+
+
+def _why_not(source: str, revision: str | None, error: Exception, token: str | None) -> str:
+    """What keeps a model from being had, and what to do about it."""
+    from huggingface_hub import errors
+
+    if token is None:
+        sign_in = "put a token of yours (from https://huggingface.co/settings/tokens) into .env, as HF_TOKEN=..."
+    else:
+        sign_in = "see that the token in HF_TOKEN, or in .env, is of an account that may read it"
+    nowhere = f"there is no folder {source!r}, and"
+    match error:
+        case errors.HFValidationError():
+            return f"{nowhere} that is no name at Hugging Face's hub."
+        case errors.GatedRepoError():
+            return f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then {sign_in}."
+        case errors.RevisionNotFoundError():
+            return f"{source} has no revision {revision!r} at Hugging Face's hub."
+        case errors.RepositoryNotFoundError():
+            return (
+                f"{nowhere} no model of that name at Hugging Face's hub that could be seen. Check the name; if the "
+                f"model is private, {sign_in}."
+            )
+        case errors.LocalEntryNotFoundError():
+            return (
+                f"{nowhere} Hugging Face's hub cannot be reached. With network access a model is downloaded once and "
+                "kept in HF_HOME; without, name a folder that holds it."
+            )
+        case _:
+            reason = (str(error) or "nothing more is known").splitlines()[0].replace(token or "\0", "***")
+            return f"{nowhere} from Hugging Face's hub it could not be had ({type(error).__name__}: {reason})."
+
+
+def _token() -> str | None:
+    """The hub's token, of the environment or of the `.env` file."""
+    env_file = _ENV_FILE.get()
+    try:
+        stated = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    except UnicodeDecodeError:
+        raise PlaygroundError(f"{env_file} is not UTF-8 text.") from None
+    return next((value for known in (os.environ, stated) for name in _TOKENS if (value := known.get(name))), None)
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of what a model computes: its weights, and its configuration but for notes on who wrote it."""
-    config: dict[str, object] = json.loads((folder / "config.json").read_bytes())
+    """A hash of what a model computes: its weights, and its configuration but for notes on who wrote it.
+
+    Raises:
+        CheckpointError: there is no configuration that could be read.
+    """
+    try:
+        config: dict[str, object] = dict(json.loads((folder / "config.json").read_bytes()))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no config.json: it is no model in Hugging Face's format.") from None
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} is damaged ({error}).") from error
     computed = {key: value for key, value in config.items() if key not in _NOTES}
-    parts = [json.dumps(computed, sort_keys=True), *map(_content, sorted(folder.glob("*.safetensors")))]
+    weights = [path for path in sorted(folder.glob("*.safetensors")) if not path.match(_OTHER_FORMS[0])]
+    parts = [json.dumps(computed, sort_keys=True), *map(_content, weights)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -93,18 +120,11 @@ def _content(path: Path) -> str:
     """The SHA-256 of a file; the hub's cache has it for a name behind its links."""
     if _SHA256.fullmatch(name := path.resolve().name):
         return name
+    about = path.stat()
+    return _hashed(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, _size: int, _changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _how_to_sign_in() -> str:
-    if any(os.environ.get(name) for name in _TOKENS):
-        return "see that the token in HF_TOKEN is of an account that may read it"
-    return f"put a token of yours (from https://huggingface.co/settings/tokens) into .env, as {_TOKEN}=..."
-
-
-def _without_token(error: Exception) -> str:
-    text = (str(error) or "nothing more is known").splitlines()[0]
-    for name in _TOKENS:
-        text = text.replace(os.environ.get(name) or "\0", "***")
-    return text

@@ -116,7 +116,11 @@ def train(config: ExperimentConfig, root: Path) -> None:
     if trainer.progress.best_step >= 0:
         print(f"best validation loss {trainer.progress.best_val_loss:.4f}, at step {trainer.progress.best_step:,}")
     if trainer.best_is_of_an_earlier_run:
-        print("ckpt_best.pt, which sample takes, is of an earlier run and better; move it away to sample from this one")
+        with_adapters = ", and so is adapters/best" if run.adapters("best").exists() else ""
+        print(
+            f"ckpt_best.pt, which sample takes, is of an earlier run and better{with_adapters}; "
+            "move it away to sample from this one"
+        )
     if stopped_by is not None:
         raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command goes on from here", stopped_by)
 
@@ -135,7 +139,8 @@ def sample(config: ExperimentConfig) -> None:
     prompt = encode_prompt(text, trained.tokenizer)
     if settings.dtype == "int8":
         quantize(trained.model)
-    model = trained.model.to(runtime.device, runtime.dtype).eval()  # all of it: half the bytes to read per token
+    model = trained.model.to(runtime.device).eval()
+    model.convert(runtime.dtype)  # half the bytes to read per token
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
     print(f"sampling from {shown(trained.path)} ({trained.standing})", file=sys.stderr)
@@ -164,7 +169,7 @@ def sample(config: ExperimentConfig) -> None:
 @memory_errors_explained()
 def merge(config: ExperimentConfig) -> None:
     """Write the best fine-tuned model of the run as a folder that needs no adapters: `merged/`."""
-    run = RunDirectory(config.train.runtime.out_dir)
+    run = RunDirectory(config.sample.runtime.out_dir)
     merge_best(config, open_dataset(config.train.data.dataset_dir, config.prepare), run)
 
 

@@ -84,6 +84,16 @@ def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             (("prepare", "tokenizer"), model_name),
             f'is "{config.prepare.tokenizer}", but the model knows its own tokens only: set "huggingface"',
         )
+    elif config.prepare.tokenizer_from != hf_model.model_name:
+        yield Mismatch(
+            (("prepare", "tokenizer_from"), model_name),
+            f"must be [train.hf_model] model_name = {hf_model.model_name}, which knows its own tokens only",
+        )
+    if peft.bias != "none" and hf_model.dtype != config.train.runtime.dtype:
+        yield Mismatch(
+            (("train", "hf_model", "dtype"), ("train", "peft", "bias")),
+            f"must be that of the training, {config.train.runtime.dtype}, where biases are trained",
+        )
     if config.train.data.block_size > hf_model.block_size:
         yield Mismatch(
             (("train", "data", "block_size"), ("train", "hf_model", "block_size")),

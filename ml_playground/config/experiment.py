@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ml_playground.config.fields import Section
+from ml_playground.config.fields import ModelSource, Section
 from ml_playground.config.sections import (
     DataConfig,
     ExportGgufConfig,
@@ -15,7 +15,6 @@ from ml_playground.config.sections import (
     ExportOllamaConfig,
     HfModelConfig,
     ModelConfig,
-    ModelSource,
     OptimConfig,
     PeftConfig,
     PrepareConfig,
@@ -41,7 +40,7 @@ class TrainConfig(Section):
     @property
     def source(self) -> ModelSource:
         """What the user brings for the model."""
-        return ModelSource(self.model.file, self.hf_model.model_name, self.hf_model.revision)
+        return ModelSource(self.model.file, self.hf_model.model_name, self.hf_model.revision, self.peft.enabled)
 
 
 class SampleConfig(Section):

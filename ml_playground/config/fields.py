@@ -1,6 +1,7 @@
-"""What a section of a TOML file is, and the ways in which an option can get its default."""
+"""What a section of a TOML file is, the ways in which an option can get its default, and what is made of several."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,3 +33,29 @@ def of_kind(description: str, **constraints: Any) -> Any:
 def derived(value: str, description: str, **constraints: Any) -> Any:
     """A field whose default is computed from others of its section; `value` says how, for the docs."""
     return Field(description=description, json_schema_extra={"derived": value}, **constraints)
+
+
+def known_encoding(name: str) -> str:
+    """`name`, if Python can read and write text in it, or it is `auto`. Raises ValueError."""
+    if name != "auto":
+        try:
+            "a".encode(name).decode(name)
+        except (LookupError, ValueError):  # there is none of that name, or it is not for text, as "rot13" and "uu"
+            raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
+    return name
+
+
+class ModelSource(NamedTuple):
+    """What a user brings for a model: a Python file, or the name or folder of a trained model. Without, it is ours.
+
+    Attributes:
+        file: see `[train.model]`.
+        model_name: see `[train.hf_model]`.
+        revision: see there.
+        adapters: whether that model is trained through adapters.
+    """
+
+    file: Path | None = None
+    model_name: str | None = None
+    revision: str | None = None
+    adapters: bool = True

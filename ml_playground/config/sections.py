@@ -5,11 +5,11 @@ A component receives the section it needs (or plain keyword arguments), never th
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from ml_playground.config.fields import Section, derived, from_experiment, of_kind, same_as
+from ml_playground.config.fields import Section, derived, from_experiment, known_encoding, of_kind, same_as
 from ml_playground.config.kinds import fill_in
 from ml_playground.config.tables import is_table
 
@@ -19,15 +19,6 @@ SampleDType = Literal[DType, "int8"]
 GGUFType = Literal["f32", "f16", "q8_0"]
 Keeping = Literal["keep", "mark", "drop"]
 TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base", "huggingface"]
-
-
-def _known_encoding(name: str) -> str:
-    if name != "auto":
-        try:
-            "a".encode(name).decode(name)
-        except (LookupError, ValueError):  # there is none of that name, or it is not for text, as "rot13" and "uu"
-            raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
-    return name
 
 
 class PrepareConfig(Section):
@@ -41,7 +32,7 @@ class PrepareConfig(Section):
         "prepare.dataset_dir",
         "folder searched for `.txt` files, subfolders included, or, without any, for one CSV table; or one such file",
     )
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+    encoding: Annotated[str, AfterValidator(known_encoding)] = Field(
         "utf-8",
         description="encoding of the raw text: any that Python knows, "
         "or `auto` for UTF-8 where a file decodes as such and Windows-1252 where not",
@@ -147,14 +138,6 @@ class ModelConfig(Section):
         return self.mlp_enabled and self.mlp != "none"
 
 
-class ModelSource(NamedTuple):
-    """What a user brings for a model: a Python file, or the name or folder of a trained model. Without, it is ours."""
-
-    file: Path | None = None
-    model_name: str | None = None
-    revision: str | None = None
-
-
 class HfModelConfig(Section):
     """A trained model to go on with, in Hugging Face's format: any that Transformers knows, on the same trainer."""
 
@@ -186,7 +169,7 @@ class PeftConfig(Section):
         "none", description="biases to train too: none, all, or those of layers with adapters"
     )
     target_modules: list[str] | None = Field(
-        None, description="names of the linear layers that get adapters; not stated, those in attention"
+        None, min_length=1, description="names of the linear layers that get adapters; not stated, those in attention"
     )
     extend_mlp_targets: bool = Field(False, description="give adapters to the linear layers in MLPs too")
     use_dora: bool = Field(False, description="train lengths and directions apart (DoRA, Liu et al. 2024)")

@@ -12,6 +12,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Library
 
 from ml_playground.config.tables import Table, is_table
+from ml_playground.data.marks import END_OF_SPEECH
 from ml_playground.data.text import separable
 from ml_playground.data.tokenizers import CharTokenizer, Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
@@ -20,8 +21,6 @@ from ml_playground.hub import find_folder
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What other programs read of a tokenizer."""
-
-END_MARK = "</speech>"
 
 _SPACE = "\u2581"  # what SentencePiece writes for a space
 
@@ -82,7 +81,7 @@ class FastTokenizer(Tokenizer):
 
     def end_ids(self) -> set[int]:
         """See `Tokenizer`."""
-        ends = (self.start_id, self.end_id, self._mark_ids.get(END_MARK))
+        ends = (self.start_id, self.end_id, self._mark_ids.get(END_OF_SPEECH))
         return {each for each in ends if each is not None}
 
     def byte_lengths(self) -> Ids:
@@ -222,7 +221,7 @@ def _with_marks(text: str, marks: Sequence[str]) -> tuple[str, dict[str, list[in
 def write_tokenizer(path: Path, tokenizer: FastTokenizer, source: str, revision: str | None) -> None:
     """Write the tokenizer of the model at `source`, with what was added to it, as other programs read it."""
     folder = find_folder(source, TOKENIZER_FILES, revision)
-    with staged(path) as new:
+    with staged(path, replace=True) as new:
         new.mkdir()
         for name in TOKENIZER_FILES[1:]:
             if (folder / name).is_file():

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.documents import marks_of
 from ml_playground.data.fast_tokenizer import tokenizer_of_model
-from ml_playground.data.sources import text_files
+from ml_playground.data.marks import marks_of
+from ml_playground.data.sources import table_files, text_files
 from ml_playground.errors import DataError
 
 FORMAT = 2
@@ -118,7 +118,8 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:
         names = [name for name in recorded if (config.dataset_dir / name).is_file()]
-        beside = {relative_name(path, config.dataset_dir) for path in text_files(config.raw_dir)}
+        there = text_files(config.raw_dir) + (table_files(config.raw_dir) if config.documents == "files" else [])
+        beside = {relative_name(path, config.dataset_dir) for path in there}
         if beside & recorded.keys():
             names += sorted(beside - recorded.keys())
     else:

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.documents import Document, in_batches, marks_of, text_documents, without_marks
+from ml_playground.data.documents import Document, in_batches, text_documents
 from ml_playground.data.encode import Encoded, SideFiles, encode, in_parallel
-from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model, write_tokenizer
+from ml_playground.data.fast_tokenizer import TOKENIZER_FILES, FastTokenizer, tokenizer_of_model, write_tokenizer
 from ml_playground.data.manifest import (
     FORMAT,
     Manifest,
@@ -31,7 +31,8 @@ from ml_playground.data.manifest import (
     settings_of,
     sha256_of,
 )
-from ml_playground.data.sources import TABLES
+from ml_playground.data.marks import marks_of, without_marks
+from ml_playground.data.sources import TABLES, table_files
 from ml_playground.data.speeches import SpeechTable
 from ml_playground.data.split import DocumentSplit, PositionSplit, Side
 from ml_playground.data.store import document_file, token_dtype, token_file, tokenizer_folder
@@ -91,6 +92,12 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
 def _tables(texts: Sequence[TextFile], config: PrepareConfig) -> dict[Path, SpeechTable]:
     """The tables among the files, with what their columns were taken for; that is printed."""
     files = [text for text in texts if text.path.suffix.lower() in TABLES]
+    beside = table_files(config.raw_dir)
+    if config.documents == "files" and beside and not files:
+        raise DataError(
+            f"{config.raw_dir} holds texts and {beside[0].name}, a table: set [prepare] raw_dir to that file, or to a "
+            "folder with the texts alone."
+        )
     if files and config.documents != "files":
         print('! a table is read as if it were plain text; [prepare] documents = "files" reads the speeches in it')
         return {}
@@ -104,8 +111,8 @@ def _tables(texts: Sequence[TextFile], config: PrepareConfig) -> dict[Path, Spee
 def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: PrepareConfig) -> Split:
     if config.documents == "files":
         documents = partial(_documents, texts, tables, config, count(1))
-        marked: Callable[[Document], str] = partial(Document.marked, config=config)
-        return DocumentSplit(documents, config.val_fraction, text_of=marked, unit="different documents")
+        plain: Callable[[Document], str] = partial(Document.plain, config=config)
+        return DocumentSplit(documents, config.val_fraction, text_of=plain, unit="different documents")
     stream = partial(_stream, texts, count(1))
     if config.documents == "lines":
         return DocumentSplit(lambda: lines(stream()), config.val_fraction, text_of=str, unit="different lines")
@@ -126,7 +133,7 @@ def _documents(
         each = (
             tables[text.path].documents(config, on_read=bar.update)
             if text.path in tables
-            else text_documents(text, config.doc_separator, on_read=bar.update)
+            else text_documents(text, config, on_read=bar.update)
             for text in texts
         )
         yield from in_batches(chain.from_iterable(each))
@@ -173,8 +180,6 @@ def _write(
     in_files = config.documents == "files"
     to_rows: Callable[[list[Any]], Encoded] = to_ids
     if in_files:
-        if isinstance(tokenizer, FastTokenizer):
-            write_tokenizer(tokenizer_folder(folder), tokenizer, config.tokenizer_from or "", config.tokenizer_revision)
         plain = partial(without_marks, marks=marks_of(config))
         to_ids = partial(to_ids, separator=_separator(tokenizer, config), without_marks=plain)
         to_rows = partial(_encode_documents, to_ids=to_ids, config=config)
@@ -200,6 +205,8 @@ def _write(
             dtype=dtype.name,
             **infos,
         )
+        if in_files and isinstance(tokenizer, FastTokenizer):
+            write_tokenizer(tokenizer_folder(folder), tokenizer, config.tokenizer_from or "", config.tokenizer_revision)
         manifest_file.write(json_text(manifest.model_dump()))
         manifest_file.flush()
     return manifest
@@ -242,9 +249,10 @@ def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None
             stale.append(f"{path.name} is missing or damaged")
         if config.documents == "files" and not document_file(config.dataset_dir, name).is_file():
             stale.append(f"{name}.jsonl is missing")
-    is_of_a_model = config.documents == "files" and config.tokenizer == "huggingface"
-    if is_of_a_model and not tokenizer_folder(config.dataset_dir).is_dir():
-        stale.append("tokenizer/ is missing")
+    if config.documents == "files" and config.tokenizer == "huggingface":
+        file = tokenizer_folder(config.dataset_dir) / TOKENIZER_FILES[0]
+        if not file.is_file() or file.read_text(encoding="utf-8") != manifest.tokenizer.get("tokenizer"):
+            stale.append("tokenizer/ is missing or another one")
     if stale:
         print(f"preparing again: {'; '.join(stale)}")
     return None if stale else manifest

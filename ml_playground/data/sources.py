@@ -72,7 +72,7 @@ def find_texts(raw_dir: Path) -> list[Path]:
         return [raw_dir]
     files = text_files(raw_dir)
     if not files:
-        tables = sorted(path for path in raw_dir.rglob("*") if path.suffix.lower() in TABLES)
+        tables = table_files(raw_dir)
         if len(tables) == 1:
             return tables
         if tables:
@@ -87,3 +87,8 @@ def find_texts(raw_dir: Path) -> list[Path]:
 def text_files(folder: Path) -> list[Path]:
     """All files below `folder` whose names end in `.txt` or `.TXT`, in the order of their names."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
+
+
+def table_files(folder: Path) -> list[Path]:
+    """All CSV tables below `folder`, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in TABLES and path.is_file())

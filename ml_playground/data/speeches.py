@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.documents import Document, marked_interjection
+from ml_playground.data.documents import Document
+from ml_playground.data.marks import END_OF_INTERJECTION, INTERJECTION, marks_of, without_marks
 from ml_playground.data.text import TextFile
 from ml_playground.errors import DataError
 
@@ -44,8 +45,11 @@ class SpeechTable:
         """Read the first line. Raises DataError if it names no column with text."""
         self._file = file
         first = next(self._lines(), "")
-        self._delimiter = max(",;\t|", key=first.count)
-        self._header = [name for row in csv.reader([first], delimiter=self._delimiter) for name in row]
+        likely = sorted(",;\t|", key=first.count, reverse=True)
+        headers = {each: [name for row in csv.reader([first], delimiter=each) for name in row] for each in likely}
+        found = (each for each in likely if "text" in find_columns(headers[each]))
+        self._delimiter = next(found, likely[0])
+        self._header = headers[self._delimiter]
         self.columns = find_columns(self._header)
         if "text" not in self.columns:
             raise DataError(
@@ -61,28 +65,34 @@ class SpeechTable:
     def documents(self, config: PrepareConfig, on_read: Callable[[int], object] = lambda _: None) -> Iterator[Document]:
         """The speeches in their order.
 
-        Where a column tells interjections, speeches come in parts: rows of one speaker and day that follow each other,
-        and the interjections between them, are one speech. `on_read` is as in `TextFile.pieces`.
+        Where a column tells interjections, speeches come in parts: rows of one speaker that follow each other, alike in
+        all that is known of them, and the interjections between them, are one speech. What is called out while the
+        chair has the word goes where the chair's words go. `on_read` is as in `TextFile.pieces`.
 
         Raises:
             DataError: a row has more or fewer fields than the first line, or says neither yes nor no where it must.
         """
-        in_parts = "interjection" in self.columns
+        in_parts, marks = "interjection" in self.columns, marks_of(config)
         speech: list[str] = []
         of_whom: Row | None = None
+        dropping = False  # what is called out now
         for line, row in self._rows(on_read):
-            text = row["text"].strip()
+            text = without_marks(row["text"], marks).strip()
             is_chair = self._says_yes(row, "chair", line)
             if self._says_yes(row, "interjection", line):
-                if text and config.interjections != "drop":
-                    speech.append(marked_interjection(text) if config.interjections == "mark" else text)
-            elif text and not (is_chair and config.chair == "drop"):
-                goes_on = in_parts and of_whom is not None and _whose(row) == _whose(of_whom)
-                if speech and of_whom is not None and not goes_on:
-                    yield self._document(speech, of_whom)
-                    speech = []
-                speech.append(text)
-                of_whom = row
+                if text and config.interjections != "drop" and not dropping:
+                    is_marked = config.interjections == "mark"
+                    speech.append(f"{INTERJECTION}{text}{END_OF_INTERJECTION}" if is_marked else text)
+                continue
+            dropping = is_chair and config.chair == "drop"
+            if not text or dropping:
+                continue
+            goes_on = in_parts and of_whom is not None and bool(_whose(row)) and _whose(row) == _whose(of_whom)
+            if speech and of_whom is not None and not goes_on:
+                yield self._document(speech, of_whom)
+                speech = []
+            speech.append(text)
+            of_whom = row
         if speech:
             yield self._document(speech, of_whom or {})
 
@@ -138,15 +148,14 @@ def find_columns(header: Iterable[str]) -> dict[str, str]:
     found = {
         what: next((known[name] for name in names.split() if name in known), None) for what, names in _NAMES.items()
     }
-    columns = {what: name for what, name in found.items() if name is not None}
-    if "speaker" in columns:  # a whole name is better than its parts
-        columns = {what: name for what, name in columns.items() if what not in ("first_name", "last_name")}
-    return columns
+    return {what: name for what, name in found.items() if name is not None}
 
 
 def _whose(row: Row) -> tuple[str, ...]:
-    """What the parts of one speech have in common."""
-    return tuple(row.get(what, "") for what in ("speaker", "first_name", "last_name", "date", "chair", "topic"))
+    """What the parts of one speech have in common; nothing where no speaker is known."""
+    who = [row.get(what, "").strip() for what in ("speaker", "first_name", "last_name")]
+    others = (row.get(what, "") for what in ("party", "date", "year", "topic", "chair"))
+    return (*who, *others) if any(who) else ()
 
 
 def _known(value: str) -> str | None:

@@ -150,10 +150,6 @@ class TiktokenTokenizer(Tokenizer):
         """Byte pair encoding; the names of special tokens are text like any other."""
         return self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int64)
 
-    def untrained_tokens(self) -> dict[int, list[int]]:
-        """Ids that the model whose tokenizer it is has never seen, each with the ids that its name had before."""
-        return {}
-
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where tiktoken cuts whatever the text."""
         return separable(pieces)
@@ -190,6 +186,9 @@ def load_tokenizer(description: dict[str, Any]) -> Tokenizer:
         case {"kind": "huggingface", "tokenizer": str(text), **rest}:
             from ml_playground.data.fast_tokenizer import FastTokenizer  # which builds on this module
 
-            return FastTokenizer(text, **{key: value for key, value in rest.items() if key != "kind"})
+            try:
+                return FastTokenizer(text, **{key: value for key, value in rest.items() if key != "kind"})
+            except TypeError as error:
+                raise CheckpointError(f"the tokenizer was written by another version ({error})") from error
         case _:
             raise CheckpointError(f"unknown kind of tokenizer: {description.get('kind')!r}")

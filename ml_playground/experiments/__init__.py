@@ -98,7 +98,9 @@ def _preparer(experiment: Experiment, dataset: str) -> Preparer:
     own = _load_preparers(experiment)
     if dataset in own:
         return own[dataset]
-    if dataset == experiment.name and len(own) == 1:  # a copied folder, whose prepare.py has the name of the original
+    if (
+        dataset == experiment.name and len(set(own.values())) == 1
+    ):  # a copied folder, whose prepare.py has the name of the original
         return next(iter(own.values()))
     for other in all_experiments():
         found = _load_preparers(other)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
+from ml_playground.data.manifest import sha256_of
 from ml_playground.files import staged, write_json
 from ml_playground.models.finetuned import FineTuned
 from ml_playground.run_directory import RunDirectory
@@ -22,7 +23,7 @@ class AdapterStore(CheckpointStore):
         keep_last_n: int,
         model: FineTuned,
         tokenizer_folder: Path,
-        on_best: Callable[[], object] | None,
+        on_best: Callable[[], object],
     ) -> None:
         """Take a run's places.
 
@@ -31,7 +32,7 @@ class AdapterStore(CheckpointStore):
             keep_last_n: see `CheckpointStore`.
             model: what is trained.
             tokenizer_folder: the files of its tokenizer, which go beside the adapters.
-            on_best: is called whenever a new best model has been saved, if it is there.
+            on_best: is called whenever a new best model has been saved, and at the end.
         """
         super().__init__(run, keep_last_n=keep_last_n)
         self._model = model
@@ -47,8 +48,7 @@ class AdapterStore(CheckpointStore):
         """See `CheckpointStore`."""
         self._write("best", checkpoint)
         super().save_best(checkpoint)
-        if self._on_best is not None:
-            self._on_best()
+        self._on_best()
 
     def discard_last(self) -> None:
         """See `CheckpointStore`."""
@@ -59,8 +59,9 @@ class AdapterStore(CheckpointStore):
     def finish(self) -> None:
         """See `CheckpointStore`: the last adapters are the final ones."""
         if self._model.has_adapters:
-            with staged(self.run.adapters("final")) as new:
+            with staged(self.run.adapters("final"), replace=True) as new:
                 shutil.copytree(self.run.adapters("last"), new)
+        self._on_best()  # once more, in case it was killed when the best was found
 
     def _write(self, which: Literal["last", "best"], checkpoint: Checkpoint) -> None:
         if not self._model.has_adapters:
@@ -75,9 +76,10 @@ class AdapterStore(CheckpointStore):
             "data": checkpoint.origin.data,
             "versions": checkpoint.origin.versions,
         }
-        with staged(self.run.adapters(which)) as new:
+        with staged(self.run.adapters(which), replace=True) as new:
             self._model.save_adapters(new, checkpoint.trained_state)
             for name in TOKENIZER_FILES:
                 if (self._tokenizer_folder / name).is_file():
                     shutil.copyfile(self._tokenizer_folder / name, new / name)
-            write_json(new / RunDirectory.ADAPTER_INFO, about)
+            weights = sha256_of(new / RunDirectory.ADAPTER_WEIGHTS)
+            write_json(new / RunDirectory.ADAPTER_INFO, {**about, "weights": weights})

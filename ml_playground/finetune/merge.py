@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +20,14 @@ from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.files import staged, write_json
 from ml_playground.models.finetuned import FineTuned
+from ml_playground.models.network import whole_or_refused
 from ml_playground.run_directory import RunDirectory
 
 TOLERANCE = 1e-4  # of logits, as a share of the largest
 
 _CHECKED_WINDOWS = 4
+_LOGITS_AT_ONCE = 2**24  # 64 MiB in float32
+_SHORTEST = 32  # tokens of a window
 _CHECKED_TOKENS = 2**14  # in the tokenizer
 
 
@@ -66,26 +70,29 @@ def merge(
     Raises:
         ExportError: what was written computes something else; what stood at `path` is untouched.
     """
-    length = min(model.block_size, len(val))
-    starts = range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length)
-    windows = [torch.tensor(val[None, first : first + length].astype("int64")) for first in starts]  # (1, T) each
-    before = _logits(model.eval(), windows)
-    with staged(path) as folder:
+    windows = _windows(model, val)
+    before = [_logits(model.eval(), ids) for ids in windows]
+    with staged(path, replace=True) as folder:
         model.end_training()
         model.network.save_pretrained(str(folder))
         for name in TOKENIZER_FILES:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)
-        written = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
-        after = _logits(lambda ids: written(ids).logits, windows)
-        difference, largest = float((before - after).abs().max()), float(before.abs().max())
-        if not difference <= TOLERANCE * largest:  # which NaN is not either
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+        written = whole_or_refused(loaded, "the merged model").eval()
+        after = (_logits(lambda ids: written(ids).logits, ids) for ids in windows)
+        differences = [(one - other).abs().max() for one, other in zip(before, after, strict=True)]
+        difference = float(torch.stack(differences).max())  # which is NaN if one is; Python's max would overlook it
+        largest = max(float(logits.abs().max()) for logits in before)
+        if not difference <= TOLERANCE * largest:
             raise ExportError(
                 f"logits of the merged model on validation text differ by up to {difference:.1e} from those of the "
                 f"model with its adapters, which is more than {TOLERANCE:.0e} of the largest. Nothing is written."
             )
         _tell_of_other_tokens(folder, tokenizer, tokenizer.decode(val[:_CHECKED_TOKENS].tolist()))
-        agreement = Agreement(difference, largest, TOLERANCE, len(windows) * length)
+        agreement = Agreement(difference, largest, TOLERANCE, sum(ids.numel() for ids in windows))
         write_json(folder / RunDirectory.MERGE_INFO, {**about, **asdict(agreement)})
     return agreement
 
@@ -100,6 +107,13 @@ def _tell_of_other_tokens(folder: Path, tokenizer: Tokenizer, text: str) -> None
         )
 
 
+def _windows(model: FineTuned, val: Tokens) -> list[Tensor]:
+    """Some validation text, (1, T) each, so much that its logits do not take more memory than the model."""
+    length = min(model.block_size, len(val), max(_SHORTEST, _LOGITS_AT_ONCE // model.vocab_size))
+    starts = range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length)
+    return [torch.tensor(val[None, first : first + length].astype("int64")) for first in starts]
+
+
 @torch.inference_mode()
-def _logits(model: Callable[[Tensor], Tensor], windows: list[Tensor]) -> Tensor:
-    return torch.cat([model(ids).flatten(0, 1) for ids in windows])  # (N, V)
+def _logits(model: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
+    return model(ids)

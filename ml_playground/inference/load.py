@@ -2,14 +2,19 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ml_playground.checkpoint import Origin, load, source_hash
-from ml_playground.config.sections import ModelSource
+from ml_playground.config.fields import ModelSource
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
+from ml_playground.data.manifest import sha256_of
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.files import recover
 from ml_playground.models import OURS, LanguageModel, restore_model
 from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.run_directory import RunDirectory
@@ -33,6 +38,36 @@ class TrainedModel:
         return f"step {self.step}, validation loss {self.val_loss:.4f}"
 
 
+@dataclass(frozen=True)
+class AdapterInfo:
+    """What stands beside adapters: what they were trained on, how far, and the hash of their weights."""
+
+    step: int
+    val_loss: float
+    model_args: dict[str, Any]
+    model_source: str
+    tokenizer: dict[str, Any]
+    data: str
+    versions: dict[str, str]
+    weights: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "AdapterInfo":
+        """Raises DamagedCheckpointError if that of `folder`, or the weights in it, are not whole."""
+        try:
+            info = cls(**json.loads((folder / RunDirectory.ADAPTER_INFO).read_bytes()))
+            text = (folder / TOKENIZER_FILES[0]).read_text(encoding="utf-8")
+            weights = sha256_of(folder / RunDirectory.ADAPTER_WEIGHTS)
+        except (OSError, ValueError, TypeError) as error:
+            raise DamagedCheckpointError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
+        if weights != info.weights:
+            raise DamagedCheckpointError(f"{folder}: damaged (its weights are not those that were written)")
+        # JSON's keys are texts, and the tokenizer stands in a file that other programs know.
+        new_tokens = {int(token): before for token, before in info.model_args["new_tokens"].items()}
+        model_args, tokenizer = {**info.model_args, "new_tokens": new_tokens}, {**info.tokenizer, "tokenizer": text}
+        return replace(info, model_args=model_args, tokenizer=tokenizer)
+
+
 def load_trained(run: RunDirectory, source: ModelSource = OURS, dtype: str | None = None) -> TrainedModel:
     """The best model of a run: adapters, best, last or final, else `ckpt_best.pt`, `ckpt_last.pt`, nanoGPT's `ckpt.pt`.
 
@@ -47,10 +82,10 @@ def load_trained(run: RunDirectory, source: ModelSource = OURS, dtype: str | Non
         CheckpointError: there is none to take.
     """
     problems: list[str] = []
-    for path in (*_adapters(run, source), *_checkpoints(run)):
+    for path in _candidates(run, source):
         if path.exists():
             try:
-                return _load_adapters(path, source, dtype) if path.is_dir() else _load_ours(path, source)
+                return _load_adapters(path, source, dtype) if path.is_dir() else _load_ours(path, source, dtype)
             except DamagedCheckpointError as error:
                 problems.append(str(error))
                 print(error, file=sys.stderr)
@@ -61,30 +96,44 @@ def load_trained(run: RunDirectory, source: ModelSource = OURS, dtype: str | Non
     raise _nothing_in(run)
 
 
-def best_weights(run: RunDirectory, source: ModelSource) -> Path:
-    """The file with the weights that `load_trained` takes, or with those of the adapters.
+def best_weights(run: RunDirectory, source: ModelSource) -> str:
+    """The hash of the weights that `load_trained` takes, or of those of the adapters.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none to take.
     """
-    for path in (*_adapters(run, source), *_checkpoints(run)):
+    for path in _candidates(run, source):
         if path.exists():
-            return weights_file(path)
+            with suppress(DamagedCheckpointError):
+                return weights_of(path)
     raise _nothing_in(run)
 
 
-def weights_file(path: Path) -> Path:
-    """The file with the weights in a checkpoint or a folder of adapters."""
-    return path / RunDirectory.ADAPTER_WEIGHTS if path.is_dir() else path
+def weights_of(path: Path) -> str:
+    """The hash of the weights in a checkpoint, or in a folder of adapters.
+
+    Raises:
+        DamagedCheckpointError: they are not whole.
+    """
+    return AdapterInfo.read(path).weights if path.is_dir() else sha256_of(path)
 
 
-def _adapters(run: RunDirectory, source: ModelSource) -> list[Path]:
-    """Where adapters would be, the better ones first."""
-    return [] if source.model_name is None else [run.adapters("best"), run.adapters("last"), run.adapters("final")]
+def merged_from(run: RunDirectory) -> str | None:
+    """The hash of the weights that `merged/` was made of, None where there is no such folder or it does not tell."""
+    recover(run.merged)
+    try:
+        return str(json.loads((run.merged / RunDirectory.MERGE_INFO).read_bytes())["weights"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _checkpoints(run: RunDirectory) -> list[Path]:
-    return [run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint]
+def _candidates(run: RunDirectory, source: ModelSource) -> Iterator[Path]:
+    """Where the model could be, the better ones first."""
+    if source.model_name is not None and source.adapters:
+        for folder in (run.adapters("best"), run.adapters("last"), run.adapters("final")):
+            recover(folder)
+            yield folder
+    yield from (run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint)
 
 
 def _nothing_in(run: RunDirectory) -> CheckpointError:
@@ -92,35 +141,30 @@ def _nothing_in(run: RunDirectory) -> CheckpointError:
 
 
 def _load_adapters(folder: Path, source: ModelSource, dtype: str | None) -> TrainedModel:
-    try:
-        about = json.loads((folder / RunDirectory.ADAPTER_INFO).read_bytes())
-        text = (folder / TOKENIZER_FILES[0]).read_text(encoding="utf-8")
-        tokenizer = load_tokenizer({**about["tokenizer"], "tokenizer": text})
-        if about["model_source"] != source_hash(source):
-            raise CheckpointError(
-                f"{folder} was trained on other weights than those of [train.hf_model] model_name = "
-                f"{source.model_name}."
-            )
-        # JSON's keys are texts.
-        new_tokens = {int(token): before for token, before in about["model_args"]["new_tokens"].items()}
-        model_args = {**about["model_args"], "new_tokens": new_tokens}
-        step, val_loss, data = int(about["step"]), float(about["val_loss"]), str(about["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpointError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
-    if dtype is not None:
-        model_args["hf_model"] = {**model_args["hf_model"], "dtype": dtype}
+    info = AdapterInfo.read(folder)
+    if info.model_source != source_hash(source):
+        raise CheckpointError(
+            f"{folder} was trained on other weights than those of [train.hf_model] model_name = {source.model_name}."
+        )
     from ml_playground.models.finetuned import load_adapted  # which takes seconds to import
 
-    model = load_adapted(model_args, source, folder)
-    return TrainedModel(model, tokenizer, folder, step, val_loss, data)
+    model = load_adapted(_kept_in(info.model_args, dtype), source, folder)
+    return TrainedModel(model, load_tokenizer(info.tokenizer), folder, info.step, info.val_loss, info.data)
 
 
-def _load_ours(path: Path, source: ModelSource) -> TrainedModel:
+def _kept_in(model_args: dict[str, Any], dtype: str | None) -> dict[str, Any]:
+    """The arguments of a model, its frozen weights in another format if one is named."""
+    if dtype is None or "hf_model" not in model_args:
+        return model_args
+    return {**model_args, "hf_model": {**model_args["hf_model"], "dtype": dtype, "quantization": "none"}}
+
+
+def _load_ours(path: Path, source: ModelSource, dtype: str | None) -> TrainedModel:
     checkpoint = load(path)
     checkpoint.origin.check_source(source, path.name)
     tokenizer = load_tokenizer(checkpoint.origin.tokenizer)
     return TrainedModel(
-        checkpoint.trained_model(source),
+        restore_model(_kept_in(checkpoint.origin.model_args, dtype), checkpoint.trained_state, source),
         tokenizer,
         path,
         checkpoint.progress["step"],

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ml_playground.config.checks import model_mismatches
-from ml_playground.config.sections import ModelConfig, ModelSource
+from ml_playground.config.fields import ModelSource
+from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError
 from ml_playground.imports import import_file
 from ml_playground.models.base import LanguageModel

@@ -46,6 +46,10 @@ class LanguageModel(nn.Module, ABC):
         """Take over what `trained_state` gave. Raises RuntimeError if it does not fit."""
         self.load_state_dict(state)
 
+    def convert(self, dtype: torch.dtype) -> None:
+        """Have all of it compute in another number format from now on."""
+        self.to(dtype)
+
     def end_training(self) -> None:
         """Give up what only training needs, leaving all else in the weights of the layers."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
-from ml_playground.config.sections import ModelSource
+from ml_playground.config.fields import ModelSource
 from ml_playground.config.tables import Table, is_table
 from ml_playground.errors import CheckpointError
 from ml_playground.evaluation import Evaluator

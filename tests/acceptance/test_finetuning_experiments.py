@@ -1,6 +1,7 @@
 """The shipped experiments for fine-tuning, on small models and real or made-up texts."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -79,8 +80,15 @@ def test_speakger_has_each_speaker_say_what_they_would(project: Project) -> None
         "<speaker>Max Müller<party>CDU/CSU<year>2022<speech>",
     ]
     for row, sentence in zip(rows, [SENTENCES[2]] * 3 + [SENTENCES[1]] * 3, strict=True):
-        assert row["text"].startswith(sentence)
-        assert row["text"].endswith("</speech>") or len(row["text"]) > len(sentence)
+        assert re.fullmatch(re.escape(sentence) + r" Antrag \d+\.", row["text"])
+
+
+def test_a_copy_under_another_name_is_an_experiment_too(project: Project) -> None:
+    copied(project, "speakger", "qwen2")
+    two_speakers(project.datasets / "Bundestag.csv")
+    project.folder = project.folder.rename(project.root / "my_speeches")
+    project.ok("prepare", project.preset("mine", SMALL.format(steps=20)))
+    assert (project.folder / "datasets" / "val.jsonl").exists()
 
 
 @pytest.mark.parametrize(

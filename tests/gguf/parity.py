@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from llama_cpp import GGML_TYPE_F32, Llama, llama_model_get_vocab, llama_token_to_piece
 
-from ml_playground.config.sections import ModelSource
+from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import TrainedModel, load_trained
 from ml_playground.models import OURS
 from ml_playground.run_directory import RunDirectory

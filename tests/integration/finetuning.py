@@ -23,8 +23,8 @@ from transformers import (
 )
 from transformers import logging as transformers_logging
 
+from ml_playground.config.fields import ModelSource
 from ml_playground.config.load import load_config
-from ml_playground.config.sections import ModelSource
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.inference.load import load_trained
 from ml_playground.run_directory import RunDirectory

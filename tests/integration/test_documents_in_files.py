@@ -1,6 +1,7 @@
 """Data for fine-tuning: documents from files and tables, in a model's own tokens."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ def texts(project: Project) -> Project:
     """The same with text files instead."""
     fine_tuning(project, "llama")
     project.text.unlink()
+    (project.folder / "raw" / "speeches.csv").unlink()
     for index, speech in enumerate(speeches(20)):
         path = project.folder / "raw" / f"{index % 2}" / f"{index}.txt"
         path.parent.mkdir(exist_ok=True)
@@ -157,3 +159,42 @@ def test_characters_and_gpt2s_tokens_know_documents_too(texts: Project) -> None:
     assert dataset.val[0] == start
     assert dataset.tokenizer.decode(dataset.val.tolist()) == "".join(f"{row['text']}#" for row in rows(texts, "val"))
     assert not (texts.datasets / "tokenizer").exists()
+
+
+def test_texts_beside_a_table_are_not_taken_for_it(table: Project) -> None:
+    table.configure({"prepare.raw_dir": '"tiny/raw"'})
+    refused = table.run("prepare")
+    assert refused.code == 2
+    assert "tiny/raw holds texts and speeches.csv, a table" in refused.err
+    table.text.unlink()
+    table.ok("prepare")
+    (table.folder / "raw" / "more.csv").write_text("text\nWort\n")
+    assert "more.csv is new" in table.run("train").err
+
+
+def test_tokens_for_the_structure_move_no_document_to_the_other_side(table: Project) -> None:
+    sides: list[set[str]] = []
+    for marked in ("true", "false"):
+        how = '"mark"' if marked == "true" else '"keep"'
+        table.configure({"prepare.add_structure_tokens": marked, "prepare.interjections": how})
+        table.ok("prepare")
+        texts = [re.sub(r"^.*<speech>|</?\w+>", "", row["text"]) for row in rows(table, "val")]
+        sides.append({text.replace("\n", " ") for text in texts})
+    assert sides[0] == sides[1]
+
+
+def test_what_looks_like_a_token_for_structure_is_left_out_of_texts(texts: Project) -> None:
+    texts.configure({"prepare.add_structure_tokens": "true"})
+    (texts.folder / "raw" / "0" / "0.txt").write_text("Vor<speaker>zug</speech>sweise <b>fett</b>.")
+    texts.ok("prepare")
+    everything = [row["text"] for side in ("train", "val") for row in rows(texts, side)]
+    assert "<speech>Vorzugsweise <b>fett</b>.</speech>" in everything
+
+
+def test_another_tokenizer_in_its_place_is_noticed(texts: Project) -> None:
+    texts.ok("prepare")
+    path = texts.datasets / "tokenizer" / "tokenizer.json"
+    before = path.read_text()
+    path.write_text(before.replace("Antrag", "Antrog"))
+    assert "tokenizer/ is missing or another one" in texts.ok("prepare").out
+    assert path.read_text() == before

@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer as Library
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
-from ml_playground.config.sections import ModelSource
+from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import load_trained
 from ml_playground.run_directory import RunDirectory
 from tests.integration.finetuning import dataset_of, fine_tuning, our_logits, plain_peft_logits, some_ids
@@ -97,7 +101,7 @@ def test_a_damaged_adapter_is_named_and_the_next_one_taken(qwen: Project) -> Non
     best = qwen.out / "adapters" / "best" / "adapter_model.safetensors"
     best.write_bytes(best.read_bytes()[:100])
     said = qwen.ok("sample").err
-    assert "adapters/best: PEFT cannot load these adapters" in said
+    assert "adapters/best: damaged (its weights are not those that were written)" in said
     assert "adapters/last (step 6" in said
 
 
@@ -276,3 +280,112 @@ def test_a_kill_between_adapters_and_checkpoint_loses_nothing(qwen: Project, mon
     assert_same_state(weights(qwen), whole)
     about = json.loads((qwen.out / "adapters" / "final" / "training.json").read_text())
     assert about["step"] == 6
+
+
+VARIANTS = {
+    "average and muon": {"train.runtime.ema_decay": "0.9", "train.optim.kind": '"muon"'},
+    "bfloat16": {"train.runtime.dtype": '"bfloat16"'},
+    "float16": {"train.runtime.dtype": '"float16"'},
+    "dora": {"train.peft.use_dora": "true"},
+}
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
+def test_every_way_of_training_goes_on_to_the_bit(
+    qwen: Project, at_step: AtStep, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    qwen.configure(changes)
+    qwen.ok("prepare")
+    qwen.ok("train")
+    whole = weights(qwen)
+    qwen.out.rename(qwen.root / "whole")
+    at_step(4, kill)
+    with pytest.raises(Killed):
+        qwen.run("train")
+    monkeypatch.undo()
+    qwen.ok("train")
+    assert_same_state(weights(qwen), whole)
+    ids = some_ids(qwen)
+    best = load(qwen.out / "ckpt_best.pt").trained_model(ModelSource(model_name=str(qwen.root / "base"))).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(our_logits(qwen, ids), best(ids), atol=0, rtol=0)
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_weights_that_are_missing_are_not_made_up(project: Project) -> None:
+    fine_tuning(project, "llama").ok("prepare")
+    change_weights(project.root / "base", lambda tensors: tensors.pop("lm_head.weight"))
+    refused = project.run("train")
+    assert refused.code == 2
+    assert refused.err == "base lacks weights that a model of its kind has: lm_head.weight.\n"
+
+
+def test_rows_that_the_model_lacks_are_the_same_each_time(project: Project) -> None:
+    fine_tuning(project, "gemma3").configure({"prepare.add_structure_tokens": "false", "sample.sample.start": '"Das"'})
+    library = Library.from_file(str(project.root / "base" / "tokenizer.json"))
+    library.add_tokens(["Herren!", "Antrag"])
+    library.save(str(project.root / "base" / "tokenizer.json"))
+    for verb in ("prepare", "train"):
+        project.ok(verb)
+    last = [row["val/loss"] for row in project.metrics() if "val/loss" in row][-1]
+    project.configure({"train.runtime.eval_only": "true"})
+    assert f"{last:.4f} nats/token" in project.ok("train").out
+    assert project.ok("train").out == project.ok("train").out
+
+
+def test_adapters_of_before_are_not_taken_for_a_model_without(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    (qwen.out / "ckpt_last.pt").unlink()
+    qwen.configure({"train.peft.enabled": "false", "train.optim.learning_rate": "0.003"})
+    qwen.ok("train")
+    assert "ckpt_best.pt (step " in qwen.ok("sample").err
+    assert "ckpt_best.pt (step " in qwen.ok("merge").out
+
+
+def test_a_folder_that_a_kill_left_aside_is_found_again(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    (qwen.out / "adapters" / "best").rename(qwen.out / "adapters" / ".best.old")
+    assert "adapters/best (step " in qwen.ok("sample").err
+
+
+def test_biases_are_trained_in_any_format(project: Project) -> None:
+    changes = {
+        "train.peft.bias": '"all"',
+        "train.runtime.dtype": '"bfloat16"',
+        "train.peft.extend_mlp_targets": "false",
+    }
+    fine_tuning(project, "gpt2").configure(changes)
+    for verb in ("prepare", "train", "merge"):
+        project.ok(verb)
+    assert any(name.endswith("ln_f.bias") for name in weights(project).model)
+    project.configure({"train.hf_model.dtype": '"float32"'})
+    assert "must be that of the training, bfloat16, where biases are trained" in project.run("train").err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", None])
+def test_a_base_without_a_sound_configuration_is_named(qwen: Project, text: str | None) -> None:
+    qwen.ok("prepare")
+    config = qwen.root / "base" / "config.json"
+    config.unlink() if text is None else config.write_text(text)
+    refused = qwen.run("train")
+    assert refused.code == 2
+    assert len(refused.err.splitlines()) == 1
+    assert "config.json" in refused.err
+
+
+def test_adapters_without_their_description_make_way_for_the_next(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    info = qwen.out / "adapters" / "best" / "training.json"
+    info.write_text(info.read_text().replace('"val_loss"', '"loss"'))
+    said = qwen.ok("sample").err
+    assert "adapters/best: damaged (TypeError" in said
+    assert "adapters/last (step 6" in said

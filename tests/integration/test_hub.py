@@ -1,7 +1,6 @@
 """What Hugging Face's hub can answer, asked by its own client of a server on this machine."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.hub import fingerprint, use_token_of
+from ml_playground.hub import fingerprint
 from tests.integration.finetuning import fine_tuning
 from tests.project import Project
 
@@ -79,7 +78,7 @@ def test_a_token_in_env_is_shown_to_the_hub_and_nowhere_else(asking: Project, hu
     (asking.root / ".env").write_text(f"HUGGINGFACE_HUB_TOKEN={TOKEN}\n")
     said = refusal(asking, "some/gated")
     assert f"Bearer {TOKEN}" in hub
-    assert "the token in HF_TOKEN is of an account that may read it" in said
+    assert "see that the token in HF_TOKEN, or in .env, is of an account that may read it" in said
     assert TOKEN not in said
     asking.configure({"train.hf_model.model_name": '"base"', "train.runtime.max_iters": "2"})
     said = asking.ok("loop").out + asking.ok("describe").out
@@ -88,15 +87,20 @@ def test_a_token_in_env_is_shown_to_the_hub_and_nowhere_else(asking: Project, hu
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"])
 def test_a_token_of_the_environment_comes_first(
-    hub: list[str | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    asking: Project, hub: list[str | None], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    del hub
-    (tmp_path / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
-    monkeypatch.setenv("HF_TOKEN", "mine")
-    use_token_of(tmp_path / ".env")
-    assert os.environ["HF_TOKEN"] == "mine"
-    use_token_of(tmp_path / "none")
+    (asking.root / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
+    monkeypatch.setenv(name, "hf_mine")
+    refusal(asking, "some/gated")
+    assert set(hub) == {"Bearer hf_mine"}
+
+
+def test_an_env_file_in_another_encoding_is_named(asking: Project, hub: list[str | None]) -> None:
+    (asking.root / ".env").write_bytes("HF_TOKEN=ä".encode("utf-16"))
+    assert ".env is not UTF-8 text" in refusal(asking, "some/gated")
+    assert hub == []
 
 
 def test_a_model_that_is_not_there_says_so(asking: Project, hub: list[str | None]) -> None:

@@ -5,11 +5,16 @@ import json
 import pytest
 import torch
 
-from ml_playground.config.sections import ModelSource
+from ml_playground import assembly
+from ml_playground.checkpoint import load
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.fields import ModelSource
+from ml_playground.data.store import Dataset
 from ml_playground.inference.load import load_trained
 from ml_playground.models import quantize
 from ml_playground.run_directory import RunDirectory
 from tests.integration.finetuning import by_bytes, fine_tuning, our_logits, some_ids
+from tests.integration.runs import Killed, kill
 from tests.project import Project
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::FutureWarning:peft")
@@ -67,3 +72,65 @@ def test_export_takes_what_was_merged(qwen: Project) -> None:
     qwen.configure({"train.runtime.max_iters": "12", "train.optim.learning_rate": "0.05"})
     qwen.ok("train")
     assert "made of other weights than are the best now. Run 'merge' again" in qwen.run("export").err
+
+
+def test_a_kill_while_merging_is_made_up_for(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    qwen.configure({"train.runtime.save_merged_on_best": "true"})
+    qwen.ok("prepare")
+    original = assembly.merge_best
+
+    def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
+        if load(run.best_checkpoint).progress["step"] == 6:
+            kill()
+        original(config, dataset, run)
+
+    monkeypatch.setattr(assembly, "merge_best", merge_best)
+    with pytest.raises(Killed):
+        qwen.run("train")
+    assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == 4
+    monkeypatch.setattr(assembly, "merge_best", original)
+    qwen.ok("train")
+    assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == 6
+
+
+def test_trouble_with_merging_ends_no_training(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    qwen.configure({"train.runtime.save_merged_on_best": "true"})
+    qwen.ok("prepare")
+    monkeypatch.setattr("ml_playground.finetune.merge.TOLERANCE", 0.0)
+    said = qwen.ok("train").out
+    assert "! not merged: logits of the merged model" in said
+    assert "6 of 6 steps done" in said
+
+
+def test_what_is_merged_is_of_the_run_that_is_exported(qwen: Project) -> None:
+    qwen.configure({"export.gguf.enabled": "false"})
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    qwen.out.rename(qwen.root / "elsewhere")
+    qwen.configure({"sample.runtime.out_dir": '"elsewhere"'})
+    for verb in ("merge", "export"):
+        qwen.ok(verb)
+    assert (qwen.root / "elsewhere" / "merged" / "merge.json").exists()
+    (qwen.root / "elsewhere" / "merged" / "merge.json").write_text("{")
+    assert "Run 'merge' first" in qwen.run("export").err
+
+
+def test_a_damaged_best_is_not_asked_for_again(qwen: Project) -> None:
+    qwen.configure({"export.gguf.enabled": "false"})
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    (qwen.out / "adapters" / "best" / "adapter_model.safetensors").write_bytes(b"damaged")
+    assert "last (step 6" in qwen.ok("merge").out
+    qwen.ok("export")
+
+
+def test_a_merged_model_has_the_files_of_its_own_tokenizer_alone(qwen: Project) -> None:
+    template = qwen.root / "base" / "chat_template.jinja"
+    template.write_text("{{ messages }}")
+    for verb in ("prepare", "train", "merge"):
+        qwen.ok(verb)
+    assert (qwen.out / "merged" / "chat_template.jinja").read_text() == "{{ messages }}"
+    template.unlink()
+    qwen.configure({"prepare.val_fraction": "0.2", "train.runtime.out_dir": '"tiny/out/tiny"'})
+    qwen.ok("prepare")
+    assert not (qwen.datasets / "tokenizer" / "chat_template.jinja").exists()

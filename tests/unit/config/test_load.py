@@ -196,6 +196,11 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
             "4: [train.data] block_size: 8 is beyond [train.hf_model] block_size = 4",
         ),
         (
+            '[prepare]\ntokenizer = "huggingface"\ntokenizer_from = "other"\n[train.hf_model]\nmodel_name = "m"',
+            "3: [prepare] tokenizer_from: must be [train.hf_model] model_name = m, which knows its own tokens only",
+        ),
+        ("[train.peft]\ntarget_modules = []", "2: [train.peft] target_modules: must not be empty"),
+        (
             FINE_TUNING + '[train.hf_model]\nmodel_name = "m"\nquantization = "4bit"\n[train.peft]\nenabled = false',
             "7: [train.peft] enabled: false trains all weights, which cannot be done with quantized ones",
         ),

@@ -1,0 +1,179 @@
+"""Networks of Transformers, loaded from Hugging Face's format and made ready for adapters."""
+
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+# The libraries used here leave some types out.
+
+import difflib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import logging as transformers_logging
+from transformers.pytorch_utils import Conv1D
+
+from ml_playground.config.fields import ModelSource
+from ml_playground.config.sections import HfModelConfig, PeftConfig
+from ml_playground.errors import CheckpointError, ConfigError, DeviceError
+from ml_playground.hub import WEIGHT_FILES, find_folder
+
+_LISTED = 12  # names of layers in a message
+
+
+def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -> PreTrainedModel:
+    """The model as it is, its weights in the format in which they will be needed: float32 if they are all trained.
+
+    Raises:
+        CheckpointError: it is not there, or no language model for text alone that Transformers can load whole.
+        DeviceError: this machine cannot hold quantized weights.
+    """
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    name = str(source.model_name)
+    folder = find_folder(name, WEIGHT_FILES, source.revision)
+    dtype = torch.float32 if whole else getattr(torch, hf_model.dtype)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **_quantized(hf_model, dtype),
+        )
+    except (DeviceError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        if "allocate memory" in str(error):
+            raise
+        raise CheckpointError(
+            f"[train.hf_model] model_name: {name} is no language model that Transformers can load "
+            f"({first_line(error)}). It must be a causal one, with its weights in safetensors files."
+        ) from error
+    network = whole_or_refused(loaded, name)
+    if network.config.get_text_config() is not network.config:
+        raise CheckpointError(
+            f"[train.hf_model] model_name: {name} is a model for more than text, of which only one part could be "
+            "trained here. Name one for text alone."
+        )
+    return network
+
+
+def whole_or_refused(loaded: tuple[PreTrainedModel, Mapping[str, Any]], name: str) -> PreTrainedModel:
+    """What `from_pretrained` has loaded, if none of its weights had to be drawn at random for want of one in its files.
+
+    Raises:
+        CheckpointError: some had to.
+    """
+    network, info = loaded
+    missing = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointError(f"{name} lacks weights that a model of its kind has: {missing[0]}{others}.")
+    return network
+
+
+def _quantized(hf_model: HfModelConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """The options to load a model with few bits."""
+    if hf_model.quantization == "none":
+        return {}
+    if not torch.cuda.is_available():
+        raise DeviceError(f'[train.hf_model] quantization = "{hf_model.quantization}" needs CUDA. Set "none".')
+    try:
+        version("bitsandbytes")
+    except PackageNotFoundError:
+        raise DeviceError(
+            f'[train.hf_model] quantization = "{hf_model.quantization}" needs bitsandbytes: '
+            'uv pip install bitsandbytes, or set it to "none".'
+        ) from None
+    if hf_model.quantization == "8bit":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+    return {"quantization_config": config, "device_map": {"": 0}}
+
+
+def require_context(network: PreTrainedModel, block_size: int) -> None:
+    """Raises CheckpointError if the model was not made for so many tokens."""
+    longest = getattr(network.config, "max_position_embeddings", None)
+    if longest is not None and block_size > longest:
+        raise CheckpointError(f"[train.hf_model] block_size = {block_size} is beyond the model's context of {longest}.")
+
+
+@torch.no_grad()
+def add_rows(network: PreTrainedModel, vocab_size: int, new_tokens: Mapping[int, list[int]]) -> None:
+    """Give the model a row for each id.
+
+    A new token begins as the mean of those that its name was written with, other rows that it lacked as that of all.
+    """
+    rows = _weights(network)[0].shape[0]
+    if vocab_size > rows:
+        network.resize_token_embeddings(vocab_size, mean_resizing=False)
+    for weight in _weights(network):
+        weight[rows:] = weight[:rows].float().mean(dim=0)
+        for token, before in new_tokens.items():
+            weight[token] = weight[before].float().mean(dim=0)
+
+
+def _weights(network: PreTrainedModel) -> list[Tensor]:
+    """The weights of both tables, once where they share them."""
+    embedding, head = (cast("Tensor", table.weight) for table in _tables(network))
+    return [embedding] if embedding is head else [embedding, head]
+
+
+def _tables(network: PreTrainedModel) -> tuple[nn.Module, nn.Module]:
+    """What embeds tokens and what predicts them, with a row for each in their weights."""
+    return network.get_input_embeddings(), cast("nn.Module", network.get_output_embeddings())
+
+
+def lora_config(network: PreTrainedModel, peft: PeftConfig, new_tokens: list[int]) -> LoraConfig:
+    """What PEFT is to do: adapters, and the rows of new tokens.
+
+    Raises:
+        ConfigError: the model has no layer of a name that is asked for, or no attention that could be found.
+    """
+    names = {module: name.rpartition(".")[2] for name, module in network.named_modules()}
+    embedding, head = _tables(network)
+    tied = embedding.weight is head.weight  # then the rows of the one are those of the other
+    trained_rows = {names[table]: new_tokens for table in ([embedding] if tied else [embedding, head])}
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        target_modules=_find_targets(network, peft),
+        trainable_token_indices=trained_rows if new_tokens else None,
+        **peft.model_dump(exclude={"enabled", "target_modules", "extend_mlp_targets"}),
+    )
+
+
+def _find_targets(network: PreTrainedModel, peft: PeftConfig) -> list[str]:
+    """The ends of the names of the layers that get adapters, such as `self_attn.q_proj`."""
+    _, head = _tables(network)
+    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    linear = [name for name, module in layers if module is not head]
+    ends = dict.fromkeys(".".join(name.split(".")[-2:]) for name in linear)
+    in_attention = [end for end in ends if "att" in end.rpartition(".")[0]]
+    for wanted in peft.target_modules or ():
+        if not any(name == wanted or name.endswith(f".{wanted}") for name in linear):
+            leaves = list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
+            close = difflib.get_close_matches(wanted, leaves, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            there = ", ".join(leaves[:_LISTED])
+            text = f"the model has no linear layer {json.dumps(wanted)}{hint}; it has {there}"
+            raise ConfigError([f"[train.peft] target_modules: {text}"])
+    targets = peft.target_modules or in_attention
+    if not targets:
+        there = ", ".join(list(ends)[:_LISTED])
+        raise ConfigError([f"[train.peft] target_modules: must be stated for this model, which has {there}"])
+    in_mlps = [end for end in ends if end not in in_attention] if peft.extend_mlp_targets else []
+    return list(dict.fromkeys([*targets, *in_mlps]))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
