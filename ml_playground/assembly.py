@@ -115,8 +115,7 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
     from ml_playground.models.finetuned import FineTuned
 
     trained = load_trained(run, config.train.source, dtype="float32")
-    if not isinstance(trained.model, FineTuned):
-        raise CheckpointError("[train.hf_model] model_name is not stated: there is nothing to merge. See 'export'.")
+    assert isinstance(trained.model, FineTuned)
     if trained.data != dataset.manifest.fingerprint:
         raise CheckpointError(
             f"{trained.path} was trained on other data than is prepared now, so that it cannot be checked. "

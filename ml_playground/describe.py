@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_playground.checkpoint import load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.config.tables import toml_lines
+from ml_playground.config.tables import Table, toml_lines
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
@@ -29,9 +29,17 @@ def describe(experiment: Experiment, config: ExperimentConfig, root: Path) -> st
         f"training  {_training(config, manifest)}",
         *_files(RunDirectory(config.train.runtime.out_dir)),
         "",
-        *toml_lines(config.resolved(root)),
+        *toml_lines(_resolved(config, root)),
     ]
     return "\n".join(lines)
+
+
+def _resolved(config: ExperimentConfig, root: Path) -> Table:
+    """The configuration, without the section that has no say in the model."""
+    resolved = config.resolved(root)
+    idle = ("model",) if config.train.hf_model.model_name else ("hf_model", "peft")
+    train = {name: table for name, table in resolved["train"].items() if name not in idle}
+    return {**resolved, "train": train}
 
 
 def _data(config: ExperimentConfig, manifest: Manifest) -> str:

@@ -35,6 +35,8 @@ def export(config: ExperimentConfig) -> None:
     run = RunDirectory(config.sample.runtime.out_dir)
     folder = _merged(config, run) if hf.source is None and config.train.hf_model.model_name else hf.source
     source = _export_folder(config, run) if folder is None else FolderSource.open(folder)
+    if folder is not None:
+        print(f"{shown(folder)}: is in Hugging Face's format already")
     model_file = run.gguf(gguf.dtype)
     if gguf.enabled:
         source.write_gguf(model_file, gguf.dtype, gguf.convert_bin)

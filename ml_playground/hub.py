@@ -68,7 +68,9 @@ def _why_not(source: str, revision: str | None, error: Exception, token: str | N
     nowhere = f"there is no folder {source!r}, and"
     match error:
         case errors.HFValidationError():
-            return f"{nowhere} that is no name at Hugging Face's hub."
+            as_name = source.removeprefix("https://huggingface.co/").strip("/")
+            hint = f" (write {as_name})" if as_name != source else ""
+            return f"{nowhere} that is no name at Hugging Face's hub{hint}."
         case errors.GatedRepoError():
             return f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then {sign_in}."
         case errors.RevisionNotFoundError():
@@ -107,6 +109,10 @@ def fingerprint(folder: Path) -> str:
     try:
         config: dict[str, object] = dict(json.loads((folder / "config.json").read_bytes()))
     except FileNotFoundError:
+        if (folder / "adapter_config.json").exists():
+            raise CheckpointError(
+                f"{folder} holds adapters, no model. Merge them (the verb 'merge'), and name the folder of that."
+            ) from None
         raise CheckpointError(f"{folder} has no config.json: it is no model in Hugging Face's format.") from None
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{folder / 'config.json'} is damaged ({error}).") from error

@@ -20,7 +20,7 @@ from ml_playground.checkpoint import CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import StoppedBySignalError
+from ml_playground.errors import CheckpointError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.files import write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
@@ -134,9 +134,12 @@ def sample(config: ExperimentConfig) -> None:
     settings, wanted = config.sample.runtime, config.sample.sample
     run = RunDirectory(settings.out_dir)
     runtime = resolve(settings.device, settings.dtype)
-    trained = load_trained(run, config.train.source)
     text = read_prompt(wanted.start)
+    trained = load_trained(run, config.train.source)
     prompt = encode_prompt(text, trained.tokenizer)
+    if len(prompt) > trained.model.block_size:
+        seen = trained.model.block_size
+        print(f"! the prompt has {len(prompt):,} tokens, of which the model sees the last {seen:,}", file=sys.stderr)
     if settings.dtype == "int8":
         quantize(trained.model)
     model = trained.model.to(runtime.device).eval()
@@ -170,6 +173,8 @@ def sample(config: ExperimentConfig) -> None:
 def merge(config: ExperimentConfig) -> None:
     """Write the best fine-tuned model of the run as a folder that needs no adapters: `merged/`."""
     run = RunDirectory(config.sample.runtime.out_dir)
+    if config.train.hf_model.model_name is None:
+        raise CheckpointError("[train.hf_model] model_name is not stated: there is nothing to merge. See 'export'.")
     merge_best(config, open_dataset(config.train.data.dataset_dir, config.prepare), run)
 
 
@@ -186,6 +191,7 @@ def plan(config: ExperimentConfig, root: Path) -> None:
     peak_bytes = peak_memory(runtime.device)
     planned = Plan(
         parameters=trainer.model.num_parameters(),
+        all_parameters=sum(each.numel() for each in trainer.model.parameters()),
         flops_per_token=trainer.model.flops_per_token(data.block_size),
         model_bytes=state_bytes(trainer),
         peak_bytes=peak_bytes,

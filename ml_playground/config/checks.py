@@ -104,7 +104,7 @@ def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             (("train", "peft", "enabled"),), "false trains all weights, which cannot be done with quantized ones"
         )
     if hf_model.quantization != "none" and config.train.runtime.device in ("cpu", "mps"):
-        yield Mismatch((("train", "hf_model", "quantization"),), "is for CUDA")
+        yield Mismatch((("train", "hf_model", "quantization"),), 'is for CUDA; set "none"')
 
 
 def _export_mismatches(export: ExportConfig) -> Iterator[Mismatch]:

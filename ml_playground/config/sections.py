@@ -143,6 +143,7 @@ class HfModelConfig(Section):
 
     model_name: str | None = Field(
         None,
+        min_length=1,
         description="a folder in that format, or a name at the hub; not stated, the model is that of `[train.model]`",
     )
     revision: str | None = Field(None, description="branch, tag or commit at the hub; not stated, the newest")

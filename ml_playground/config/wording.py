@@ -53,7 +53,7 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
         choices = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         listed = ", ".join(_toml(choice) for choice in choices)
         return key, f"must be one of {listed}; not {_toml(value)}{_did_you_mean(str(value), choices)}"
-    if kind == "too_short":
+    if kind in ("too_short", "string_too_short"):
         return key, "must not be empty"
     if kind == "value_error":
         return key, str(context["error"])

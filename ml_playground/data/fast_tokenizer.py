@@ -235,7 +235,10 @@ def read_tokenizer(folder: Path) -> tuple[str, str | None]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: the only kind of Hugging Face's tokenizers that is known here.") from error
+        raise DataError(
+            f"{path} is missing. Transformers writes it for a tokenizer in other files: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged ({error})") from error
     library = _library(text)

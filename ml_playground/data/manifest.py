@@ -68,7 +68,7 @@ def settings_of(config: PrepareConfig) -> dict[str, str | float | bool | None]:
     settings = config.model_dump(include=deciding)
     settings["raw_dir"] = relative_name(config.raw_dir, config.dataset_dir)
     if config.tokenizer == "huggingface":
-        settings["tokenizer_from"] = Path(str(config.tokenizer_from)).name  # wherever it is, the tokenizer is compared
+        settings["tokenizer_from"] = Path(str(config.tokenizer_from)).name
         settings["tokenizer_revision"] = config.tokenizer_revision
     return settings
 
@@ -105,13 +105,14 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         sources: the files that the text is to come from. If None, those of the manifest that still exist, and what
             has been put beside them in `raw_dir`.
     """
+    folder = Path(str(config.tokenizer_from))
+    at_hand = config.tokenizer == "huggingface" and folder.is_absolute() and folder.is_dir()
     found = [
         f"[prepare] {key} was {manifest.settings.get(key)!r}, is {value!r}"
         for key, value in settings_of(config).items()
-        if manifest.settings.get(key) != value
+        if manifest.settings.get(key) != value and not (at_hand and key in ("tokenizer_from", "tokenizer_revision"))
     ]
-    folder = Path(str(config.tokenizer_from))
-    if config.tokenizer == "huggingface" and folder.is_absolute() and folder.is_dir():
+    if at_hand:  # then the tokenizer itself is compared, whatever it is called
         tokenizer = tokenizer_of_model(str(folder), documents=config.documents, marks=marks_of(config))
         if tokenizer.describe() != manifest.tokenizer:
             found.append(f"the tokenizer in {relative_name(folder, config.dataset_dir)} has changed")

@@ -44,6 +44,10 @@ from ml_playground.files import atomic_write, json_text
 Split = PositionSplit | DocumentSplit[str] | DocumentSplit[Document]
 
 _SAMPLE = 2**16  # characters
+_ADD_DOCUMENTS = (
+    "Add files or rows, or set [prepare] doc_separator to what stands between the documents of a text file, such as "
+    '"\\n\\n".'
+)
 
 
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
@@ -69,9 +73,11 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
         tables = _tables(texts, config)
         split = _split(texts, tables, config)
         manifest = _write(split, _tokenizer(split, config), sources, tables, config)
+    counts = manifest.train.documents, manifest.val.documents
+    documents = " in {:,} and {:,} documents".format(*counts) if config.documents == "files" else ""
     print(
         f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
-        f"validation tokens, vocabulary of {manifest.vocab_size:,}"
+        f"validation tokens{documents}, vocabulary of {manifest.vocab_size:,}"
     )
     return manifest
 
@@ -112,7 +118,9 @@ def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: P
     if config.documents == "files":
         documents = partial(_documents, texts, tables, config, count(1))
         plain: Callable[[Document], str] = partial(Document.plain, config=config)
-        return DocumentSplit(documents, config.val_fraction, text_of=plain, unit="different documents")
+        return DocumentSplit(
+            documents, config.val_fraction, text_of=plain, unit="different documents", advice=_ADD_DOCUMENTS
+        )
     stream = partial(_stream, texts, count(1))
     if config.documents == "lines":
         return DocumentSplit(lambda: lines(stream()), config.val_fraction, text_of=str, unit="different lines")

@@ -78,8 +78,8 @@ def find_texts(raw_dir: Path) -> list[Path]:
         if tables:
             raise DataError(f"{raw_dir} holds {len(tables)} tables: set [prepare] raw_dir to one of them.")
         raise DataError(
-            f"no text in {raw_dir}. Put your text there: one input.txt, or any number of .txt files in subfolders, "
-            "or set [prepare] raw_dir to the folder that has them."
+            f"no text in {raw_dir}. Put your text there: one input.txt, any number of .txt files in subfolders, or one "
+            'CSV table for [prepare] documents = "files"; or set [prepare] raw_dir to the folder that has them.'
         )
     return files
 

@@ -51,6 +51,8 @@ class SpeechTable:
         self._delimiter = next(found, likely[0])
         self._header = headers[self._delimiter]
         self.columns = find_columns(self._header)
+        if not first.strip():
+            raise DataError(f"{file.path} is empty: its first line must name the columns.")
         if "text" not in self.columns:
             raise DataError(
                 f"{file.path}: no column with text was found among {', '.join(self._header) or 'none'}. Name one of "
@@ -113,9 +115,12 @@ class SpeechTable:
         csv.field_size_limit(sys.maxsize)  # speeches are longer than what it takes for reasonable
         reader = csv.reader(self._lines(on_read), delimiter=self._delimiter, strict=True)
         places = {what: self._header.index(name) for what, name in self.columns.items()}
+        begins = 1
         try:
             next(reader)
+            begins = reader.line_num + 1
             for values in reader:
+                begins = reader.line_num + 1
                 if not values:
                     continue
                 if len(values) != len(self._header):
@@ -125,7 +130,7 @@ class SpeechTable:
                     )
                 yield reader.line_num, {what: values[place] for what, place in places.items()}
         except csv.Error as error:
-            raise DataError(f"{self.path}:{reader.line_num}: not CSV: {error}.") from error
+            raise DataError(f"{self.path}:{begins}: not CSV from here on: {error}.") from error
 
     def _lines(self, on_read: Callable[[int], object] = lambda _: None) -> Iterator[str]:
         rest = ""

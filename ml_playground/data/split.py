@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from ml_playground.errors import DataError
 
+_ADD_TEXT = "Add text, or change [prepare] val_fraction."
+
 Side = Literal["train", "val"]
 Text = Callable[[], Iterator[str]]  # each call streams the whole text in pieces
 
@@ -60,13 +62,21 @@ class DocumentSplit(Generic[D]):
     stands twice in the text is on one side only.
     """
 
-    def __init__(self, documents: Documents[D], val_fraction: float, *, text_of: Callable[[D], str], unit: str) -> None:
-        """`unit` names different documents in messages. Raises DataError if a side gets nothing."""
+    def __init__(
+        self,
+        documents: Documents[D],
+        val_fraction: float,
+        *,
+        text_of: Callable[[D], str],
+        unit: str,
+        advice: str = _ADD_TEXT,
+    ) -> None:
+        """Raises DataError if a side gets nothing: there are too few of `unit`, and `advice` says what to do."""
         self._documents = documents
         self._text_of = text_of
         different = _distinct(map(self._ranks, documents()))
         validation = math.ceil(len(different) * val_fraction)
-        _require_both(len(different) - validation, validation, unit)
+        _require_both(len(different) - validation, validation, unit, advice)
         self._highest = different[validation - 1]
 
     def texts(self) -> Iterator[str]:
@@ -103,9 +113,9 @@ def _distinct(some_ranks: Iterable[Ranks]) -> Ranks:
     return ranks[is_new]
 
 
-def _require_both(train: int, validation: int, unit: str) -> None:
+def _require_both(train: int, validation: int, unit: str, advice: str = _ADD_TEXT) -> None:
     if not train or not validation:
         raise DataError(
             f"too little text to split ({train + validation:,} {unit}): training and validation need some each. "
-            "Add text, or change [prepare] val_fraction."
+            f"{advice}"
         )

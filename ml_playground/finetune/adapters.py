@@ -59,6 +59,8 @@ class AdapterStore(CheckpointStore):
     def finish(self) -> None:
         """See `CheckpointStore`: the last adapters are the final ones."""
         if self._model.has_adapters:
+            if not self.run.adapters("last").exists():  # somebody removed them
+                self._write("last", load(self.run.last_checkpoint))
             with staged(self.run.adapters("final"), replace=True) as new:
                 shutil.copytree(self.run.adapters("last"), new)
         self._on_best()  # once more, in case it was killed when the best was found

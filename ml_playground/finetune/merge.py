@@ -75,6 +75,8 @@ def merge(
     with staged(path, replace=True) as folder:
         model.end_training()
         model.network.save_pretrained(str(folder))
+        for weights in folder.glob("*.safetensors"):
+            weights.chmod((folder / "config.json").stat().st_mode)  # it is made for its owner's eyes only
         for name in TOKENIZER_FILES:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)

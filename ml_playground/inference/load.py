@@ -144,7 +144,8 @@ def _load_adapters(folder: Path, source: ModelSource, dtype: str | None) -> Trai
     info = AdapterInfo.read(folder)
     if info.model_source != source_hash(source):
         raise CheckpointError(
-            f"{folder} was trained on other weights than those of [train.hf_model] model_name = {source.model_name}."
+            f"{folder} was trained on other weights than those of [train.hf_model] model_name = {source.model_name}. "
+            "Name the old ones."
         )
     from ml_playground.models.finetuned import load_adapted  # which takes seconds to import
 

@@ -120,10 +120,12 @@ class FineTuned(LanguageModel):
         adapters = get_peft_model_state_dict(network, state_dict=plain, save_embedding_layers=False)
         owned = {name: value.detach().cpu().clone() for name, value in adapters.items()}
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(owned, folder / RunDirectory.ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        weights = folder / RunDirectory.ADAPTER_WEIGHTS
+        save_file(owned, weights, metadata={"format": "pt"})
         config = copy(network.peft_config["default"])
         config.inference_mode = True
         config.save_pretrained(str(folder))
+        weights.chmod((folder / "adapter_config.json").stat().st_mode)  # it is made for its owner's eyes only
 
 
 class _NetworkCache(Cache):
@@ -160,7 +162,8 @@ def build_finetuned(model_args: Mapping[str, Any], source: ModelSource) -> FineT
     require_context(network, model_args["block_size"])
     add_rows(network, int(model_args["vocab_size"]), new_tokens)
     if hf_model.gradient_checkpointing:
-        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with _without_notes():
+            network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not peft.enabled:
         return FineTuned(network, block_size=model_args["block_size"])
     lora = lora_config(network, peft, sorted(new_tokens))
@@ -195,5 +198,5 @@ def _without_notes() -> Generator[None]:
     """Keeps what the libraries say to each other from the user."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # which PEFT sets right by itself
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
         yield

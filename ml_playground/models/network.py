@@ -52,8 +52,8 @@ def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -
         if "allocate memory" in str(error):
             raise
         raise CheckpointError(
-            f"[train.hf_model] model_name: {name} is no language model that Transformers can load "
-            f"({first_line(error)}). It must be a causal one, with its weights in safetensors files."
+            f"[train.hf_model] model_name: Transformers cannot load {name} ({first_line(error).rstrip('.')}). It must "
+            "be a causal language model, with its weights whole and in safetensors files."
         ) from error
     network = whole_or_refused(loaded, name)
     if network.config.get_text_config() is not network.config:
@@ -158,14 +158,16 @@ def _find_targets(network: PreTrainedModel, peft: PeftConfig) -> list[str]:
     linear = [name for name, module in layers if module is not head]
     ends = dict.fromkeys(".".join(name.split(".")[-2:]) for name in linear)
     in_attention = [end for end in ends if "att" in end.rpartition(".")[0]]
-    for wanted in peft.target_modules or ():
-        if not any(name == wanted or name.endswith(f".{wanted}") for name in linear):
-            leaves = list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
-            close = difflib.get_close_matches(wanted, leaves, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            there = ", ".join(leaves[:_LISTED])
-            text = f"the model has no linear layer {json.dumps(wanted)}{hint}; it has {there}"
-            raise ConfigError([f"[train.peft] target_modules: {text}"])
+    leaves = list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
+    wanted = peft.target_modules or []
+    unknown = [each for each in wanted if not any(name == each or name.endswith(f".{each}") for name in linear)]
+    if unknown:
+        close = [match for each in unknown for match in difflib.get_close_matches(each, leaves, n=1)]
+        hint = f" (did you mean {', '.join(close)}?)" if close else ""
+        there, named = ", ".join(leaves[:_LISTED]), ", ".join(map(json.dumps, unknown))
+        every = "; for all of them leave this out and set extend_mlp_targets = true" if "all-linear" in unknown else ""
+        text = f"the model has no linear layer {named}{hint}; it has {there}{every}"
+        raise ConfigError([f"[train.peft] target_modules: {text}"])
     targets = peft.target_modules or in_attention
     if not targets:
         there = ", ".join(list(ends)[:_LISTED])

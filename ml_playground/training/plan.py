@@ -19,6 +19,7 @@ class Plan:
 
     Attributes:
         parameters: trainable values.
+        all_parameters: and those that are not.
         flops_per_token: of forward and backward pass.
         model_bytes: weights, gradients and the optimiser's state.
         peak_bytes: most memory that the device, or on a CPU this process, used in the timed steps; None if unknown.
@@ -31,6 +32,7 @@ class Plan:
     """
 
     parameters: int
+    all_parameters: int
     flops_per_token: int
     model_bytes: int
     peak_bytes: int | None
@@ -59,7 +61,8 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """The plan in words."""
         tokens = self.steps * self.tokens_per_step
-        yield f"parameters  {self.parameters:,}"
+        of_all = "" if self.parameters == self.all_parameters else f" of {self.all_parameters:,}"
+        yield f"parameters  {self.parameters:,}{of_all}"
         peak = "" if self.peak_bytes is None else f"; {self.peak_bytes / 2**20:,.0f} MiB in all in the timed steps"
         yield f"memory      {self.model_bytes / 2**20:,.0f} MiB for weights, gradients and optimiser{peak}"
         yield (

@@ -13,6 +13,7 @@ from ml_playground.evaluation import Evaluator
 from ml_playground.runtime import Runtime
 
 _FREE = ("model_name", "revision", "block_size", "gradient_checkpointing")  # none of which changes a weight
+_OF_THE_MODEL = ("[train.model]", "[train.hf_model]", "[train.peft]")
 _ASKED_OF_OTHERS = ("init_from", "block_size", "dropout")  # what `[train.model]` decides of a model from elsewhere
 
 
@@ -49,7 +50,7 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
     if differing:
         print("To train the other model, delete ckpt_last.pt, or give it a TOML file and so a run of its own.")
     for key, old, new in _changes(before, now, "train"):
-        if not key.startswith(("[train.model]", "[train.hf_model]", "[train.peft]")):
+        if not key.startswith(_OF_THE_MODEL) or key.removeprefix("[train.hf_model] ") in _FREE:
             print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")
     return origin.with_model(model_args)
 

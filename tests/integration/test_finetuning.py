@@ -182,9 +182,9 @@ def test_plan_and_describe_know_what_is_trained(qwen: Project) -> None:
     assert "adapters of rank 4 for base, block 32" in qwen.ok("describe").out
     qwen.ok("prepare")
     said = qwen.ok("plan").out
-    trained = int(said.split("parameters  ")[1].split("\n")[0].replace(",", ""))
+    trained, everything = said.split("parameters  ")[1].split("\n")[0].replace(",", "").split(" of ")
     qwen.ok("train")
-    assert trained == sum(tensor.numel() for tensor in weights(qwen).model.values())
+    assert int(everything) > int(trained) == sum(tensor.numel() for tensor in weights(qwen).model.values())
     assert "adapters/best/" in qwen.ok("describe").out
 
 
@@ -268,3 +268,44 @@ def test_adapters_without_their_description_make_way_for_the_next(qwen: Project)
     said = qwen.ok("sample").err
     assert "adapters/best: damaged (TypeError" in said
     assert "adapters/last (step 6" in said
+
+
+def test_adapters_that_were_removed_are_written_again(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    before = (qwen.out / "adapters" / "final" / "adapter_model.safetensors").read_bytes()
+    shutil.rmtree(qwen.out / "adapters")
+    qwen.ok("train")
+    assert (qwen.out / "adapters" / "final" / "adapter_model.safetensors").read_bytes() == before
+    assert (qwen.out / "adapters" / "final").stat().st_mode & 0o077 == 0o055
+
+
+def test_adapters_are_no_base(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    changes = {"train.hf_model.model_name": '"tiny/out/tiny/adapters/best"', "train.runtime.out_dir": '"tiny/out/two"'}
+    qwen.configure(changes)
+    qwen.ok("prepare")
+    assert "adapters/best holds adapters, no model. Merge them" in qwen.run("train").err
+
+
+def test_a_base_by_another_name_needs_no_new_data(qwen: Project) -> None:
+    qwen.ok("prepare")
+    (qwen.root / "base").rename(qwen.root / "renamed")
+    qwen.configure({"train.hf_model.model_name": '"renamed"', "train.hf_model.revision": '"main"'})
+    qwen.ok("train")
+
+
+def test_a_prompt_that_is_cut_is_told(qwen: Project) -> None:
+    for verb in ("prepare", "train"):
+        qwen.ok(verb)
+    qwen.configure({"sample.sample.start": f'"{"Das ist nicht wahr. " * 20}"'})
+    assert "tokens, of which the model sees the last 32" in qwen.ok("sample").err
+
+
+def test_all_unknown_layers_are_named_at_once(qwen: Project) -> None:
+    qwen.configure({"train.peft.target_modules": '["q_pro", "all-linear"]'})
+    qwen.ok("prepare")
+    said = qwen.run("train").err
+    assert 'no linear layer "q_pro", "all-linear" (did you mean q_proj?)' in said
+    assert "for all of them leave this out and set extend_mlp_targets = true" in said

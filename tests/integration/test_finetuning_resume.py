@@ -40,7 +40,7 @@ def test_a_resumed_run_keeps_its_adapters_shape_and_says_so(qwen: Project) -> No
     qwen.configure({"train.runtime.max_iters": "4", "train.peft.r": "2", "train.hf_model.block_size": "48"})
     said = qwen.ok("train").out
     assert "[train.peft] r = 4 as in ckpt_last.pt, not 2" in said
-    assert "block_size = 32 as in" not in said
+    assert "[train.hf_model] block_size = 48 from step 2 on, 32 before" in said
     assert load(qwen.out / "ckpt_last.pt").origin.config["train"]["peft"]["r"] == 4
 
 

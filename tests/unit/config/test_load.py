@@ -199,6 +199,7 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
             '[prepare]\ntokenizer = "huggingface"\ntokenizer_from = "other"\n[train.hf_model]\nmodel_name = "m"',
             "3: [prepare] tokenizer_from: must be [train.hf_model] model_name = m, which knows its own tokens only",
         ),
+        ('[prepare]\ndocuments = "files"\ndoc_separator = ""', "3: [prepare] doc_separator: must not be empty"),
         ("[train.peft]\ntarget_modules = []", "2: [train.peft] target_modules: must not be empty"),
         (
             FINE_TUNING + '[train.hf_model]\nmodel_name = "m"\nquantization = "4bit"\n[train.peft]\nenabled = false',
@@ -206,7 +207,7 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
         ),
         (
             FINE_TUNING + '[train.hf_model]\nmodel_name = "m"\nquantization = "8bit"\n[train.runtime]\ndevice = "cpu"',
-            "5: [train.hf_model] quantization: is for CUDA",
+            '5: [train.hf_model] quantization: is for CUDA; set "none"',
         ),
         ("\ufeff[train.data]\nbatch_size = 0", "2: [train.data] batch_size: must be more than 0, not 0"),
         ("train.data = {batch_size = 0}", "1: [train.data] batch_size: must be more than 0, not 0"),

@@ -136,7 +136,8 @@ def test_what_other_programs_write_for_nothing_is_nothing(tmp_path: Path) -> Non
     ("text", "why"),
     [
         ("a,b\n1,2\n", r"no column with text was found among a, b\. Name one of them text, speech,"),
-        ("", "no column with text was found among none"),
+        ("", r"speeches\.csv is empty: its first line must name the columns"),
+        ('text\none\n"two\nthree\n', r"speeches\.csv:3: not CSV from here on"),
         ("text,party\none,SPD\ntwo\n", r"speeches\.csv:3: 1 fields, but the first line names 2 columns"),
         ('text,party\n"one" two,SPD\n', r"speeches\.csv:2: not CSV"),
         ("text,interjection\none,perhaps\n", r"speeches\.csv:2: interjection says 'perhaps', neither true nor false"),

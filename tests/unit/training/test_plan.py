@@ -7,6 +7,7 @@ from ml_playground.config.sections import ScheduleConfig
 from ml_playground.training.plan import Plan, warnings
 
 PLAN = Plan(
+    all_parameters=1000,
     parameters=1000,
     flops_per_token=6000,
     model_bytes=16_000,
