@@ -43,19 +43,9 @@ STEPS = 40  # of a round, after the first ones
 WARM_UP = 5
 BLOCK, BATCH = 128, 16
 
-PREPARE = """\
-from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.sources import find_texts
-from ml_playground.experiments import register
-
-
-@register("{name}")
-def main(config: PrepareConfig) -> None:
-    prepare_texts(find_texts(config.raw_dir), config)
-"""
 BASE = """\
 [prepare]
+dataset = "bundestag_char"
 raw_dir = "{text}"
 tokenizer = "gpt2"
 documents = "lines"
@@ -84,6 +74,7 @@ enabled = false
 """
 TUNED = """\
 [prepare]
+dataset = "bundestag_finetuning_mps"
 raw_dir = "{text}"
 dataset_dir = "tuned/datasets"
 tokenizer = "huggingface"
@@ -131,7 +122,6 @@ class Circle:
         (self.root / "pyproject.toml").touch()
         for name in ("base", "tuned"):
             (self.root / name).mkdir()
-            (self.root / name / "prepare.py").write_text(PREPARE.format(name=name))
         (self.root / "base" / "config.toml").write_text(BASE.format(text=fetch(TINY_SHAKESPEARE), **sizes))
         for name, options in variants.items():
             text = TUNED.format(text=table, name=name, **options, **sizes)
@@ -192,7 +182,7 @@ def trainers(circle: Circle) -> Result:
     config = circle.config("lora")
     contenders: dict[str, Callable[[], float]] = {
         "ours": lambda: _ours(config, circle.root),
-        "transformers.Trainer with PEFT": lambda: _theirs(config, circle.root),
+        "transformers.Trainer with PEFT": lambda: _theirs(config),
     }
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
@@ -246,7 +236,7 @@ class _Clock(TrainerCallback):
         self.ends.append(time.perf_counter())
 
 
-def _theirs(config: ExperimentConfig, _root: Path) -> float:
+def _theirs(config: ExperimentConfig) -> float:
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     torch.manual_seed(1337)
     base = AutoModelForCausalLM.from_pretrained(str(config.train.hf_model.model_name), dtype=torch.float32)

@@ -313,8 +313,8 @@ class ExportHfConfig(Section):
     enabled: bool = Field(True, description="write it")
     source: Path | None = Field(
         None,
-        description="a folder in that format to export instead of the run's checkpoint, such as a merged LoRA model; "
-        "it is left as it is",
+        description="a folder in that format to export instead of the run's checkpoint; it is left as it is. Of a "
+        "fine-tuned model that is `merged/` if it is not said",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 
 from ml_playground.checkpoint import Checkpoint, load
@@ -53,3 +54,17 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {key: value for key, value in row.items() if "tokens_per_sec" not in key and "time" not in key} for row in rows
     ]
+
+
+def trained_with_a_kill(project: Project, at_step: AtStep, patch: pytest.MonkeyPatch, step: int) -> Checkpoint:
+    """Train twice, the second time with a kill before a step; both must end with the same bits, which are returned."""
+    project.ok("train")
+    whole = weights(project)
+    project.out.rename(project.root / "whole")
+    at_step(step, kill)
+    with pytest.raises(Killed):
+        project.run("train")
+    patch.undo()
+    project.ok("train")
+    assert_same_state(weights(project), whole)
+    return whole

@@ -18,7 +18,7 @@ from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import load_trained
 from ml_playground.run_directory import RunDirectory
 from tests.integration.finetuning import dataset_of, fine_tuning, our_logits, plain_peft_logits, some_ids
-from tests.integration.runs import AtStep, Killed, assert_same_state, kill, weights
+from tests.integration.runs import AtStep, trained_with_a_kill, weights
 from tests.project import Project
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::FutureWarning:peft")
@@ -32,15 +32,7 @@ def test_a_model_goes_all_the_way(
 ) -> None:
     fine_tuning(project, kind)
     project.ok("prepare")
-    project.ok("train")
-    whole = weights(project)
-    project.out.rename(project.root / "whole")
-    at_step(3, kill)
-    with pytest.raises(Killed):
-        project.run("train")
-    monkeypatch.undo()
-    project.ok("train")
-    assert_same_state(weights(project), whole)
+    whole = trained_with_a_kill(project, at_step, monkeypatch, 3)
     assert any(tensor.abs().max() > 0 for name, tensor in whole.model.items() if "lora_B" in name)
 
     ids = some_ids(project)
@@ -123,14 +115,8 @@ def test_all_weights_can_be_trained_instead(qwen: Project, at_step: AtStep, monk
     )
     qwen.ok("prepare")
     assert " of " not in qwen.ok("train").out.split("parameters")[0].splitlines()[-1]
-    whole = weights(qwen)
-    qwen.out.rename(qwen.root / "whole")
-    at_step(3, kill)
-    with pytest.raises(Killed):
-        qwen.run("train")
-    monkeypatch.undo()
-    qwen.ok("train")
-    assert_same_state(weights(qwen), whole)
+    qwen.out.rename(qwen.root / "before")
+    trained_with_a_kill(qwen, at_step, monkeypatch, 3)
     assert not (qwen.out / "adapters").exists()
     assert "ckpt_best.pt (step " in qwen.ok("merge").out
     merged = AutoModelForCausalLM.from_pretrained(qwen.out / "merged").eval()

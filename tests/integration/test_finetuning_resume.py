@@ -10,7 +10,7 @@ from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
 from ml_playground.config.fields import ModelSource
 from ml_playground.run_directory import RunDirectory
 from tests.integration.finetuning import our_logits, some_ids
-from tests.integration.runs import AtStep, Killed, assert_same_state, kill, weights
+from tests.integration.runs import AtStep, Killed, assert_same_state, kill, trained_with_a_kill, weights
 from tests.project import Project
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::FutureWarning:peft")
@@ -95,15 +95,7 @@ def test_every_way_of_training_goes_on_to_the_bit(
 ) -> None:
     qwen.configure(changes)
     qwen.ok("prepare")
-    qwen.ok("train")
-    whole = weights(qwen)
-    qwen.out.rename(qwen.root / "whole")
-    at_step(4, kill)
-    with pytest.raises(Killed):
-        qwen.run("train")
-    monkeypatch.undo()
-    qwen.ok("train")
-    assert_same_state(weights(qwen), whole)
+    trained_with_a_kill(qwen, at_step, monkeypatch, 4)
     ids = some_ids(qwen)
     best = load(qwen.out / "ckpt_best.pt").trained_model(ModelSource(model_name=str(qwen.root / "base"))).eval()
     with torch.no_grad():
