@@ -27,6 +27,7 @@ lr_decay_iters = {steps}
 [train.runtime]
 max_iters = {steps}
 eval_interval = 1000
+eval_iters = 5
 device = "cpu"
 dtype = "float32"
 [sample.runtime]
@@ -66,7 +67,7 @@ def test_speakger_has_each_speaker_say_what_they_would(project: Project) -> None
     """A small model learns the language by all its weights first, and then by adapters who says what."""
     copied(project, "speakger", "gemma3")
     two_speakers(project.datasets / "Bundestag.csv")
-    small = SMALL.format(steps=200)
+    small = SMALL.format(steps=150)
     project.ok("prepare", project.preset("whole", small + WHOLE))
     project.ok("train", project.preset("whole", small + WHOLE))
     project.ok("merge", project.preset("whole", small + WHOLE))
