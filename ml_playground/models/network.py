@@ -162,7 +162,7 @@ def _find_targets(network: PreTrainedModel, peft: PeftConfig) -> list[str]:
     wanted = peft.target_modules or []
     unknown = [each for each in wanted if not any(name == each or name.endswith(f".{each}") for name in linear)]
     if unknown:
-        close = [match for each in unknown for match in difflib.get_close_matches(each, leaves, n=1)]
+        close = dict.fromkeys(match for each in unknown for match in difflib.get_close_matches(each, leaves, n=1))
         hint = f" (did you mean {', '.join(close)}?)" if close else ""
         there, named = ", ".join(leaves[:_LISTED]), ", ".join(map(json.dumps, unknown))
         every = "; for all of them leave this out and set extend_mlp_targets = true" if "all-linear" in unknown else ""
