@@ -107,9 +107,11 @@ def test_the_names_of_the_integrations_are_accepted(project: Project, name: str,
     assert json.loads((project.datasets / "meta.json").read_text())["settings"]["dataset"] == value
 
 
-@pytest.mark.parametrize("name", ["bundestag_finetuning_mps", "bundestag_qwen15b_lora_mps"])
-def test_the_protocols_as_published_are_learnt_from(project: Project, real_data: Path, name: str) -> None:
-    copied(project, name, "qwen2")
+@pytest.mark.parametrize(
+    ("name", "kind"), [("bundestag_finetuning_mps", "gpt2"), ("bundestag_qwen15b_lora_mps", "qwen2")]
+)
+def test_the_protocols_as_published_are_learnt_from(project: Project, real_data: Path, name: str, kind: str) -> None:
+    copied(project, name, kind)
     shutil.copytree(real_data / "bundestag" / "raw", project.datasets / "raw")
     said = project.ok("loop", project.preset("small", SMALL.format(steps=20))).out
     assert said.count("(cp1252, ") == 3
