@@ -115,7 +115,10 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
     from ml_playground.models.finetuned import FineTuned
 
     trained = load_trained(run, config.train.source, dtype="float32")
-    assert isinstance(trained.model, FineTuned)
+    if not isinstance(trained.model, FineTuned):
+        raise CheckpointError(
+            f"{trained.path} is no model of [train.hf_model]: there is nothing to merge. See 'export'."
+        )
     if trained.data != dataset.manifest.fingerprint:
         raise CheckpointError(
             f"{trained.path} was trained on other data than is prepared now, so that it cannot be checked. "

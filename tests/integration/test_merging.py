@@ -115,6 +115,16 @@ def test_what_is_merged_is_of_the_run_that_is_exported(qwen: Project) -> None:
     assert "Run 'merge' first" in qwen.run("export").err
 
 
+def test_a_model_of_ours_in_the_run_directory_has_nothing_to_merge(project: Project) -> None:
+    for verb in ("prepare", "train"):
+        project.ok(verb)
+    fine_tuning(project, "llama").configure({"prepare.dataset_dir": '"tiny/tuned"'})
+    project.ok("prepare")
+    refused = project.run("merge")
+    assert refused.code == 2
+    assert "ckpt_best.pt is no model of [train.hf_model]: there is nothing to merge" in refused.err
+
+
 def test_a_damaged_best_is_not_asked_for_again(qwen: Project) -> None:
     qwen.configure({"export.gguf.enabled": "false"})
     for verb in ("prepare", "train"):
