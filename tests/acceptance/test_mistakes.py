@@ -10,14 +10,14 @@ from ml_playground.errors import CheckpointError
 from tests.acceptance.mistakes import MISTAKES
 from tests.project import Project
 
-LOG = Path(__file__).parents[2] / "docs" / "LOG.md"
+ERRORS = Path(__file__).parents[2] / "docs" / "errors.md"
 ROW = re.compile(r"^\| ([^|]+) \| (\d+) \| `(.+)` \|$", re.MULTILINE)
 
 
 def table() -> dict[str, tuple[int, str]]:
     """Exit code and message of each mistake. An ellipsis stands for any text, a pilcrow for a line end."""
-    rows = LOG.read_text(encoding="utf-8").split("<!-- mistakes -->")[1]
-    return {name: (int(code), message.replace("¶", "\n")) for name, code, message in ROW.findall(rows)}
+    rows = ROW.findall(ERRORS.read_text(encoding="utf-8"))
+    return {name: (int(code), message.replace("¶", "\n")) for name, code, message in rows}
 
 
 def test_the_table_lists_every_mistake_and_no_other() -> None:

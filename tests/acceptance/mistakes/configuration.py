@@ -1,0 +1,73 @@
+"""Mistakes in TOML files and on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.mistakes.collection import configured, mistake
+from tests.project import Outcome, Project
+
+configured("a misspelt key", {"train.data.batch_sise": "3"})
+configured("a misspelt section", {"trian.data.batch_size": "3"})
+configured("a key in another section's table", {"train.model.learning_rate": "1e-3"})
+configured("a number in quotes", {"train.data.batch_size": '"12"'})
+configured("a value out of its range", {"train.model.dropout": "1.0"})
+configured("a choice that there is not", {"train.data.sampler": '"sequental"'})
+configured("heads that do not divide the width", {"train.model.n_head": "3"})
+configured("batches longer than the model's context", {"train.model.block_size": "4"})
+configured("a warm-up longer than the training", {"train.schedule.warmup_iters": "7"})
+configured(
+    "several mistakes at once", {"train.data.batch_size": "0", "train.model.n_head": "3", "prepare.encodng": '"x"'}
+)
+configured("a number format that there is not", {"export.gguf.dtype": '"q4"'}, "export")
+
+
+@mistake("a device that this machine lacks")
+def no_device(project: Project, patch: pytest.MonkeyPatch) -> Outcome:
+    patch.setattr("ml_playground.config.devices.sys.platform", "linux")
+    project.configure({"train.runtime.device": '"mps"'})
+    return project.run("train")
+
+
+@mistake("a configuration that is no TOML")
+def no_toml(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("train", project.preset("broken", "[train.data]\nbatch_size 3\n"))
+
+
+@mistake("a configuration in another encoding")
+def config_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    path = project.preset("latin", "")
+    path.write_bytes("# größer\n".encode("latin-1"))
+    return project.run("train", path)
+
+
+@mistake("a configuration that is not there")
+def no_config(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("train", project.folder / "confg.toml")
+
+
+@mistake("extending a file that is not there")
+def no_base(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("train", project.preset("wide", 'extends = "confg.toml"\n'))
+
+
+@mistake("extending in a circle")
+def circle(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.preset("a", 'extends = "b.toml"\n')
+    return project.run("train", project.preset("b", 'extends = "a.toml"\n'))
+
+
+@mistake("an experiment that there is not")
+def no_experiment(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.folder = Path("shakespear_char")
+    return project.run("train")
+
+
+@mistake("an encoding that there is not")
+def no_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.configure({"prepare.encoding": '"windows1252x"'})
+    return project.run("prepare")
+
+
+configured("adapters without a model to put them in", {"train.peft.r": "4"})
+configured("tokens for structure without documents that have any", {"prepare.add_structure_tokens": "true"}, "prepare")

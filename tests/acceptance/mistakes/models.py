@@ -1,0 +1,49 @@
+"""Mistakes with pretrained models, fine-tuning and model files."""
+
+import pytest
+
+from tests.acceptance.mistakes.collection import configured, mistake
+from tests.integration.finetuning import fine_tuning
+from tests.project import Outcome, Project
+
+configured(
+    "beginning with a model that is not there",
+    {"train.model.init_from": '"models/gpt 2"', "train.runtime.out_dir": '"tiny/out/other"'},
+)
+
+
+@mistake("beginning with a model of other tokens")
+def other_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    source = {"train.model.init_from": '"tiny/out/tiny/ckpt_best.pt"', "train.runtime.out_dir": '"tiny/out/other"'}
+    project.configure({**source, "prepare.dataset_dir": '"tiny/letters"'})
+    project.text.write_text("other letters, in 12 words\n" * 50)
+    project.ok("prepare")
+    return project.run("train")
+
+
+@mistake("a model that does not fit into memory")
+def no_memory(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.configure({"train.model.n_embd": "4000000", "train.runtime.out_dir": '"tiny/out/huge"'})
+    return project.run("train")
+
+
+def fine_tuning_with(name: str, changes: dict[str, str], verb: str) -> None:
+    """A mistake in going on with a model of Hugging Face's format."""
+
+    @mistake(name)
+    def arrange(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+        places = {"train.runtime.out_dir": '"tiny/out/tuned"', "prepare.dataset_dir": '"tiny/tuned"'}
+        fine_tuning(project, "qwen2").configure(places)
+        if verb != "prepare":
+            project.ok("prepare")
+        project.configure(changes)
+        return project.run(verb)
+
+
+fine_tuning_with("a model of ours beside the one to fine-tune", {"train.model.n_layer": "2"}, "prepare")
+fine_tuning_with("fine-tuning in tokens that the model does not know", {"prepare.tokenizer": '"gpt2"'}, "prepare")
+fine_tuning_with("a layer that the model lacks", {"train.peft.target_modules": '["q_prj"]'}, "train")
+fine_tuning_with("a context beyond the model's", {"train.hf_model.block_size": "128"}, "train")
+fine_tuning_with("quantized weights on a CPU", {"train.hf_model.quantization": '"4bit"'}, "train")
+fine_tuning_with("merging before there is anything", {"sample.sample.top_k": "1"}, "merge")
+fine_tuning_with("a base model that is not there", {"train.hf_model.model_name": '"my models/qwen"'}, "prepare")
