@@ -18,7 +18,7 @@ from ml_playground.evaluation import Evaluator
 from ml_playground.inference.load import best_weights, load_trained, merged_from, weights_of
 from ml_playground.models import LanguageModel, build_model, load_weights
 from ml_playground.run_directory import RunDirectory
-from ml_playground.runtime import Runtime, compile_model, seed_everything
+from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, seed_everything
 from ml_playground.training.optim import build_optimizer
 from ml_playground.training.resume import best_on_disk
 from ml_playground.training.schedule import learning_rate
@@ -99,7 +99,8 @@ def _merge_beside(config: ExperimentConfig, dataset: Dataset, run: RunDirectory)
     if merged_from(run) == best_weights(run, config.train.source):
         return
     try:
-        merge_best(config, dataset, run)
+        with memory_errors_explained():
+            merge_best(config, dataset, run)
     except PlaygroundError as error:
         print(f"! not merged: {error}")
 
@@ -131,14 +132,15 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
         "val_loss": trained.val_loss,
         "weights": weights_of(trained.path),
     }
-    agreement = merge(
-        trained.model,
-        run.merged,
-        val=dataset.val,
-        tokenizer=dataset.tokenizer,
-        tokenizer_folder=folder,
-        about=about,
-    )
+    with run.lock("merge"):
+        agreement = merge(
+            trained.model,
+            run.merged,
+            val=dataset.val,
+            tokenizer=dataset.tokenizer,
+            tokenizer_folder=folder,
+            about=about,
+        )
     print(
         f"{shown(run.merged)}: {trained.path.name} ({trained.standing}) merged; logits within "
         f"{agreement.largest_difference:.1e} of what they were, of which the largest is {agreement.largest_logit:.1f}"

@@ -1,14 +1,10 @@
 """Checkpoints: whole or not there, and safe to open.
 
-A file is written beside its final name, flushed to the disk and renamed. Inside it is torch's zip archive, whose CRC-32
-of each entry `load` verifies, since `torch.load` itself accepts flipped bits silently. Loading runs no code: only
-tensors and plain values are let in.
+A file is written beside its final name, flushed to the disk and renamed. `sealed` covers every byte of it by a
+checksum. Loading runs no code: only tensors and plain values are let in.
 """
 
-import errno
-import pickle
 import sys
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,17 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ml_playground import sealed
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.files import shown
-from ml_playground.config.tables import is_table
+from ml_playground.config.tables import is_table, states
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.files import atomic_write, keep_copy
+from ml_playground.files import keep_copy, storage_errors, unused_name
 from ml_playground.hub import WEIGHT_FILES, find_folder, fingerprint
 from ml_playground.imports import code_hash
 from ml_playground.models import LanguageModel, restore_model
+from ml_playground.progress import Progress
 from ml_playground.run_directory import RunDirectory
 
-FORMAT = 3
+FORMAT = 4
+
+_READ_ON_RESUME = (("data", "block_size"), ("runtime", "eval_iters"), ("optim", "kind"), ("model", "kind"))
 
 
 @dataclass(frozen=True)
@@ -107,64 +107,74 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write `checkpoint` atomically.
 
     Raises:
-        DiskFullError: there was no room; what stood at `path` is untouched.
+        StorageError: the system refused to write; what was at `path` is not damaged.
     """
     values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     values |= {"format": FORMAT, **asdict(values.pop("origin"))}
-    with atomic_write(path) as file:
-        torch.save(values, file)
+    sealed.write(path, values, {"format": FORMAT, **Progress(**checkpoint.progress).as_json()})
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint of ours onto the CPU.
+    """Read one of our checkpoints onto the CPU.
 
     Raises:
         DamagedCheckpointError: the file is cut short or altered.
-        CheckpointError: the file is missing, of a newer format, or no checkpoint of ours.
+        CheckpointError: the file is missing, of another format, or not one of our checkpoints.
     """
-    values = load_plain(path)
+    values, is_sealed = sealed.read(path)
     if (written := values.pop("format", None)) != FORMAT:
         raise CheckpointError(
             f"{path}: checkpoint format {written!r}, this version reads {FORMAT}. "
             "Use the version of ml_playground that wrote it."
         )
+    if not is_sealed:
+        raise DamagedCheckpointError(f"{path}: damaged (its checksum is missing)")
     try:
         origin = Origin(**{field.name: values.pop(field.name) for field in fields(Origin)})
-        return Checkpoint(**values, origin=origin)
+        checkpoint = Checkpoint(**values, origin=origin)
+        _check_types(checkpoint)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of ml_playground ({error})") from error
+    return checkpoint
 
 
-def load_plain(path: Path) -> dict[str, Any]:
-    """Read a file of tensors and plain values that `torch.save` wrote, verifying its checksums and running no code.
+def _check_types(checkpoint: Checkpoint) -> None:
+    """Raises TypeError if a value is not what it should be: somebody else wrote or changed it."""
+    Progress(**checkpoint.progress).check_types()
+    origin = checkpoint.origin
+    tables: dict[str, object] = {
+        "model": checkpoint.model,
+        "ema": checkpoint.ema or {},
+        "optimizer": checkpoint.optimizer,
+        "scaler": checkpoint.scaler,
+        "model_args": origin.model_args,
+        "tokenizer": origin.tokenizer,
+        "config": origin.config,
+        "versions": origin.versions,
+    }
+    for name, table in tables.items():
+        if not is_table(table) or any(type(key) is not str for key in table):
+            raise TypeError(f"{name} is not a table")
+    for section, option in _READ_ON_RESUME:
+        if not states(origin.config, ("train", section, option)):
+            raise TypeError(f"config.train.{section} lacks {option}")
+    values: dict[str, object] = {**checkpoint.model, **(checkpoint.ema or {})}
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise TypeError(f"model.{name} is not a dense tensor")
+
+
+def load_progress(path: Path) -> Progress | None:
+    """How far a checkpoint is, read without its weights; None for nanoGPT's and other formats, which do not say.
 
     Raises:
-        DamagedCheckpointError: the file is cut short or altered.
-        CheckpointError: the file is missing, or holds anything else.
+        DamagedCheckpointError: the file is cut short or altered where this is written.
+        CheckpointError: the file is missing.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise DamagedCheckpointError(f"{path}: damaged (checksum of {damaged} does not match)")
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except OSError as error:  # the disk's trouble, not the file's; but for a place in the file that cannot be
-        if error.errno == errno.EINVAL:
-            raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds more than tensors and plain values; it was not opened, as that could run its code"
-        ) from error
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
-        if "allocate memory" in str(error):
-            raise
-        raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error
-    if not is_table(values):
-        raise CheckpointError(f"{path}: not a checkpoint")
-    return values
+    header = sealed.read_header(path)
+    if header is None or header.get("format") != FORMAT:
+        return None
+    return Progress.from_json(header)
 
 
 class CheckpointStore:
@@ -184,7 +194,6 @@ class CheckpointStore:
         """
         run = self.run
         if not run.last_checkpoint.exists():
-            run.previous_checkpoint.unlink(missing_ok=True)  # of a run that was ended by deleting ckpt_last.pt
             if run.best_checkpoint.exists():
                 print(f"{run.best_checkpoint.name} of an earlier run stays until this run has a better one")
             return None
@@ -196,10 +205,10 @@ class CheckpointStore:
             checkpoint = load(run.previous_checkpoint)
         except CheckpointError as error:
             raise CheckpointError(f"{problem}\n{error}\nDelete {run.last_checkpoint} to start afresh.") from error
-        aside = run.last_checkpoint.with_name("ckpt_damaged.pt")
+        aside = unused_name(run.path / "ckpt_damaged.pt")
         keep_copy(run.last_checkpoint, aside)
         keep_copy(run.previous_checkpoint, run.last_checkpoint)
-        print(f"{problem}\nPut aside as {aside.name}; going on from {run.previous_checkpoint.name}.")
+        print(f"{problem}\nKept as {aside.name}; resuming from {run.previous_checkpoint.name}.")
         return checkpoint
 
     def best(self, data: str) -> Checkpoint | None:
@@ -222,32 +231,65 @@ class CheckpointStore:
             )
         return best
 
-    def save_last(self, checkpoint: Checkpoint) -> None:
-        """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`."""
-        if self.run.last_checkpoint.exists():
-            keep_copy(self.run.last_checkpoint, self.run.previous_checkpoint)
-        save(self.run.last_checkpoint, checkpoint)
+    def save(self, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
+        """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`.
+
+        Its bytes are written once, whatever their names; `ckpt_last.pt` comes last, so that after a kill in between the
+        evaluation is repeated and nothing is lost.
+
+        Args:
+            checkpoint: what to save.
+            is_best: replace `ckpt_best.pt` too.
+            step: keep it under this step too, and of the earlier ones only as many as `keep_last_n` allows.
+        """
+        self.run.require()
+        written: Path | None = None
+        if is_best:
+            written = self._put(checkpoint, self.run.best_checkpoint, written)
+        if step is not None:
+            written = self._put(checkpoint, self.run.numbered_checkpoint(step), written)
+            self._remove_early(step)
+        self._keep_previous()
+        self._put(checkpoint, self.run.last_checkpoint, written)
+
+    def _put(self, checkpoint: Checkpoint, path: Path, written: Path | None) -> Path:
+        """Write `checkpoint` to `path`, or give the file that it was written to that name too; returns the file."""
+        if written is None:
+            save(path, checkpoint)
+        else:
+            keep_copy(written, path)
+        return path
+
+    def _keep_previous(self) -> None:
+        last, previous = self.run.last_checkpoint, self.run.previous_checkpoint
+        if last.exists():
+            keep_copy(last, previous)
+        elif previous.exists():  # of a run that was ended by deleting ckpt_last.pt
+            aside = unused_name(previous)
+            with storage_errors(aside):
+                previous.rename(aside)
+            print(f"{previous.name} of an earlier run is now {aside.name}")
+
+    def _remove_early(self, step: int) -> None:
+        if self._keep_last_n:
+            latest = self.run.numbered_checkpoint(step)
+            up_to_now = [path for path in self.run.numbered_checkpoints() if path <= latest]
+            for path in up_to_now[: -self._keep_last_n]:
+                path.unlink()
 
     def finish(self) -> None:
         """The training is done, and its last checkpoint saved."""
 
-    def discard_last(self) -> None:
-        """Put `ckpt_last.pt` aside, whose weights turned out to be of no use; the previous one takes its place."""
+    def discard_last(self) -> Path:
+        """Set `ckpt_last.pt` aside, whose weights turned out to be useless, and return where it is now.
+
+        The previous one takes its place.
+        """
         run = self.run
-        keep_copy(run.last_checkpoint, run.path / "ckpt_diverged.pt")
+        aside = unused_name(run.path / "ckpt_diverged.pt")
+        keep_copy(run.last_checkpoint, aside)
         if run.previous_checkpoint.exists():
             keep_copy(run.previous_checkpoint, run.last_checkpoint)
         else:
             run.last_checkpoint.unlink()
-
-    def save_best(self, checkpoint: Checkpoint) -> None:
-        """Replace `ckpt_best.pt`."""
-        save(self.run.best_checkpoint, checkpoint)
-
-    def save_numbered(self, checkpoint: Checkpoint, step: int) -> None:
-        """Keep this checkpoint under its step, and of the earlier ones only as many as `keep_last_n` allows."""
-        save(self.run.numbered_checkpoint(step), checkpoint)
-        if self._keep_last_n:
-            upto = [path for path in self.run.numbered_checkpoints() if path <= self.run.numbered_checkpoint(step)]
-            for path in upto[: -self._keep_last_n]:
-                path.unlink()
+        return aside

@@ -13,7 +13,7 @@ from ml_playground import experiments
 from ml_playground.config.files import project_root
 from ml_playground.config.load import load_config
 from ml_playground.errors import PlaygroundError
-from ml_playground.files import no_room
+from ml_playground.files import advice, system_error
 from ml_playground.hub import use_token_of
 
 _VERBS = {
@@ -47,11 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        if error.filename is None and no_room(error) is None:
+    except Exception as error:  # a bug, and shown as one, unless the system refused something
+        if (cause := system_error(error)) is None:
             raise
-        advice = " Make room, then run the same command again." if no_room(error) else ""
-        print(f"{error.filename or 'the disk'}: {error.strerror}.{advice}", file=sys.stderr)
+        print(
+            f"{_as_typed_here(os.fsdecode(cause.filename or 'the disk'))}: {cause.strerror}. {advice(cause)}",
+            file=sys.stderr,
+        )
         return 2
     return 0
 

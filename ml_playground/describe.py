@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_playground.checkpoint import load
+from ml_playground.checkpoint import load_progress
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.config.tables import Table, toml_lines
@@ -94,7 +94,7 @@ def _standing(path: Path, run: RunDirectory) -> str:
     if path == run.nanogpt_checkpoint:
         return "  (written by nanoGPT)"
     try:
-        progress = load(path).progress
+        progress = load_progress(path)
     except CheckpointError as error:
         return f"  {error}"
-    return f"  step {progress['step']:,}, validation loss {progress['val_loss']:.4f}"
+    return "" if progress is None else f"  step {progress.step:,}, validation loss {progress.val_loss:.4f}"

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class PlaygroundError(Exception):
@@ -42,12 +43,24 @@ class DamagedCheckpointError(CheckpointError):
     """A checkpoint is cut short or its checksums do not match."""
 
 
+class DamagedFolderError(DamagedCheckpointError):
+    """A file of a folder is missing or altered since it was written."""
+
+
 class RunDirectoryError(PlaygroundError):
     """A run directory is no folder, or another process is training in it."""
 
 
-class DiskFullError(PlaygroundError):
-    """A file could not be written whole; what stood there before is untouched."""
+class StorageError(PlaygroundError):
+    """The system refused to write: no room, no permission, a failing disk. No file is damaged."""
+
+
+class LockedError(PlaygroundError):
+    """Another process holds a lock."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        super().__init__(f"{path}: process {owner} holds this lock")
+        self.owner = owner
 
 
 class OutOfMemoryError(PlaygroundError):
@@ -59,7 +72,7 @@ class DivergedError(PlaygroundError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"{where}. The last good checkpoint stays. Training would fail here again: change something first, "
+            f"{where}. The last good checkpoint is kept. Training would fail here again: change something first, "
             'such as a lower [train.optim] learning_rate, a longer [train.schedule] warmup_iters or dtype = "float32".'
         )
 

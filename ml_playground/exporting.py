@@ -2,16 +2,19 @@
 
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
+from ml_playground.checksums import verify_checksums
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.store import open_dataset
-from ml_playground.errors import ExportError
+from ml_playground.errors import DamagedFolderError, ExportError
 from ml_playground.export.card import model_card
 from ml_playground.export.llama_cpp import quantize, require_programs
 from ml_playground.export.source import FolderSource, OwnSource, Source
-from ml_playground.inference.load import best_weights, load_trained, merged_from
+from ml_playground.files import current
+from ml_playground.inference.load import best_weights, load_trained, merged_from, no_checkpoint
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import memory_errors_explained
 
@@ -33,7 +36,17 @@ def export(config: ExperimentConfig) -> None:
     sections = [section for section in (gguf, ollama) if section.enabled]
     require_programs([section.convert_bin for section in sections], ollama.quant_bin if ollama.enabled else None)
     run = RunDirectory(config.sample.runtime.out_dir)
-    folder = _merged(config, run) if hf.source is None and config.train.hf_model.model_name else hf.source
+    if hf.source is None and not run.path.is_dir():
+        raise no_checkpoint(run)
+    is_merged = hf.source is None and config.train.hf_model.model_name is not None
+    # A merged model must not be replaced while it is read.
+    with run.lock("export"), run.lock("merge") if is_merged else nullcontext():
+        _export(config, run, _merged(config, run) if is_merged else hf.source)
+
+
+def _export(config: ExperimentConfig, run: RunDirectory, folder: Path | None) -> None:
+    """Write the model in `folder`, or the best of the run where there is none."""
+    gguf, ollama = config.export.gguf, config.export.ollama
     source = _export_folder(config, run) if folder is None else FolderSource.open(folder)
     if folder is not None:
         print(f"{shown(folder)}: is in Hugging Face's format already")
@@ -52,11 +65,16 @@ def _merged(config: ExperimentConfig, run: RunDirectory) -> Path:
         ExportError: it is not.
     """
     made_of = merged_from(run)
+    try:
+        verify_checksums(current(run.merged))
+    except DamagedFolderError as error:
+        if made_of is not None:
+            raise ExportError(f"{error}. Run 'merge' again.") from error
     if made_of is None:
         raise ExportError(f"{run.merged} is missing. Run 'merge' first.")
     if made_of != best_weights(run, config.train.source):
         raise ExportError(f"{run.merged} was made of other weights than are the best now. Run 'merge' again.")
-    return run.merged
+    return current(run.merged)
 
 
 def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:

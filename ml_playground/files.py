@@ -1,19 +1,26 @@
 """Writing files so that a crash, a kill or a full disk never leaves half of one."""
 
 import errno
+import fcntl
 import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ml_playground.errors import DiskFullError
+from ml_playground.errors import StorageError
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FAILED = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENOTCONN}
+_REFUSED = {errno.ENOLCK, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY, errno.ETXTBSY}
+_BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError)  # whatever was handled when they came up
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
@@ -22,72 +29,81 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
     """A binary file that appears at `path` when the block ends well, whole and on the disk, or not at all.
 
     Raises:
-        DiskFullError: there was no room; the file that stood at `path` is untouched.
+        StorageError: the system refused to write; the file that was at `path` is untouched.
     """
     temporary = path.with_name(f"{path.name}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
-            raise _disk_full(path, cause) from error
-        raise
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                _sync_descriptor(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            _discard(temporary)
+            raise
+        _sync(path.parent)
 
 
 @contextmanager
 def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
     """A place for a file or a folder that others write; what is there when the block ends well goes to `path`.
 
-    What else was in a folder at `path` stays there, unless `replace` is set.
+    The caller holds a lock that keeps other writers of `path` out. What else was in a folder at `path` stays there,
+    unless `replace` is set. Between two renames a folder is absent from `path`: readers use `current`.
 
     Raises:
-        DiskFullError: there was no room; what stood at `path` is untouched.
+        StorageError: the system refused to write; what was at `path` is not damaged.
         OSError: a file would take the place of a folder, or a folder that of a file.
     """
     path = path.resolve() if path.is_symlink() else path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    try:
-        _remove(new)  # of a process that was killed
-        recover(path)
-        yield new
-        if path.exists() and path.is_dir() != new.is_dir():
-            kind = errno.EISDIR if path.is_dir() else errno.ENOTDIR
-            raise OSError(kind, f"{os.strerror(kind)}, so that nothing else can take its place", str(path))
-        if path.is_dir():  # a folder cannot be renamed over one that holds something
-            if not replace:
-                _copy_missing(path, new)
-            _sync(new)
-            _remove(old)
-            path.rename(old)
-            try:
-                new.rename(path)
-            except BaseException:
+    new, old = path.with_name(f".{path.name}.tmp"), _old(path)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _remove(new)  # of a process that was killed
+            if old.exists() and not path.exists():  # it was killed between the two renames
                 old.rename(path)
-                raise
-            _remove(old)
-        else:
-            _sync(new)
-            new.replace(path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        _remove(new)
-        if not isinstance(error, DiskFullError) and (cause := no_room(error)) is not None:
-            raise _disk_full(path, cause) from error
-        raise
+            yield new
+            if path.exists() and path.is_dir() != new.is_dir():
+                kind = errno.EISDIR if path.is_dir() else errno.ENOTDIR
+                raise OSError(kind, f"{os.strerror(kind)}, so that nothing else can take its place", str(path))
+            if path.is_dir() and not replace:
+                _copy_missing(path, new)
+            _sync_all(new)
+            if path.is_dir():  # a folder cannot be renamed over one that holds something
+                _remove(old)
+                path.rename(old)
+                try:
+                    new.rename(path)
+                except BaseException:
+                    old.rename(path)
+                    raise
+                _sync(path.parent)
+                _remove(old)
+            else:
+                new.replace(path)
+        except BaseException:
+            _discard(new)
+            raise
+        _sync(path.parent)
 
 
-def recover(path: Path) -> None:
-    """Bring back the folder that stood at `path` if a kill came between its going and the coming of the next."""
-    old = path.with_name(f".{path.name}.old")
-    if old.exists() and not path.exists():
-        old.rename(path)
+def current(path: Path) -> Path:
+    """Where the folder of `path` is now: while `staged` replaces it, and after a kill in between, beside it."""
+    return _old(path) if not path.exists() and _old(path).exists() else path
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def copy_files(folder: Path, to: Path) -> None:
+    """Copy a folder of files to the new folder `to`."""
+    to.mkdir(parents=True)
+    for each in folder.iterdir():
+        shutil.copy2(each, to / each.name)
 
 
 def _copy_missing(folder: Path, to: Path) -> None:
@@ -97,48 +113,104 @@ def _copy_missing(folder: Path, to: Path) -> None:
         if copy.exists():
             continue
         if each.is_dir() and not each.is_symlink():
-            shutil.copytree(each, copy, symlinks=True)
+            copy.mkdir()
+            _copy_missing(each, copy)
         else:
             shutil.copy2(each, copy, follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
+def _discard(path: Path) -> None:
+    """Remove what was not finished, where the system lets us: the error that led here matters more."""
+    with suppress(OSError):
+        _remove(path)
+
+
+def _sync_all(path: Path) -> None:
+    """Have a file, or a folder with all that is in it, on the disk."""
+    for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        if not each.is_symlink():
+            _sync(each)
+
+
 def _sync(path: Path) -> None:
-    """Have a file, or all files of a folder, on the disk."""
-    for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
+    """Have a file's content, or a folder's names, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _sync_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def no_room(error: BaseException | None) -> OSError | None:
-    """The error about a full disk, a used-up quota or a size limit that is behind `error`, if there is one.
+def _sync_descriptor(descriptor: int) -> None:
+    """fsync; on macOS that does not reach the medium, and F_FULLFSYNC does where the file system has it."""
+    if sys.platform == "darwin":
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot do it for folders
+            raise
 
-    torch.save raises a RuntimeError of its own when the file that it writes to raises; safetensors tells the system's
-    number in words, and numpy how much it could write.
+
+@contextmanager
+def storage_errors(path: Path) -> Generator[None]:
+    """Turn what the system refuses while `path` is written into a StorageError that says so."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        if (cause := system_error(error)) is None:
+            raise
+        raise StorageError(f"{path}: could not be written: {_reason(path, cause)}") from error
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The refusal of the operating system that led to `error`, such as a full disk or a missing permission.
+
+    None if there was none. A missing file is not among these: it may be a bug. torch.save raises a RuntimeError of its
+    own when the file that it writes to raises; Rust's libraries give the error number in words, and numpy how much it
+    could write.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    seen: set[int] = set()  # an error that is raised again can be its own context
+    while error is not None and not isinstance(error, _BUGS) and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in _FULL | _DENIED | _FAILED | _REFUSED:
             return error
-        if (told := _OS_ERROR.search(str(error))) and int(told[1]) in _NO_ROOM:
-            return OSError(int(told[1]), os.strerror(int(told[1])))
+        if (found := _RUST_ERROR.search(str(error))) and int(found[1]) in _FULL | _DENIED | _FAILED | _REFUSED:
+            return OSError(int(found[1]), os.strerror(int(found[1])))
         if isinstance(error, OSError) and _SHORT_WRITE.fullmatch(str(error)):
             return OSError(errno.ENOSPC, f"only {error}")
         error = error.__cause__ or error.__context__
     return None
 
 
-def _disk_full(path: Path, cause: OSError) -> DiskFullError:
-    free = shutil.disk_usage(path.parent).free
-    return DiskFullError(
-        f"{path}: could not be written: {cause.strerror} ({free / 2**20:,.0f} MiB free on this disk). "
-        "What stood there before is untouched. Make room, then run the same command again."
-    )
+def advice(cause: OSError) -> str:
+    """What a user can do about an error that `system_error` returned."""
+    if cause.errno in _FULL:
+        return "Make room, then run the same command again."
+    if cause.errno in _DENIED:
+        return "Check its permissions, and whether the disk can be written to."
+    if cause.errno in _FAILED:
+        return "The disk, or the network drive, reports an error: check it before you run the same command again."
+    return "Mend that, then run the same command again."
+
+
+def _reason(path: Path, cause: OSError) -> str:
+    free = ""
+    if cause.errno in _FULL:
+        with suppress(OSError):
+            free = f" ({shutil.disk_usage(path.parent).free / 2**20:,.0f} MiB free on this disk)"
+    return f"{cause.strerror}{free}. No file was damaged. {advice(cause)}"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -149,28 +221,29 @@ def write_json(path: Path, value: Any) -> None:
 
 def json_text(value: Any) -> bytes:
     """`value` as indented JSON in UTF-8."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    # Names of files that are not UTF-8 hold lone surrogates: JSON has escapes for those.
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
 
 
 def keep_copy(path: Path, copy: Path) -> None:
     """Give the file at `path` a second name, atomically, without leaving it absent from the first for a moment."""
     temporary = copy.with_name(f"{copy.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without hard links
-        with atomic_write(copy) as target, path.open("rb") as source:
-            shutil.copyfileobj(source, target)
-        return
-    temporary.replace(copy)
-    temporary.unlink(missing_ok=True)  # renaming does nothing between two names of one file
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut. Windows has no such thing."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+    with storage_errors(copy):
+        temporary.unlink(missing_ok=True)
         try:
-            os.fsync(descriptor)
+            os.link(path, temporary)
+        except OSError:  # a file system without hard links
+            with atomic_write(copy) as target, path.open("rb") as source:
+                shutil.copyfileobj(source, target)
+            return
+        try:
+            temporary.replace(copy)
         finally:
-            os.close(descriptor)
+            _discard(temporary)  # renaming does nothing between two names of one file
+        _sync(copy.parent)
+
+
+def unused_name(path: Path) -> Path:
+    """A name beside `path` to set it aside under, which nothing has yet, such as `metrics-1.jsonl`."""
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(1))
+    return next(name for name in names if not name.exists())

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal, cast
 
 from ml_playground import experiments
 from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, merge_best, origin_of
@@ -20,9 +21,9 @@ from ml_playground.checkpoint import CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import CheckpointError, StoppedBySignalError
+from ml_playground.errors import CheckpointError, DivergedError, PlaygroundError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
-from ml_playground.files import write_json
+from ml_playground.files import unused_name, write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
@@ -37,7 +38,7 @@ from ml_playground.runtime import (
     resolve,
 )
 from ml_playground.telemetry import Telemetry
-from ml_playground.telemetry.jsonl import append_jsonl, append_text
+from ml_playground.telemetry.samples import RULE, SampleWriter
 from ml_playground.training.plan import (
     Plan,
     schedule_warnings,
@@ -48,7 +49,8 @@ from ml_playground.training.plan import (
 from ml_playground.training.resume import agree
 from ml_playground.training.trainer import Trainer
 
-_RULE = "-" * 15  # between samples
+Status = Literal["running", "finished", "stopped", "diverged", "failed"]
+
 _TIMED_STEPS = 5  # by `plan`
 _TIMED_TOKENS = 2**14
 
@@ -91,6 +93,7 @@ def train(config: ExperimentConfig, root: Path) -> None:
             trainer = build_trainer(config, dataset, runtime, store, origin)
             trainer.restore(checkpoint)
         _record_start(run, trainer)
+        _summarise(run, trainer, "running")
         trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
         count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
         print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
@@ -107,9 +110,19 @@ def train(config: ExperimentConfig, root: Path) -> None:
             max_iters=settings.max_iters,
             val_loss=trainer.progress.val_loss,
         )
-        with telemetry:
-            stopped_by = trainer.fit(telemetry)
-        write_json(run.summary, {**trainer.progress.as_json(), "finished": trainer.finished})
+        status: Status = "failed"
+        try:
+            with telemetry:
+                stopped_by = trainer.fit(telemetry)
+            status = "finished" if trainer.finished else "stopped"
+        except DivergedError:
+            status = "diverged"
+            raise
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
+        finally:
+            _summarise(run, trainer, status)
     print(f"{trainer.progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
     if trainer.stopped_early:
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
@@ -147,7 +160,7 @@ def sample(config: ExperimentConfig) -> None:
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
     print(f"sampling from {shown(trained.path)} ({trained.standing})", file=sys.stderr)
-    written = run.sample_text(datetime.now(UTC))
+    keep = SampleWriter(run, datetime.now(UTC))
     for first in range(0, wanted.num_samples, wanted.batch_size):
         indices = range(first, min(first + wanted.batch_size, wanted.num_samples))
         seeds = [mix_seed(settings.seed, index) for index in indices]
@@ -164,9 +177,8 @@ def sample(config: ExperimentConfig) -> None:
                 "text": _print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
                 **wanted.model_dump(exclude={"start", "num_samples", "batch_size"}),
             }
-            print(f"\n{_RULE}")
-            append_jsonl(run.samples, row)
-            append_text(written, f"{text}{row['text']}\n{_RULE}\n")
+            print(f"\n{RULE}")
+            keep(row)
 
 
 @memory_errors_explained()
@@ -231,16 +243,43 @@ def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> E
     return build_evaluator(config, dataset)(checkpoint.trained_model(config.train.source).to(runtime.device), runtime)
 
 
+def _summarise(run: RunDirectory, trainer: Trainer, status: Status) -> None:
+    """Write how far the run is to `summary.json`. One that is killed stays "running" there."""
+    if status == "failed":  # by what may fail here too, such as a full disk or a folder that is gone: that matters more
+        with suppress(OSError, PlaygroundError):
+            run.require()
+            write_json(run.summary, {**trainer.progress.as_json(), "status": status})
+    else:
+        write_json(run.summary, {**trainer.progress.as_json(), "status": status})
+
+
 def _record_start(run: RunDirectory, trainer: Trainer) -> None:
     """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
     start = {"step": trainer.progress.step, "time": _now()}
     earlier: list[object] = []
     if trainer.progress.step:
-        with suppress(FileNotFoundError, ValueError, KeyError):  # where somebody emptied it, the list begins anew
-            earlier = json.loads(run.info.read_bytes())["starts"]
+        earlier = _earlier_starts(run)
     write_json(run.tokenizer, trainer.origin.tokenizer)
     about = {key: value for key, value in asdict(trainer.origin).items() if key != "tokenizer"}
     write_json(run.info, {**about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]})
+
+
+def _earlier_starts(run: RunDirectory) -> list[object]:
+    """The starts in `run.json`; a file that is damaged is set aside, as all else in it is written again."""
+    try:
+        starts: object = json.loads(run.info.read_bytes())["starts"]
+        if isinstance(starts, list):
+            return cast("list[object]", starts)
+    except FileNotFoundError:
+        return []
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    aside = unused_name(run.info)
+    run.info.rename(aside)
+    print(
+        f"! {run.info.name} is damaged and now {aside.name}: the list of the run's starts begins again", file=sys.stderr
+    )
+    return []
 
 
 def _print_as_it_comes(pieces: Iterable[str]) -> str:

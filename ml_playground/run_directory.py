@@ -1,6 +1,5 @@
 """The one place that knows the names of the files in a run directory."""
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,9 +7,13 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
+from ml_playground.errors import LockedError, RunDirectoryError
+from ml_playground.files import storage_errors, unused_name
+from ml_playground.locks import locked
 
-from ml_playground.errors import RunDirectoryError
+Use = Literal["train", "merge", "export"]
+
+_USES: dict[Use, str] = {"train": "training", "merge": "merging", "export": "export"}
 
 
 class RunDirectory:
@@ -22,6 +25,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: tuple[int, int] | None = None  # device and inode of the folder, while it is locked
         self.last_checkpoint = path / "ckpt_last.pt"
         self.previous_checkpoint = path / "ckpt_prev.pt"  # what ckpt_last.pt was before its last change
         self.best_checkpoint = path / "ckpt_best.pt"
@@ -64,32 +68,50 @@ class RunDirectory:
     def set_aside_metrics(self) -> None:
         """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
         if self.metrics.exists():
-            names = (self.path / f"metrics-{number}.jsonl" for number in count(1))
-            self.metrics.rename(next(name for name in names if not name.exists()))
+            aside = unused_name(self.metrics)
+            with storage_errors(aside):
+                self.metrics.rename(aside)
 
     @contextmanager
-    def lock(self) -> Generator[None]:
-        """Hold the run directory for training. The lock ends with the process, however it ends.
+    def lock(self, use: Use = "train") -> Generator[None]:
+        """Hold the run directory for a use that writes. The lock ends with the process, however it ends.
 
         Raises:
-            RunDirectoryError: another process holds it, or it is no folder.
+            RunDirectoryError: another process holds it, or it is not a folder.
+            StorageError: the system refuses to write there.
         """
+        with storage_errors(self.path):
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise RunDirectoryError(f"{self.path} is a file. Set [train.runtime] out_dir to a folder.") from None
+        about = self.path.stat()
+        held_before, self._held = self._held, (about.st_dev, about.st_ino)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise RunDirectoryError(f"{self.path} is a file. Set [train.runtime] out_dir to a folder.") from None
-        lock_file = self.path / "train.lock"
-
-        def name_owner(descriptor: int) -> None:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
-
-        try:
-            with FileLock(lock_file, timeout=0, on_acquired=name_owner):
+            with locked(self.path / f"{use}.lock"):
                 yield
-        except Timeout:
-            owner = lock_file.read_text() or "unknown"
+        except LockedError as error:
             raise RunDirectoryError(
-                f"{self.path}: another training (process {owner}) is writing here. "
+                f"{self.path}: another {_USES[use]} (process {error.owner}) is writing here. "
                 "Wait for it, stop it, or set another [train.runtime] out_dir."
             ) from None
+        finally:
+            self._held = held_before
+
+    def require(self) -> None:
+        """Nothing is written under a name that has come to mean another folder.
+
+        Raises:
+            RunDirectoryError: the locked run directory was moved or deleted.
+        """
+        if self._held is None:
+            return
+        try:
+            about = self.path.stat()
+        except FileNotFoundError:
+            about = None
+        if about is None or (about.st_dev, about.st_ino) != self._held:
+            raise RunDirectoryError(
+                f"{self.path} was moved or deleted by somebody else, so nothing more is written. "
+                "Move it back, then run the same command again: it resumes from the last checkpoint there."
+            )

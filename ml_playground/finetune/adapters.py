@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.checksums import write_checksums
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
-from ml_playground.data.manifest import sha256_of
-from ml_playground.files import staged, write_json
+from ml_playground.files import copy_files, staged, write_json
 from ml_playground.models.finetuned import FineTuned
 from ml_playground.run_directory import RunDirectory
 
@@ -39,22 +39,22 @@ class AdapterStore(CheckpointStore):
         self._tokenizer_folder = tokenizer_folder
         self._on_best = on_best
 
-    def save_last(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
         """See `CheckpointStore`."""
-        self._write("last", checkpoint)  # before the checkpoint: a kill in between repeats it from the one before
-        super().save_last(checkpoint)
+        self.run.require()
+        if is_best:  # before the checkpoint: a kill in between repeats it from the one before
+            self._write("best", checkpoint)
+        self._write("last", checkpoint)
+        super().save(checkpoint, is_best=is_best, step=step)
+        if is_best:
+            self._on_best()
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
+    def discard_last(self) -> Path:
         """See `CheckpointStore`."""
-        self._write("best", checkpoint)
-        super().save_best(checkpoint)
-        self._on_best()
-
-    def discard_last(self) -> None:
-        """See `CheckpointStore`."""
-        super().discard_last()
+        aside = super().discard_last()
         if self.run.last_checkpoint.exists():
             self._write("last", load(self.run.last_checkpoint))
+        return aside
 
     def finish(self) -> None:
         """See `CheckpointStore`: the last adapters are the final ones."""
@@ -62,7 +62,7 @@ class AdapterStore(CheckpointStore):
             if not self.run.adapters("last").exists():  # somebody removed them
                 self._write("last", load(self.run.last_checkpoint))
             with staged(self.run.adapters("final"), replace=True) as new:
-                shutil.copytree(self.run.adapters("last"), new)
+                copy_files(self.run.adapters("last"), new)
         self._on_best()  # once more, in case it was killed when the best was found
 
     def _write(self, which: Literal["last", "best"], checkpoint: Checkpoint) -> None:
@@ -83,5 +83,5 @@ class AdapterStore(CheckpointStore):
             for name in TOKENIZER_FILES:
                 if (self._tokenizer_folder / name).is_file():
                     shutil.copyfile(self._tokenizer_folder / name, new / name)
-            weights = sha256_of(new / RunDirectory.ADAPTER_WEIGHTS)
-            write_json(new / RunDirectory.ADAPTER_INFO, {**about, "weights": weights})
+            write_json(new / RunDirectory.ADAPTER_INFO, about)
+            write_checksums(new)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ml_playground.checksums import write_checksums
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers import Tokenizer
@@ -96,6 +97,7 @@ def merge(
         _tell_of_other_tokens(folder, tokenizer, tokenizer.decode(val[:_CHECKED_TOKENS].tolist()))
         agreement = Agreement(difference, largest, TOLERANCE, sum(ids.numel() for ids in windows))
         write_json(folder / RunDirectory.MERGE_INFO, {**about, **asdict(agreement)})
+        write_checksums(folder)
     return agreement
 
 

@@ -2,19 +2,20 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_playground.checkpoint import Origin, load, source_hash
+from ml_playground.checksums import sha256_of, verify_checksums
 from ml_playground.config.fields import ModelSource
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
-from ml_playground.data.manifest import sha256_of
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.files import recover
+from ml_playground.files import current
 from ml_playground.models import OURS, LanguageModel, restore_model
 from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.run_directory import RunDirectory
@@ -40,7 +41,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What stands beside adapters: what they were trained on, how far, and the hash of their weights."""
+    """What is beside adapters: what they were trained on, and how far."""
 
     step: int
     val_loss: float
@@ -49,20 +50,21 @@ class AdapterInfo:
     tokenizer: dict[str, Any]
     data: str
     versions: dict[str, str]
-    weights: str
 
     @classmethod
     def read(cls, folder: Path) -> "AdapterInfo":
-        """Raises DamagedCheckpointError if that of `folder`, or the weights in it, are not whole."""
+        """Raises DamagedCheckpointError if anything in `folder` is not as it was written."""
+        verify_checksums(folder)
         try:
             info = cls(**json.loads((folder / RunDirectory.ADAPTER_INFO).read_bytes()))
             text = (folder / TOKENIZER_FILES[0]).read_text(encoding="utf-8")
-            weights = sha256_of(folder / RunDirectory.ADAPTER_WEIGHTS)
-        except (OSError, ValueError, TypeError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+        ) as error:  # it was written with all of it, so somebody made the list anew
             raise DamagedCheckpointError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
-        if weights != info.weights:
-            raise DamagedCheckpointError(f"{folder}: damaged (its weights are not those that were written)")
-        # JSON's keys are texts, and the tokenizer stands in a file that other programs know.
+        # JSON's keys are texts, and the tokenizer is in a file that other programs know.
         new_tokens = {int(token): before for token, before in info.model_args["new_tokens"].items()}
         model_args, tokenizer = {**info.model_args, "new_tokens": new_tokens}, {**info.tokenizer, "tokenizer": text}
         return replace(info, model_args=model_args, tokenizer=tokenizer)
@@ -71,7 +73,7 @@ class AdapterInfo:
 def load_trained(run: RunDirectory, source: ModelSource = OURS, dtype: str | None = None) -> TrainedModel:
     """The best model of a run: adapters, best, last or final, else `ckpt_best.pt`, `ckpt_last.pt`, nanoGPT's `ckpt.pt`.
 
-    A damaged file is named on stderr and the next one taken.
+    A damaged one is named on stderr and the next one taken.
 
     Args:
         run: the run.
@@ -83,17 +85,46 @@ def load_trained(run: RunDirectory, source: ModelSource = OURS, dtype: str | Non
     """
     problems: list[str] = []
     for path in _candidates(run, source):
-        if path.exists():
-            try:
-                return _load_adapters(path, source, dtype) if path.is_dir() else _load_ours(path, source, dtype)
-            except DamagedCheckpointError as error:
-                problems.append(str(error))
-                print(error, file=sys.stderr)
+        try:
+            found = _steady(path, partial(_load, source=source, dtype=dtype))
+        except DamagedCheckpointError as error:
+            problems.append(str(error))
+            print(error, file=sys.stderr)
+        else:
+            if found is not None:
+                return found
     if run.nanogpt_checkpoint.exists():
         return _load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary)
     if problems:
         raise CheckpointError(f"{run.path}: no sound checkpoint is left.")
-    raise _nothing_in(run)
+    raise no_checkpoint(run)
+
+
+T = TypeVar("T")
+
+
+def _steady(path: Path, read: Callable[[Path], T]) -> T | None:
+    """What `read` makes of the checkpoint or the folder of `path`, None where there is neither.
+
+    A training may replace a folder while it is read, which then looks damaged: it is read again.
+    """
+    while True:
+        before = _identity(path)
+        if before is None:
+            return None
+        try:
+            return read(current(path))
+        except DamagedCheckpointError:
+            if _identity(path) == before:
+                raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        about = current(path).stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_mtime_ns
 
 
 def best_weights(run: RunDirectory, source: ModelSource) -> str:
@@ -103,10 +134,10 @@ def best_weights(run: RunDirectory, source: ModelSource) -> str:
         CheckpointError: there is none to take.
     """
     for path in _candidates(run, source):
-        if path.exists():
-            with suppress(DamagedCheckpointError):
-                return weights_of(path)
-    raise _nothing_in(run)
+        with suppress(DamagedCheckpointError):
+            if (found := _steady(path, weights_of)) is not None:
+                return found
+    raise no_checkpoint(run)
 
 
 def weights_of(path: Path) -> str:
@@ -115,14 +146,16 @@ def weights_of(path: Path) -> str:
     Raises:
         DamagedCheckpointError: they are not whole.
     """
-    return AdapterInfo.read(path).weights if path.is_dir() else sha256_of(path)
+    if not path.is_dir():
+        return sha256_of(path)
+    verify_checksums(path)
+    return sha256_of(path / RunDirectory.ADAPTER_WEIGHTS)
 
 
 def merged_from(run: RunDirectory) -> str | None:
     """The hash of the weights that `merged/` was made of, None where there is no such folder or it does not tell."""
-    recover(run.merged)
     try:
-        return str(json.loads((run.merged / RunDirectory.MERGE_INFO).read_bytes())["weights"])
+        return str(json.loads((current(run.merged) / RunDirectory.MERGE_INFO).read_bytes())["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -130,14 +163,17 @@ def merged_from(run: RunDirectory) -> str | None:
 def _candidates(run: RunDirectory, source: ModelSource) -> Iterator[Path]:
     """Where the model could be, the better ones first."""
     if source.model_name is not None and source.adapters:
-        for folder in (run.adapters("best"), run.adapters("last"), run.adapters("final")):
-            recover(folder)
-            yield folder
+        yield from (run.adapters("best"), run.adapters("last"), run.adapters("final"))
     yield from (run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint)
 
 
-def _nothing_in(run: RunDirectory) -> CheckpointError:
+def no_checkpoint(run: RunDirectory) -> CheckpointError:
+    """The error to raise where a run has no model yet."""
     return CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.")
+
+
+def _load(path: Path, *, source: ModelSource, dtype: str | None) -> TrainedModel:
+    return _load_adapters(path, source, dtype) if path.is_dir() else _load_ours(path, source, dtype)
 
 
 def _load_adapters(folder: Path, source: ModelSource, dtype: str | None) -> TrainedModel:

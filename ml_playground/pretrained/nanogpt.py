@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ml_playground.checkpoint import load_plain
+from ml_playground import sealed
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import CheckpointError
 
@@ -26,7 +26,7 @@ class NanoGPTCheckpoint:
 
 def is_nanogpt(path: Path) -> bool:
     """Whether the file at `path` is a checkpoint as nanoGPT writes them. Raises CheckpointError if it is damaged."""
-    return "iter_num" in load_plain(path)
+    return "iter_num" in sealed.read(path)[0]
 
 
 def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
@@ -35,7 +35,7 @@ def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
     Raises:
         CheckpointError: the file is damaged, or not nanoGPT's.
     """
-    values = load_plain(path)
+    values, _ = sealed.read(path)
     try:
         weights = {_our_name(name): tensor for name, tensor in values["model"].items() if not _is_mask(name)}
         return NanoGPTCheckpoint(

@@ -2,10 +2,13 @@
 
 import math
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from ml_playground.files import no_room
+from ml_playground.errors import RunDirectoryError
+from ml_playground.files import storage_errors
 from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry.console import Console
 from ml_playground.telemetry.jsonl import append_jsonl, keep_rows
@@ -40,9 +43,10 @@ class Telemetry:
                 run.metrics,
                 lambda row: row["step"] < resumed_at + (evaluated or "val/loss" not in row),
             )
-        self._metrics = run.metrics
+        self._run = run
         self._max_iters = max_iters
-        self._tensorboard = SummaryWriter(run.tensorboard, purge_step=0 if resumed_at is None else resumed_at + 1)
+        with storage_errors(run.tensorboard):
+            self._tensorboard = SummaryWriter(run.tensorboard, purge_step=0 if resumed_at is None else resumed_at + 1)
         self._console = Console(step=resumed_at or 0, max_iters=max_iters, val_loss=val_loss)
 
     def __enter__(self) -> "Telemetry":
@@ -52,14 +56,26 @@ class Telemetry:
     def __exit__(self, *_: object) -> None:
         self._console.close()
         try:
-            self._tensorboard.close()
+            with self._files():
+                self._tensorboard.close()
         finally:
             threading.excepthook = self._thread_hook
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """TensorBoard writes in a thread. When the disk is full, the next scalar raises here what was raised there."""
-        if no_room(failure.exc_value) is None:
+        """TensorBoard writes in a thread. What the system refuses there is raised here by the next scalar."""
+        if not isinstance(failure.exc_value, OSError):
             self._thread_hook(failure)
+
+    @contextmanager
+    def _files(self) -> Generator[None]:
+        """Within it the run's files are written. Raises RunDirectoryError if the run directory is not there."""
+        self._run.require()
+        try:
+            with storage_errors(self._run.path):
+                yield
+        except FileNotFoundError as error:
+            self._run.require()
+            raise RunDirectoryError(f"{error.filename} was deleted by somebody else while training.") from error
 
     def advance(self) -> None:
         """One more step is done."""
@@ -82,6 +98,7 @@ class Telemetry:
         self._console.validation(step, loss, bits_per_byte, improved=improved)
 
     def _record(self, step: int, scalars: dict[str, float], beside: dict[str, float] | None = None) -> None:
-        append_jsonl(self._metrics, {"step": step, **scalars, **(beside or {})})
-        for tag, value in scalars.items():
-            self._tensorboard.add_scalar(tag, value, step)  # pyright: ignore[reportUnknownMemberType] -- not typed
+        with self._files():
+            append_jsonl(self._run.metrics, {"step": step, **scalars, **(beside or {})})
+            for tag, value in scalars.items():
+                self._tensorboard.add_scalar(tag, value, step)  # pyright: ignore[reportUnknownMemberType] -- not typed

@@ -20,13 +20,13 @@ from ml_playground.data.batches import Batches
 from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models import LanguageModel
+from ml_playground.progress import Progress
 from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.telemetry import Telemetry
 from ml_playground.training.ema import WeightAverage
 from ml_playground.training.feed import Feed
 from ml_playground.training.gradients import accumulate_gradients
 from ml_playground.training.optim import restore_moments
-from ml_playground.training.progress import Progress
 from ml_playground.training.resume import same_measure
 from ml_playground.training.signals import StopSignals
 
@@ -68,6 +68,7 @@ class Trainer:
         self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
         self._saved_step = -1  # that of ckpt_last.pt
+        self._began_at = 0  # the step from which on this process computed the weights
         self._reported = 0, 0.0  # step and seconds at the last report
         self._unread: list[tuple[int, Tensor, Tensor]] = []  # step, loss and gradient norm, still on the device
         self._clock = (
@@ -78,18 +79,23 @@ class Trainer:
         """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
         try:
             self.model.load_trained_state(checkpoint.model)
-        except RuntimeError as error:
+            if self._average is not None:
+                self._average.load_state_dict(checkpoint.ema or checkpoint.model)
+        except (RuntimeError, KeyError) as error:
             raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
-        if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
-            restore_moments(self.optimizer, checkpoint.optimizer)  # another optimiser has other means, and begins anew
-        if checkpoint.scaler:  # empty where the run was not in float16 before
-            self._scaler.load_state_dict(checkpoint.scaler)
-        if self._average is not None:
-            self._average.load_state_dict(checkpoint.ema or checkpoint.model)
+        try:
+            if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
+                restore_moments(self.optimizer, checkpoint.optimizer)  # another optimiser starts with fresh state
+            if checkpoint.scaler:  # empty where the run was not in float16 before
+                self._scaler.load_state_dict(checkpoint.scaler)
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"the optimiser's state in ckpt_last.pt does not fit its weights ({error})"
+            ) from error
         self.progress = Progress(**checkpoint.progress)
         if not same_measure(checkpoint.origin, self.origin):
             self.progress.best_val_loss, self.progress.evals_since_best = self._best_on_disk, 0
-        self._saved_step = self.progress.step
+        self._saved_step = self._began_at = self.progress.step
         self._reported = self.progress.step, self.progress.seconds
 
     def fit(self, telemetry: Telemetry) -> signal.Signals | None:
@@ -97,7 +103,7 @@ class Trainer:
 
         Raises:
             DivergedError: the loss or a gradient is not finite.
-            DiskFullError: a checkpoint found no room.
+            StorageError: a checkpoint found no room.
         """
         self._clock = time.perf_counter()
         with StopSignals() as signals:
@@ -105,9 +111,10 @@ class Trainer:
                 if self._evaluation_due():
                     self._evaluate_and_save(telemetry, stop=lambda: signals.received is not None)
                 elif self._save_due():
-                    self._save_last(self._checkpoint())
+                    self._save(self._checkpoint())
                 if signals.received is not None:
-                    self._save_last(self._checkpoint())
+                    if self._saved_step != self.progress.step:
+                        self._save(self._checkpoint())
                     return signals.received
                 if self.finished:
                     self._store.finish()
@@ -157,13 +164,11 @@ class Trainer:
         telemetry.validation(
             progress.step, loss=evaluation.loss, bits_per_byte=evaluation.bits_per_byte, improved=improved
         )
-        checkpoint = self._checkpoint()
-        if evaluation.loss < self._best_on_disk:
-            self._store.save_best(checkpoint)
-            self._best_on_disk = evaluation.loss
-        if self._settings.always_save_checkpoint:
-            self._store.save_numbered(checkpoint, progress.step)
-        self._save_last(checkpoint)  # last, so that a kill in between repeats the evaluation and loses nothing
+        is_best = evaluation.loss < self._best_on_disk
+        self._save(
+            self._checkpoint(), is_best=is_best, step=progress.step if self._settings.always_save_checkpoint else None
+        )
+        self._best_on_disk = min(self._best_on_disk, evaluation.loss)
 
     def step(self, telemetry: Telemetry) -> None:
         """One optimiser step, reported if it is time."""
@@ -227,9 +232,16 @@ class Trainer:
         )
 
     def _diverged(self, what: str, step: int) -> DivergedError:
-        """The error to raise of weights after so many steps; if they were saved, they make way for the last good."""
-        if self._saved_step == step:
-            self._store.discard_last()
+        """The error to raise for the weights after so many steps.
+
+        If this process computed and saved them, the previous checkpoint takes their place. Weights that it found are
+        not to blame: what has changed since may be the settings, the device, or a model file.
+        """
+        if self._saved_step == step > self._began_at:
+            aside = self._store.discard_last()
+            return DivergedError(f"{what}. ckpt_last.pt had these weights already and is now {aside.name}")
+        if self._saved_step == step and step:
+            return DivergedError(f"{what}, right after resuming from ckpt_last.pt, which is kept")
         return DivergedError(what)
 
     def _checkpoint(self) -> Checkpoint:
@@ -243,7 +255,7 @@ class Trainer:
             origin=self.origin,
         )
 
-    def _save_last(self, checkpoint: Checkpoint) -> None:
-        self._store.save_last(checkpoint)
+    def _save(self, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
+        self._store.save(checkpoint, is_best=is_best, step=step)
         self._saved_at, self._saved_step = time.monotonic(), self.progress.step
         self._clock = time.perf_counter()

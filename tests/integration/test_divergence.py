@@ -1,6 +1,10 @@
 """Losses and gradients that are not finite."""
 
+import json
 import math
+import os
+import signal
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,7 +36,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_checkpo
         "gradient": "step 4: a gradient is not finite (batch 3, windows from tokens ",
         "validation": "step 4: the validation loss is nan.",
     }[where] in outcome.err
-    assert "The last good checkpoint stays" in outcome.err
+    assert "The last good checkpoint is kept" in outcome.err
     assert weights(project).progress["step"] == 2
     assert all(values.isfinite().all() for values in weights(project).model.values())
 
@@ -82,7 +86,7 @@ def test_weights_that_were_saved_before_they_showed_to_be_bad_make_way_for_the_l
     at_step(3, lambda: spoil(monkeypatch, "loss"))
     assert project.run("train").code == 2
     assert weights(project).progress["step"] == 2
-    assert weights(project, "ckpt_diverged.pt").progress["step"] == 3
+    assert weights(project, "ckpt_diverged-1.pt").progress["step"] == 3
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
@@ -107,3 +111,66 @@ def test_gradients_that_no_loss_scale_saves_stop_the_training(
     outcome = project.run("train")
     assert outcome.code == 2
     assert "a gradient is not finite" in outcome.err
+
+
+@pytest.mark.parametrize("cause", ["loss", "gradient", "validation"])
+def test_weights_that_were_good_are_not_blamed_for_a_first_step_that_is_not_finite(
+    project: Project, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """Such as after an edit of a model file, or with another number format."""
+    project.ok("train")
+    files = sorted(project.out.glob("*.pt"))
+    before = [path.read_bytes() for path in files]
+    project.configure({"train.runtime.max_iters": "12"})
+    if cause == "validation":
+        project.configure({"train.runtime.eval_interval": "1", "train.runtime.eval_iters": "1"})
+    spoil(monkeypatch, cause)
+    for _ in range(3):
+        outcome = project.run("train")
+        assert outcome.code == 2
+        assert "Traceback" not in outcome.err
+        assert sorted(project.out.glob("*.pt")) == files
+        assert [path.read_bytes() for path in files] == before
+    monkeypatch.undo()
+    monkeypatch.chdir(project.root)
+    project.ok("train")
+    assert weights(project).progress["step"] == 12
+
+
+def test_a_missing_last_checkpoint_costs_nothing_at_a_start_that_fails(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.ok("train")
+    previous = (project.out / "ckpt_prev.pt").read_bytes()
+    (project.out / "ckpt_last.pt").unlink()
+    spoil(monkeypatch, "validation")
+    assert project.run("train").code == 2
+    assert (project.out / "ckpt_prev.pt").read_bytes() == previous
+    monkeypatch.undo()
+    monkeypatch.chdir(project.root)
+    assert "ckpt_prev.pt of an earlier run is now ckpt_prev-1.pt" in project.ok("train").out
+    assert (project.out / "ckpt_prev-1.pt").read_bytes() == previous
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "stopped", "finished", "running"])
+def test_the_summary_says_how_the_last_start_ended(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep, status: str
+) -> None:
+    project.ok("train")
+    project.configure({"train.runtime.max_iters": "12"})
+
+    def happen() -> None:
+        if status == "failed":
+            raise ZeroDivisionError
+        if status == "running":
+            assert json.loads((project.out / "summary.json").read_text())["status"] == "running"
+        if status == "stopped":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if status == "diverged":
+            spoil(monkeypatch, "loss")
+
+    at_step(7, happen)
+    with suppress(ZeroDivisionError):
+        project.run("train")
+    said = json.loads((project.out / "summary.json").read_text())["status"]
+    assert said == ("finished" if status == "running" else status)

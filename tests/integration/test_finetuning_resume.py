@@ -71,14 +71,14 @@ def test_a_kill_between_adapters_and_checkpoint_loses_nothing(qwen: Project, mon
     qwen.ok("train")
     whole = weights(qwen)
     qwen.out.rename(qwen.root / "whole")
-    original = CheckpointStore.save_last
+    original = CheckpointStore.save
 
-    def save_last(self: CheckpointStore, checkpoint: Checkpoint) -> None:
+    def save(self: CheckpointStore, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
         if checkpoint.progress["step"] == 4:
             kill()
-        original(self, checkpoint)
+        original(self, checkpoint, is_best=is_best, step=step)
 
-    monkeypatch.setattr(CheckpointStore, "save_last", save_last)
+    monkeypatch.setattr(CheckpointStore, "save", save)
     with pytest.raises(Killed):
         qwen.run("train")
     assert weights(qwen).progress["step"] == 2
@@ -126,4 +126,5 @@ def test_a_folder_that_a_kill_left_aside_is_found_again(qwen: Project) -> None:
     for verb in ("prepare", "train"):
         qwen.ok(verb)
     (qwen.out / "adapters" / "best").rename(qwen.out / "adapters" / ".best.old")
-    assert "adapters/best (step " in qwen.ok("sample").err
+    assert "adapters/.best.old (step " in qwen.ok("sample").err
+    assert (qwen.out / "adapters" / ".best.old").exists()  # readers rename nothing

@@ -157,7 +157,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert stopped.code == 128 + signum
     assert stopped.err == f"stopped by {signum.name}; the same command goes on from here\n"
     assert weights(project).progress["step"] == 3
-    assert json.loads((project.out / "summary.json").read_text())["finished"] is False
+    assert json.loads((project.out / "summary.json").read_text())["status"] == "stopped"
 
 
 def test_a_signal_during_evaluation_does_not_wait_for_its_end(
@@ -236,7 +236,7 @@ def test_an_evaluation_that_is_repeated_is_recorded_once(
     assert project.run("train").code == 130
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
-    monkeypatch.setattr(CheckpointStore, "save_best", lambda *_: kill())
+    monkeypatch.setattr(CheckpointStore, "save", lambda *_, **__: kill())
     with pytest.raises(Killed):
         project.run("train")
     monkeypatch.undo()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from ml_playground.checkpoint import load, load_plain
+from ml_playground import sealed
+from ml_playground.checkpoint import load
 from tests.project import Project
 
 NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
@@ -138,7 +139,7 @@ def test_averaged_weights_are_the_ones_sampled_from(project: Project) -> None:
     project.ok("train")
     by_average = project.ok("sample").out
     path = project.root / "averaged" / "ckpt_best.pt"
-    values = load_plain(path)
+    values, _ = sealed.read(path)
     values["model"] = {name: torch.zeros_like(tensor) for name, tensor in values["model"].items()}
     torch.save(values, path)
     assert project.ok("sample").out == by_average

@@ -148,7 +148,7 @@ def test_the_resolved_config_is_the_run(project: Project) -> None:
     )
     assert {"torch", "python", "numpy", "ml_playground", "transformers", "peft"} == info["versions"].keys()
     summary = json.loads((project.out / "summary.json").read_text())
-    assert summary["finished"] is True
+    assert summary["status"] == "finished"
     assert summary["step"] == 7
     assert json.loads((project.out / "tokenizer" / "tokenizer.json").read_text())["characters"] == sorted(set(TEXT))
     assert list((project.out / "logs" / "tb").iterdir())
@@ -237,10 +237,10 @@ def test_the_time_interval_counts_from_the_last_save(project: Project, monkeypat
     monkeypatch.setattr("ml_playground.training.trainer.time.monotonic", lambda: float(next(clock)))
     saved: list[int] = []
 
-    def count(_self: CheckpointStore, checkpoint: Checkpoint) -> None:
+    def count(_self: CheckpointStore, checkpoint: Checkpoint, **_: object) -> None:
         saved.append(checkpoint.progress["step"])
 
-    monkeypatch.setattr(CheckpointStore, "save_last", count)
+    monkeypatch.setattr(CheckpointStore, "save", count)
     project.configure(
         {
             "train.runtime.eval_interval": "100",

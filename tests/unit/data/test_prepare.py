@@ -12,7 +12,7 @@ from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.store import open_dataset, token_dtype
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer
-from ml_playground.errors import DataError, DiskFullError
+from ml_playground.errors import DataError, StorageError
 from tests.full_disk import full_disk
 
 TEXT = "one two three\nfour five six\nseven eight nine\n"
@@ -197,7 +197,7 @@ def test_a_disk_that_is_full_at_the_last_file_leaves_what_was_there(source: Path
     before = {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()}
     source.write_text(TEXT + "".join(map(chr, range(0x3B1, 0x3C9))))
     largest = max(map(len, before.values()))
-    with full_disk(largest), pytest.raises(DiskFullError):
+    with full_disk(largest), pytest.raises(StorageError):
         prepare_texts([source], config_for(tmp_path))
     assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
 

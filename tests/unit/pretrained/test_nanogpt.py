@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml_playground.checkpoint import load_plain
+from ml_playground import sealed
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import CheckpointError
 from ml_playground.inference.generate import generate, texts_of
@@ -38,7 +38,7 @@ def test_a_checkpoint_of_nanogpt_says_what_nanogpt_says(run: RunDirectory) -> No
 
 
 def test_names_that_compiling_changed_and_masks_of_old_versions_do_no_harm(run: RunDirectory) -> None:
-    values = load_plain(run.nanogpt_checkpoint)
+    values, _ = sealed.read(run.nanogpt_checkpoint)
     values["model"] = {f"_orig_mod.{name}": tensor for name, tensor in values["model"].items()}
     values["model"]["_orig_mod.transformer.h.0.attn.bias"] = torch.ones(1, 1, 8, 8)
     torch.save(values, run.nanogpt_checkpoint)
@@ -85,7 +85,7 @@ def test_another_file_is_no_vocabulary(run: RunDirectory, content: bytes) -> Non
 
 @pytest.mark.parametrize("missing", ["model", "model_args", "iter_num"])
 def test_another_file_is_no_checkpoint_of_nanogpt(run: RunDirectory, missing: str) -> None:
-    values = load_plain(run.nanogpt_checkpoint)
+    values, _ = sealed.read(run.nanogpt_checkpoint)
     del values[missing]
     torch.save(values, run.nanogpt_checkpoint)
     with pytest.raises(CheckpointError, match=r"ckpt\.pt: not a checkpoint of nanoGPT"):
@@ -93,7 +93,7 @@ def test_another_file_is_no_checkpoint_of_nanogpt(run: RunDirectory, missing: st
 
 
 def test_weights_that_do_not_fit_the_arguments_are_refused(run: RunDirectory) -> None:
-    values = load_plain(run.nanogpt_checkpoint)
+    values, _ = sealed.read(run.nanogpt_checkpoint)
     values["model_args"]["n_layer"] = 2
     torch.save(values, run.nanogpt_checkpoint)
     with pytest.raises(CheckpointError, match="weights do not fit its model arguments"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ml_playground.errors import RunDirectoryError, StorageError
 from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry import Telemetry
 from tests.full_disk import full_disk
@@ -67,7 +68,7 @@ def test_a_new_run_keeps_the_metrics_of_the_one_before_under_another_name(tmp_pa
 
 def test_a_full_disk_is_raised_once_and_not_by_a_thread_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = RunDirectory(tmp_path)
-    with full_disk(3_000), pytest.raises(OSError, match="File too large"):
+    with full_disk(3_000), pytest.raises(StorageError, match="File too large"):
         report(run, resumed_at=None, steps=range(1, 10_000))
     assert "Traceback" not in capsys.readouterr().err
 
@@ -78,3 +79,18 @@ def test_a_resumed_run_shows_its_last_validation_loss_at_once(
     with Telemetry(RunDirectory(tmp_path), resumed_at=3, max_iters=9, val_loss=2.5) as telemetry:
         telemetry.train(4, loss=1.0, learning_rate=1e-3, tokens_per_sec=100.0, step_time=0.5)
     assert "step 4/9 loss 1.0000 val 2.5000 lr" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["run", "logs/tb"])
+def test_a_folder_that_is_moved_away_while_training_is_named(tmp_path: Path, what: str) -> None:
+    run = RunDirectory(tmp_path / "run")
+    with (
+        pytest.raises(RunDirectoryError, match="by somebody else"),
+        run.lock(),
+        Telemetry(run, resumed_at=None, max_iters=10**5) as telemetry,
+    ):
+        for step in range(1, 10**5):
+            telemetry.train(step, loss=1.0, learning_rate=1e-3, tokens_per_sec=100.0, step_time=0.5)
+            if step == 3:
+                (tmp_path / "run" / what.removeprefix("run")).rename(tmp_path / "moved")
+    assert what != "run" or not run.path.exists()

@@ -1,4 +1,4 @@
-from ml_playground.training.progress import Progress
+from ml_playground.progress import Progress
 
 
 def test_patience_begins_anew_with_each_improvement() -> None:

@@ -1,7 +1,10 @@
-"""Where a run stands."""
+"""How far a run is."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from ml_playground.errors import DamagedCheckpointError
 
 
 @dataclass
@@ -26,6 +29,28 @@ class Progress:
         self.evals_since_best = 0 if improved else self.evals_since_best + 1
         return improved
 
+    def check_types(self) -> None:
+        """Raises TypeError if a value that was read is not a number of its kind."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not field.type:
+                raise TypeError(f"progress.{field.name} is {value!r}, not {field.type}")
+
     def as_json(self) -> dict[str, float | None]:
         """The values for a JSON file, which knows no infinity: None is what was not measured yet."""
         return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> "Progress":
+        """What `as_json` gave, among other values.
+
+        Raises:
+            DamagedCheckpointError: it is not there.
+        """
+        try:
+            known = {field.name: values[field.name] for field in fields(cls)}
+            progress = cls(**{key: math.inf if value is None else value for key, value in known.items()})  # type: ignore[arg-type]  # checked below
+            progress.check_types()
+        except (KeyError, TypeError) as error:
+            raise DamagedCheckpointError(f"not the progress of a run ({error})") from error
+        return progress

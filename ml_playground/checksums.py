@@ -1,0 +1,47 @@
+"""Folders that are read back: `checksums.json` in them covers every file that was written with it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from ml_playground.config.tables import is_table
+from ml_playground.errors import DamagedFolderError
+from ml_playground.files import json_text
+
+NAME = "checksums.json"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of all files in `folder`, which is not in use yet."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != NAME)
+    (folder / NAME).write_bytes(json_text({name: sha256_of(folder / name) for name in names}))
+
+
+def verify_checksums(folder: Path) -> None:
+    """Compare the files in `folder` with its checksums; files that came later are not looked at.
+
+    Raises:
+        DamagedFolderError: a file, or the list itself, is missing, cut short or altered.
+    """
+    path = folder / NAME
+    try:
+        text = path.read_bytes()
+        listed: object = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedFolderError(f"{path}: damaged ({error})") from error
+    if not is_table(listed) or json_text(listed) != text:
+        raise DamagedFolderError(f"{path}: damaged (it is not as it was written)")
+    for name, digest in listed.items():
+        file = folder / name
+        try:
+            altered = sha256_of(file) != digest
+        except OSError as error:
+            raise DamagedFolderError(f"{file}: damaged ({error.strerror})") from error
+        if altered:
+            raise DamagedFolderError(f"{file}: damaged (its checksum does not match {NAME})")
