@@ -60,17 +60,18 @@ def loop(experiment: experiments.Experiment, config: ExperimentConfig, root: Pat
     experiments.prepare(experiment, config.prepare)
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     encode_prompt(read_prompt(config.sample.sample.start), dataset.tokenizer)  # a bad one is told before the training
-    train(config, root)
+    train(config, root, dataset)
     sample(config)
 
 
 @memory_errors_explained()
-def train(config: ExperimentConfig, root: Path) -> None:
+def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) -> None:
     """Train to the last step, going on from `ckpt_last.pt` where there is one.
 
     Args:
         config: what to train, on what, how.
         root: folder that the paths in what is written count from.
+        dataset: the data, if it is open already.
 
     Raises:
         StoppedBySignalError: a signal ended it; everything is saved.
@@ -81,7 +82,7 @@ def train(config: ExperimentConfig, root: Path) -> None:
         print(_evaluate_only(config, run, root))
         return
     with run.lock():
-        dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+        dataset = dataset or open_dataset(config.train.data.dataset_dir, config.prepare)
         runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
         store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
         checkpoint = store.resume()

@@ -71,7 +71,7 @@ class AdapterInfo:
 
 
 def load_trained(run: RunDirectory, source: ModelSource = OURS, dtype: str | None = None) -> TrainedModel:
-    """The best model of a run: adapters, best, last or final, else `ckpt_best.pt`, `ckpt_last.pt`, nanoGPT's `ckpt.pt`.
+    """The best model of a run: that of `adapters/best` or `ckpt_best.pt`, else the last, else nanoGPT's `ckpt.pt`.
 
     A damaged one is named on stderr and the next one taken.
 
@@ -162,9 +162,13 @@ def merged_from(run: RunDirectory) -> str | None:
 
 def _candidates(run: RunDirectory, source: ModelSource) -> Iterator[Path]:
     """Where the model could be, the better ones first."""
-    if source.model_name is not None and source.adapters:
-        yield from (run.adapters("best"), run.adapters("last"), run.adapters("final"))
-    yield from (run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint)
+    has_adapters = source.model_name is not None and source.adapters
+    if has_adapters:
+        yield run.adapters("best")
+    yield run.best_checkpoint
+    if has_adapters:
+        yield from (run.adapters("last"), run.adapters("final"))
+    yield from (run.last_checkpoint, run.previous_checkpoint)
 
 
 def no_checkpoint(run: RunDirectory) -> CheckpointError:
