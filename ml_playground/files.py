@@ -43,7 +43,7 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
         except BaseException:
             _discard(temporary)
             raise
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextmanager
@@ -80,14 +80,14 @@ def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
                 except BaseException:
                     old.rename(path)
                     raise
-                _sync(path.parent)
+                sync(path.parent)
                 _remove(old)
             else:
                 new.replace(path)
         except BaseException:
             _discard(new)
             raise
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def current(path: Path) -> Path:
@@ -136,10 +136,10 @@ def _sync_all(path: Path) -> None:
     """Have a file, or a folder with all that is in it, on the disk."""
     for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
         if not each.is_symlink():
-            _sync(each)
+            sync(each)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have a file's content, or a folder's names, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -240,7 +240,7 @@ def keep_copy(path: Path, copy: Path) -> None:
             temporary.replace(copy)
         finally:
             _discard(temporary)  # renaming does nothing between two names of one file
-        _sync(copy.parent)
+        sync(copy.parent)
 
 
 def unused_name(path: Path) -> Path:

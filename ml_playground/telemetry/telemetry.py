@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from ml_playground.errors import RunDirectoryError
-from ml_playground.files import storage_errors
+from ml_playground.files import storage_errors, sync
 from ml_playground.run_directory import RunDirectory
 from ml_playground.telemetry.console import Console
 from ml_playground.telemetry.jsonl import append_jsonl, keep_rows
@@ -76,6 +76,13 @@ class Telemetry:
         except FileNotFoundError as error:
             self._run.require()
             raise RunDirectoryError(f"{error.filename} was deleted by somebody else while training.") from error
+
+    def sync(self) -> None:
+        """Have the metrics on the disk: no checkpoint may outlive the rows of its steps."""
+        with self._files():
+            if self._run.metrics.exists():
+                sync(self._run.metrics)
+                sync(self._run.path)
 
     def advance(self) -> None:
         """One more step is done."""

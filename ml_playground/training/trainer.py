@@ -111,10 +111,10 @@ class Trainer:
                 if self._evaluation_due():
                     self._evaluate_and_save(telemetry, stop=lambda: signals.received is not None)
                 elif self._save_due():
-                    self._save(self._checkpoint())
+                    self._save(telemetry)
                 if signals.received is not None:
                     if self._saved_step != self.progress.step:
-                        self._save(self._checkpoint())
+                        self._save(telemetry)
                     return signals.received
                 if self.finished:
                     self._store.finish()
@@ -165,9 +165,7 @@ class Trainer:
             progress.step, loss=evaluation.loss, bits_per_byte=evaluation.bits_per_byte, improved=improved
         )
         is_best = evaluation.loss < self._best_on_disk
-        self._save(
-            self._checkpoint(), is_best=is_best, step=progress.step if self._settings.always_save_checkpoint else None
-        )
+        self._save(telemetry, is_best=is_best, numbered=self._settings.always_save_checkpoint)
         self._best_on_disk = min(self._best_on_disk, evaluation.loss)
 
     def step(self, telemetry: Telemetry) -> None:
@@ -255,7 +253,9 @@ class Trainer:
             origin=self.origin,
         )
 
-    def _save(self, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
-        self._store.save(checkpoint, is_best=is_best, step=step)
+    def _save(self, telemetry: Telemetry, *, is_best: bool = False, numbered: bool = False) -> None:
+        checkpoint = self._checkpoint()
+        telemetry.sync()
+        self._store.save(checkpoint, is_best=is_best, step=self.progress.step if numbered else None)
         self._saved_at, self._saved_step = time.monotonic(), self.progress.step
         self._clock = time.perf_counter()

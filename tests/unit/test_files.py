@@ -1,8 +1,12 @@
+import errno
+import json
+import os
 from pathlib import Path
 
 import pytest
 
-from ml_playground.files import atomic_write, keep_copy, staged, write_json
+from ml_playground.errors import StorageError
+from ml_playground.files import atomic_write, current, keep_copy, staged, system_error, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -48,6 +52,76 @@ def test_a_copy_of_a_copy_changes_nothing(tmp_path: Path) -> None:
     keep_copy(path, copy)
     keep_copy(copy, path)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"a": b"old", "b": b"old"}
+
+
+REFUSALS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOLCK]
+
+
+@pytest.mark.parametrize("number", REFUSALS)
+def test_what_the_system_refuses_is_named_with_the_file(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(StorageError, match=f"{path}: could not be written: {os.strerror(number)}"), atomic_write(path):
+        raise OSError(number, os.strerror(number))
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("a", b"old")]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file"), KeyError("a bug"), ValueError()])
+def test_a_bug_is_not_called_a_refusal(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error)), atomic_write(tmp_path / "a"):
+        raise error
+
+
+def test_a_bug_while_a_refusal_is_handled_stays_a_bug() -> None:
+    error = AttributeError("a typing error of ours")
+    error.__context__ = OSError(errno.EACCES, "no permission")
+    assert system_error(error) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        OSError("100 requested and 20 written"),
+    ],
+)
+def test_the_words_of_libraries_are_understood(error: Exception) -> None:
+    cause = system_error(error)
+    assert cause is not None
+    assert cause.errno == errno.ENOSPC
+
+
+def test_an_error_that_is_its_own_context_has_an_end() -> None:
+    """As TensorBoard raises the same one again and again."""
+    one, other = ValueError("one"), ValueError("other")
+    one.__context__, other.__context__ = other, one
+    assert system_error(one) is None
+
+
+def test_names_that_are_not_utf8_survive_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    write_json(tmp_path / "a.json", {"name": name})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"name": name}
+
+
+def test_a_folder_is_found_while_it_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "made"
+    assert current(path) == path
+    (tmp_path / ".made.old").mkdir()
+    assert current(path) == tmp_path / ".made.old"
+    path.mkdir()
+    assert current(path) == path
+
+
+def test_a_folder_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "a").write_text("old")
+    with pytest.raises(StorageError), staged(tmp_path / "made", replace=True) as folder:
+        folder.mkdir()
+        (folder / "a").write_text("new")
+        raise OSError(errno.EIO, "Input/output error")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made" / "a").read_text() == "old"
 
 
 def refuse(*_: object) -> None:
