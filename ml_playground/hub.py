@@ -11,7 +11,9 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from ml_playground.config.files import shown
 from ml_playground.errors import CheckpointError, PlaygroundError
+from ml_playground.model_folder import read_table, refuse_pointers
 
 WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 """Patterns of the files that hold a model."""
@@ -38,21 +40,35 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
         revision: branch, tag or commit at the hub; None is the newest.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: it is neither, or Git LFS has left pointers in place of its files.
     """
     path = Path(source)
-    if path.is_absolute() and path.is_dir():  # the configuration has made the paths of what there is absolute
-        return path
-    if path.is_absolute():
-        raise CheckpointError(f"{source} is no folder in Hugging Face's format.")
-    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]  # takes half a second
+    if not path.is_absolute():
+        path = _downloaded(source, wanted, revision)
+    elif not path.is_dir():  # the configuration has made absolute what is, or can only be, a path
+        raise CheckpointError(f"there is no folder {shown(path)}.")
+    refuse_pointers(path, wanted)
+    return path
+
+
+def _downloaded(source: str, wanted: Sequence[str], revision: str | None) -> Path:
+    from huggingface_hub import errors, snapshot_download  # pyright: ignore[reportUnknownVariableType]  # half a second
 
     token = _token()
+    raised = (  # of which most are an OSError or a ValueError
+        OSError,
+        ValueError,
+        errors.HTTPError,  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage]  # its client's
+        errors.EntryNotFoundError,
+        errors.RevisionResolutionError,
+        errors.XetDownloadError,
+        errors.CorruptedCacheException,
+    )
     try:
         found = snapshot_download(
             source, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(_OTHER_FORMS), token=token
         )
-    except Exception as error:
+    except raised as error:
         raise CheckpointError(_why_not(source, revision, error, token)) from None
     return Path(found)
 
@@ -104,18 +120,16 @@ def fingerprint(folder: Path) -> str:
     """A hash of what a model computes: its weights, and its configuration but for notes on who wrote it.
 
     Raises:
-        CheckpointError: there is no configuration that could be read.
+        CheckpointError: there is no configuration that could be read, or weights at the hub's cache have been altered.
     """
     try:
-        config: dict[str, object] = dict(json.loads((folder / "config.json").read_bytes()))
+        config = read_table(folder / "config.json")
     except FileNotFoundError:
         if (folder / "adapter_config.json").exists():
             raise CheckpointError(
-                f"{folder} holds adapters, no model. Merge them (the verb 'merge'), and name the folder of that."
+                f"{folder} holds adapters, not a model. Merge them (the verb 'merge'), and name the folder of that."
             ) from None
-        raise CheckpointError(f"{folder} has no config.json: it is no model in Hugging Face's format.") from None
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} is damaged ({error}).") from error
+        raise CheckpointError(f"{folder} has no config.json: it is not a model in Hugging Face's format.") from None
     computed = {key: value for key, value in config.items() if key not in _NOTES}
     weights = [path for path in sorted(folder.glob("*.safetensors")) if not path.match(_OTHER_FORMS[0])]
     parts = [json.dumps(computed, sort_keys=True), *map(_content, weights)]
@@ -123,14 +137,20 @@ def fingerprint(folder: Path) -> str:
 
 
 def _content(path: Path) -> str:
-    """The SHA-256 of a file; the hub's cache has it for a name behind its links."""
-    if _SHA256.fullmatch(name := path.resolve().name):
-        return name
+    """The SHA-256 of a file.
+
+    Raises:
+        CheckpointError: it is a blob of the hub's cache, which has another for its name.
+    """
+    path = path.resolve()
     about = path.stat()
-    return _hashed(path, about.st_size, about.st_mtime_ns)
+    content = _hashed(path, about.st_size, about.st_mtime_ns)
+    if _SHA256.fullmatch(path.name) and path.name != content:
+        raise CheckpointError(f"{path} is damaged: its content is not what was downloaded. Delete it to have it again.")
+    return content
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _hashed(path: Path, _size: int, _changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

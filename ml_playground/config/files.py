@@ -82,10 +82,19 @@ def _anchor_paths(values: Table, root: Path) -> None:
             continue  # what is no path is left for the validation to tell
         if Path in (field.annotation, *get_args(field.annotation)):
             table[name] = root / _home(value)
-        elif name in ("init_from", "tokenizer_from", "model_name") and (path := root / _home(value)).exists():
-            table[name] = str(path)  # what is no path may be a name at Hugging Face's hub
+        elif name in ("init_from", "tokenizer_from", "model_name") and (
+            (path := root / _home(value)).exists() or _must_be_path(value, root)
+        ):
+            table[name] = str(path)  # anything else is a name at Hugging Face's hub
         elif name == "start" and value.startswith("FILE:"):
             table[name] = f"FILE:{root / _home(value.removeprefix('FILE:'))}"
+
+
+def _must_be_path(value: str, root: Path) -> bool:
+    """Whether the name of a model is evidently meant as a path, which is not for the hub to see if nothing is there."""
+    first, *rest = value.split("/")
+    a_folder_here = len(rest) == 1 and first != "" and (root / first).is_dir()
+    return "://" not in value and (value.startswith((".", "/", "~")) or len(rest) > 1 or a_folder_here)
 
 
 def _home(path: str) -> Path:

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
-from transformers import logging as transformers_logging
+from transformers import PreTrainedTokenizerFast
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.store import Dataset, Tokens
@@ -17,7 +16,7 @@ from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.export.tokenizer import end_of_text, fast_tokenizer
 from ml_playground.files import json_text, staged
-from ml_playground.models import LanguageModel
+from ml_playground.models import LanguageModel, loading
 from ml_playground.models.huggingface import to_huggingface
 from ml_playground.models.transformer import Transformer
 
@@ -51,8 +50,6 @@ def write_folder(
             "the prepared data has another vocabulary than the model, which so cannot be checked. "
             "Prepare the data that it was trained on."
         )
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     values, tensors = to_huggingface(model.config, model.state_dict(), tokenizer.vocab_size)
     name, index = end_of_text(tokenizer) or (None, None)
     ids = {"bos_token_id": index, "eos_token_id": index, "pad_token_id": index}
@@ -88,7 +85,7 @@ def _generation(sampling: SamplingConfig, context: int) -> dict[str, Any]:
 
 
 def _check_tokenizer(folder: Path, tokenizer: Tokenizer, text: str) -> None:
-    theirs = AutoTokenizer.from_pretrained(folder)
+    theirs = loading.load_tokenizer(folder)
     ids: list[int] = tokenizer.encode(text).tolist()
     # Names of special tokens are text to ours, and to theirs if they are told so.
     if theirs.encode(text, split_special_tokens=True) != ids or theirs.decode(ids) != tokenizer.decode(ids):
@@ -97,7 +94,7 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer, text: str) -> None:
 
 @torch.inference_mode()
 def _check_logits(folder: Path, model: LanguageModel, val: Tokens) -> float:
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    theirs = loading.load_network(folder, dtype=torch.float32)[0].eval()
     length = min(model.block_size, len(val))
     differences: list[torch.Tensor] = []
     for first in range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length):

@@ -10,6 +10,7 @@ from gguf import GGUFReader
 
 from ml_playground.errors import ExportError
 from ml_playground.files import staged
+from ml_playground.model_folder import without_code
 
 STABLE_CONVERTER = Path(__file__).parents[2] / "tools" / "llama_cpp" / "convert-hf-to-gguf.py"
 """Looks for the user's llama.cpp and runs the converter that it finds there."""
@@ -42,8 +43,9 @@ def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
     Raises:
         ExportError: the converter failed.
     """
-    with staged(path) as temporary:
-        command = [sys.executable, str(_script(converter)), str(folder), "--outfile", str(temporary)]
+    # The converter has Transformers import what a folder brings for some kinds of models, and unpickles *.bin files.
+    with staged(path) as temporary, without_code(folder) as clean:
+        command = [sys.executable, str(_script(converter)), str(clean), "--outfile", str(temporary)]
         _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
         if not _tensors_of(temporary):
             raise ExportError(f"the converter made no GGUF file with weights of {folder}.")
@@ -80,7 +82,13 @@ def _script(converter: Path) -> Path:
 def _run(command: Sequence[str], made: Path) -> None:
     try:
         done = subprocess.run(  # noqa: S603 -- a program that the user's own configuration names
-            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,  # nobody is to be asked whether something may be run
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
     except OSError as error:
         raise ExportError(f"{command[0]} cannot be run: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """Modelfiles: what Ollama makes a model from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_playground.config.sections import SamplingConfig
@@ -49,7 +50,7 @@ def write_modelfile(
     sampling: SamplingConfig,
     *,
     context: int | None,
-    end: str | None,
+    stops: Sequence[str],
     chat_template: str | None,
 ) -> None:
     """Write a Modelfile.
@@ -59,12 +60,14 @@ def write_modelfile(
         gguf: the model.
         sampling: how to generate.
         context: tokens that the model sees, at most, if that is known.
-        end: the token that ends a text, if there is one.
+        stops: the tokens that end a text.
         chat_template: the model's own template for conversations, in Jinja; of a family that is not known here, the
             model goes on from what it is given, as those without one do.
     """
     family = next((each for each in _TEMPLATES if each in (chat_template or "")), "")
-    stops = dict.fromkeys(stop for stop in (end, _ENDS.get(family)) if stop)
+    ends = dict.fromkeys(stops)
+    if family in _ENDS:
+        ends[_ENDS[family]] = None
     parameters = {
         "num_predict": sampling.max_new_tokens,
         "temperature": sampling.temperature,
@@ -78,7 +81,7 @@ def write_modelfile(
         parameters |= {"num_ctx": min(context, _MOST_CONTEXT), "num_predict": min(context, sampling.max_new_tokens)}
     lines = [f"FROM ./{gguf.name}", f'TEMPLATE """{_TEMPLATES.get(family, _PLAIN)}"""']
     lines += [f"PARAMETER {name} {value}" for name, value in parameters.items()]
-    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
+    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in ends]
     with atomic_write(path) as file:
         file.write("\n".join([*lines, ""]).encode())
 

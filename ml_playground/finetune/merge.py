@@ -8,11 +8,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.checksums import write_checksums
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
@@ -20,8 +18,9 @@ from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.files import staged, write_json
+from ml_playground.models import loading
 from ml_playground.models.finetuned import FineTuned
-from ml_playground.models.network import whole_or_refused
+from ml_playground.models.network import first_line, whole_or_refused
 from ml_playground.run_directory import RunDirectory
 
 TOLERANCE = 1e-4  # of logits, as a share of the largest
@@ -81,9 +80,7 @@ def merge(
         for name in TOKENIZER_FILES:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
+        loaded = loading.load_network(folder, dtype=torch.float32)
         written = whole_or_refused(loaded, "the merged model").eval()
         after = (_logits(lambda ids: written(ids).logits, ids) for ids in windows)
         differences = [(one - other).abs().max() for one, other in zip(before, after, strict=True)]
@@ -103,7 +100,13 @@ def merge(
 
 def _tell_of_other_tokens(folder: Path, tokenizer: Tokenizer, text: str) -> None:
     """Warn where Transformers cuts a text into other tokens: for some models it has rules of its own."""
-    theirs = AutoTokenizer.from_pretrained(folder)
+    try:
+        theirs = loading.load_tokenizer(folder)
+    except Exception as error:
+        if not loading.is_the_libraries(error):
+            raise
+        print(f"! Transformers cannot load this model's tokenizer by itself ({first_line(error)}).")
+        return
     if theirs.encode(text, add_special_tokens=False, split_special_tokens=True) != tokenizer.encode(text).tolist():
         print(
             "! Transformers cuts validation text into other tokens than this model was trained with, those that its "

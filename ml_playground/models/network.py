@@ -13,14 +13,14 @@ from typing import Any, cast
 import torch
 from peft import LoraConfig
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
-from transformers import logging as transformers_logging
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DeviceError
 from ml_playground.hub import WEIGHT_FILES, find_folder
+from ml_playground.models import loading
 
 _LISTED = 12  # names of layers in a message
 
@@ -29,27 +29,21 @@ def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -
     """The model as it is, its weights in the format in which they will be needed: float32 if they are all trained.
 
     Raises:
-        CheckpointError: it is not there, or no language model for text alone that Transformers can load whole.
+        CheckpointError: it is not there, or not a language model for text alone that Transformers can load whole.
         DeviceError: this machine cannot hold quantized weights.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     name = str(source.model_name)
     folder = find_folder(name, WEIGHT_FILES, source.revision)
     dtype = torch.float32 if whole else getattr(torch, hf_model.dtype)
+    quantized = _quantized(hf_model, dtype)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            **_quantized(hf_model, dtype),
-        )
-    except (DeviceError, torch.OutOfMemoryError, MemoryError):
+        loaded = loading.load_network(folder, dtype=dtype, **quantized)
+    except CheckpointError as error:
+        raise CheckpointError(f"[train.hf_model] model_name: {name} cannot be loaded: {error}") from error
+    except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        if "allocate memory" in str(error):
+        if "allocate memory" in str(error) or not loading.is_the_libraries(error):
             raise
         raise CheckpointError(
             f"[train.hf_model] model_name: Transformers cannot load {name} ({first_line(error).rstrip('.')}). It must "
@@ -177,5 +171,6 @@ def _find_targets(network: PreTrainedModel, peft: PeftConfig) -> list[str]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What an error says first, with the line after it where that is what it is about."""
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first

@@ -64,7 +64,7 @@ def test_ollama_talks_to_a_model_in_its_familys_way(
 ) -> None:
     path = tmp_path / "Modelfile"
     write_modelfile(
-        path, tmp_path / "a.gguf", SamplingConfig.model_validate({}), context=131072, end="</s>",
+        path, tmp_path / "a.gguf", SamplingConfig.model_validate({}), context=131072, stops=["</s>"],
         chat_template=template,
     )  # fmt: skip
     text = path.read_text()

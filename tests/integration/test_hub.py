@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_playground.errors import CheckpointError
 from ml_playground.hub import fingerprint
 from tests.integration.finetuning import fine_tuning
 from tests.project import Project
@@ -87,6 +88,12 @@ def test_a_token_in_env_is_shown_to_the_hub_and_nowhere_else(asking: Project, hu
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.parametrize("name", ["base/nothing", "./qwen", "../x/qwen", "~/secret", "/a/b", "my/private/qwen"])
+def test_what_is_evidently_a_path_never_leaves_the_machine(asking: Project, hub: list[str | None], name: str) -> None:
+    assert "there is no folder " in refusal(asking, name)
+    assert hub == []
+
+
 @pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"])
 def test_a_token_of_the_environment_comes_first(
     asking: Project, hub: list[str | None], monkeypatch: pytest.MonkeyPatch, name: str
@@ -135,11 +142,11 @@ def test_trouble_at_the_hub_is_told_without_the_token(
 
 
 def test_a_model_is_told_by_what_it_computes(tmp_path: Path) -> None:
-    """So one at the hub is the same as a copy of it, and a new page about it makes no other of it."""
+    """So one at the hub is the same as a copy of it, and a new page about it does not make it another."""
     content = b"weights"
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "blobs").mkdir()
-    (tmp_path / "blobs" / digest).write_bytes(b"not read again")
+    (tmp_path / "blobs" / digest).write_bytes(content)
     snapshot, copy = tmp_path / "snapshots" / "0123abc", tmp_path / "copy"
     for folder, version in ((snapshot, "5.0"), (copy, "5.1")):
         folder.mkdir(parents=True)
@@ -149,6 +156,10 @@ def test_a_model_is_told_by_what_it_computes(tmp_path: Path) -> None:
     assert fingerprint(snapshot) == fingerprint(copy)
     (copy / "model.safetensors").write_bytes(b"others")
     assert fingerprint(snapshot) != fingerprint(copy)
+    (tmp_path / "blobs" / digest).write_bytes(b"w3ights")
+    with pytest.raises(CheckpointError, match=f"{digest} is damaged: .* Delete it to have it again"):
+        fingerprint(snapshot)
+    (tmp_path / "blobs" / digest).write_bytes(content)
     (copy / "model.safetensors").write_bytes(content)
     (copy / "config.json").write_text('{"model_type": "x", "rope_theta": 5}')
     assert fingerprint(snapshot) != fingerprint(copy)

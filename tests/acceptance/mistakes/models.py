@@ -1,5 +1,11 @@
 """Mistakes with pretrained models, fine-tuning and model files."""
 
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.acceptance.mistakes.collection import configured, mistake
@@ -46,4 +52,43 @@ fine_tuning_with("a layer that the model lacks", {"train.peft.target_modules": '
 fine_tuning_with("a context beyond the model's", {"train.hf_model.block_size": "128"}, "train")
 fine_tuning_with("quantized weights on a CPU", {"train.hf_model.quantization": '"4bit"'}, "train")
 fine_tuning_with("merging before there is anything", {"sample.sample.top_k": "1"}, "merge")
+fine_tuning_with("a base model in a folder that is not there", {"train.hf_model.model_name": '"base/qwen"'}, "prepare")
+
+
+def changed_base(name: str, change: Callable[[Path], object], verb: str = "train") -> None:
+    """A mistake in the folder of the model to fine-tune."""
+
+    @mistake(name)
+    def arrange(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+        places = {"train.runtime.out_dir": '"tiny/out/tuned"', "prepare.dataset_dir": '"tiny/tuned"'}
+        fine_tuning(project, "qwen2").configure(places)
+        if verb != "prepare":
+            project.ok("prepare")
+        change(project.root / "base")
+        return project.run(verb)
+
+
+def with_config(changes: dict[str, Any]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
+changed_base(
+    "weights that Git LFS has not downloaded", lambda folder: (folder / "model.safetensors").write_text(POINTER)
+)
+changed_base(
+    "a tokenizer that Git LFS has not downloaded", lambda f: (f / "tokenizer.json").write_text(POINTER), "prepare"
+)
+changed_base(
+    "a model that needs code of its own",
+    with_config({"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "modeling_mine.Mine"}}),
+)
+changed_base("a model of a kind that Transformers lacks", with_config({"model_type": "mine"}))
+changed_base("a config.json cut short", lambda folder: (folder / "config.json").write_text('{"model_type": '))
+changed_base("a config.json with a text for a number", with_config({"hidden_size": "wide"}))
+changed_base("weights cut short", lambda folder: os.truncate(folder / "model.safetensors", 5000))
 fine_tuning_with("a base model that is not there", {"train.hf_model.model_name": '"my models/qwen"'}, "prepare")

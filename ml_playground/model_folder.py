@@ -1,0 +1,105 @@
+"""Folders in Hugging Face's format, as files. They may come from a stranger: what they bring to be run is left out."""
+
+import json
+import shutil
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ml_playground.config.tables import Table, is_table
+from ml_playground.errors import CheckpointError
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_LONGEST_POINTER = 1024
+_CODE = "auto_map"  # the key under which a JSON file names Python classes to import
+_SUFFIXES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken", ".md")  # of files that cannot be run
+
+
+def read_table(path: Path) -> Table:
+    """The JSON object in a file.
+
+    Raises:
+        CheckpointError: it is not one. FileNotFoundError comes through.
+    """
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is not a file.")
+    content = path.read_bytes()
+    refuse_pointer(path)
+    try:
+        values: object = json.loads(content)
+    except (ValueError, RecursionError) as error:  # not JSON, not text, a number of thousands of digits; too deep
+        raise CheckpointError(f"{path} is damaged ({error}).") from error
+    if not is_table(values):
+        raise CheckpointError(f"{path} is damaged (it holds a {type(values).__name__} instead of an object).")
+    return values
+
+
+def refuse_pointers(folder: Path, patterns: Iterable[str]) -> None:
+    """Raises CheckpointError if a file of one of these patterns is a pointer of Git LFS instead of its content."""
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)):
+            refuse_pointer(path)
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raises CheckpointError if a file is what Git leaves where Git LFS has not downloaded the content."""
+    if path.is_file() and path.stat().st_size <= _LONGEST_POINTER and path.read_bytes().startswith(_POINTER):
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer, not the file itself. Run 'git lfs pull' in {path.parent}, "
+            "or download the model again."
+        )
+
+
+def named_code(folder: Path) -> str | None:
+    """What of a folder asks for Python code of its own to be run, for a message; None where nothing does."""
+    for path in sorted(folder.glob("*.json")):
+        if _CODE in (values := _table_or_empty(path)):
+            return f"{_CODE} in {path.name} = {json.dumps(values[_CODE])}"
+    return None
+
+
+def named_kernels(values: object) -> Iterator[str]:
+    """Values in a `config.json` that name compiled code at the hub, such as "kernels-community/flash-attn2"."""
+    if not is_table(values):
+        return
+    for key, value in values.items():
+        if key.lstrip("_").endswith(("_implementation", "_implementation_internal")):
+            inner = value.values() if is_table(value) else [value]
+            yield from (text for text in inner if isinstance(text, str) and "/" in text)
+        elif is_table(value):
+            yield from named_kernels(value)
+
+
+@contextmanager
+def without_code(folder: Path) -> Generator[Path]:
+    """A temporary folder of the same name with links to the files of `folder` that cannot be run.
+
+    Programs that load models may import the Python files that a folder names, and unpickle its `*.bin` files.
+    """
+    with TemporaryDirectory() as temporary:
+        clean = Path(temporary) / folder.resolve().name
+        clean.mkdir()
+        for path in sorted(folder.iterdir()):
+            if path.suffix not in _SUFFIXES or not path.is_file():
+                continue
+            if path.suffix == ".json" and _CODE in (values := _table_or_empty(path)):
+                kept = {key: value for key, value in values.items() if key != _CODE}
+                (clean / path.name).write_text(json.dumps(kept, indent=2), encoding="utf-8")
+            else:
+                _link(path.resolve(), clean / path.name)
+        yield clean
+
+
+def _link(path: Path, link: Path) -> None:
+    try:
+        link.symlink_to(path)
+    except OSError:  # a file system, or Windows, without links
+        shutil.copyfile(path, link)
+
+
+def _table_or_empty(path: Path) -> Table:
+    try:
+        return read_table(path)
+    except (CheckpointError, FileNotFoundError):
+        return {}

@@ -1,0 +1,120 @@
+"""The one door to Transformers' loaders. Nothing that a folder brings is run, whoever sits at the terminal."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# Transformers leaves some types out.
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import logging as transformers_logging
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from ml_playground.config.tables import Table
+from ml_playground.errors import CheckpointError
+from ml_playground.model_folder import named_code, named_kernels, read_table
+
+_OURS = __name__.partition(".")[0]
+_LIBRARIES = ("transformers", "peft", "huggingface_hub", "safetensors", "tokenizers")
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+
+
+def load_network(folder: Path, *, dtype: torch.dtype, **options: Any) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """A causal language model, and what Transformers reports of its weights.
+
+    Args:
+        folder: the model, with its weights in safetensors files.
+        dtype: number format of the weights.
+        options: more of what `from_pretrained` takes.
+
+    Raises:
+        CheckpointError: it needs code of its own, or is not of a kind that Transformers knows. What Transformers itself
+            raises comes through: see `is_the_libraries`.
+    """
+    _check(folder)
+    _quiet()
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **options,
+    )
+    network, report = loaded
+    vars(network.config).pop("auto_map", None)  # so that what is written of it later names no code
+    return network, report
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder. What Transformers raises comes through, as in `load_network`."""
+    _quiet()
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def is_known(model_type: object) -> bool:
+    """Whether Transformers has models of this `model_type` in a `config.json`."""
+    return isinstance(model_type, str) and model_type in CONFIG_MAPPING
+
+
+def is_the_libraries(error: BaseException) -> bool:
+    """Whether an exception comes out of a call to Hugging Face's libraries; a mistake here keeps its traceback.
+
+    What they raise where files are not what they should be can be anything, a TypeError too.
+    """
+    modules = [
+        str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    after_ours = modules[len(modules) - modules[::-1].index(_OURS) :] if _OURS in modules else modules
+    return bool(after_ours) and after_ours[0] in _LIBRARIES
+
+
+def _quiet() -> None:
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _check(folder: Path) -> None:
+    """Refuse what Transformers would ask about, download or build for hours."""
+    config = read_table(folder / "config.json")
+    kind = config.get("model_type")
+    if not is_known(kind) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if (code := named_code(folder)) is not None:
+            raise CheckpointError(
+                f"the folder brings Python code of its own ({code}), which is never run here, and Transformers itself "
+                f"has no causal language model of the model_type {kind!r}."
+            )
+        raise CheckpointError(
+            f"config.json names the model_type {kind!r}, of which Transformers has no causal language model."
+        )
+    for kernel in named_kernels(config):
+        raise CheckpointError(f"config.json names compiled code at the hub ({kernel}), which is never run here.")
+    if (folder / "adapter_config.json").exists():
+        raise CheckpointError(
+            "adapter_config.json in the folder would put adapters on top of its weights. Merge them first."
+        )
+    _check_layers(config, folder)
+
+
+def _check_layers(config: Table, folder: Path) -> None:
+    """Refuse more layers than there are tensors: building them takes hours before anything is compared."""
+    tensors = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "pt") as file:
+                tensors += len(list(file.keys()))  # pyright: ignore[reportUnknownArgumentType] -- it is not typed
+        except SafetensorError as error:
+            raise CheckpointError(f"{path.name} is damaged ({error}).") from error
+    for name in _LAYERS:
+        count = config.get(name)
+        if isinstance(count, int) and count > tensors:
+            raise CheckpointError(f"config.json says {name} = {count}, but the weights have {tensors:,} tensors.")
