@@ -17,6 +17,7 @@ from ml_playground.errors import CheckpointError, PlaygroundError
 from ml_playground.evaluation import Evaluator
 from ml_playground.inference.load import best_weights, load_trained, merged_from, weights_of
 from ml_playground.models import LanguageModel, build_model, load_weights
+from ml_playground.models.causality import require_causal
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, seed_everything
 from ml_playground.training.optim import build_optimizer
@@ -51,6 +52,8 @@ def build_trainer(
     data, optim, settings = config.train.data, config.train.optim, config.train.runtime
     batches = Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"}))
     evaluator = build_evaluator(config, dataset)
+    if config.train.model.file is not None:  # on a model of its own, so that training is as without it
+        require_causal(build_model(origin.model_args, config.train.source).to(runtime.device), config.train.model.file)
     seed_everything(settings.seed)  # for the initial weights
     model = build_model(origin.model_args, config.train.source)
     if weights is not None:

@@ -1,6 +1,5 @@
 """The verb `export`. It imports Transformers, for which no other verb should have to wait."""
 
-import re
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from ml_playground.data.store import open_dataset
 from ml_playground.errors import DamagedFolderError, ExportError
 from ml_playground.export.card import model_card
 from ml_playground.export.llama_cpp import quantize, require_programs
+from ml_playground.export.ollama import model_name
 from ml_playground.export.source import FolderSource, OwnSource, Source
 from ml_playground.files import current
 from ml_playground.inference.load import best_weights, load_trained, merged_from, no_checkpoint
@@ -117,6 +117,6 @@ def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Source, 
         whole, model_file = model_file, run.gguf(f"{kind.lower()}-ollama")
         quantize(whole, model_file, program=ollama.quant_bin, kind=kind)
     source.write_modelfile(run.modelfile, model_file, config.sample.sample)
-    name = re.sub(r"[^a-z0-9._-]+", "-", run.path.name.lower())
+    name = model_name(run.path.name)
     print(f"{shown(run.modelfile)}: for Ollama. These make a model of it and run it:")
     print(f"  ollama create {name} -f {shlex.quote(str(shown(run.modelfile)))}\n  ollama run {name}")

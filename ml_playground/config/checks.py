@@ -148,6 +148,8 @@ def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]
         )
     if model.init_from is not None and model.file is not None:
         yield ("init_from", "file"), "a model of your own cannot begin with another's weights"
+    if model.options and model.file is None:
+        yield ("options",), "means nothing without file: a model of your own, which these are for"
     if model.ngram_embeddings == 1:
         yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
     if model.zero_init and model.norm_placement == "sandwich":

@@ -67,11 +67,14 @@ class ExperimentConfig(Section):
     export: ExportConfig
 
     def resolved(self, root: Path) -> Table:
-        """All values as JSON types; paths below `root` are given relative to it, so that no home folder leaks."""
+        """All values as JSON types; paths below `root` are given relative to it, so that no home folder leaks.
+
+        The options of a user's own model are kept as they are stated: what they mean is known to that model only.
+        """
 
         def plain(value: Any) -> Any:
             if is_table(value):
-                return {key: plain(inner) for key, inner in value.items()}
+                return {key: inner if key == "options" else plain(inner) for key, inner in value.items()}
             if isinstance(value, Path):
                 return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
             if isinstance(value, str) and value.startswith(f"{root}{os.sep}"):  # such as init_from

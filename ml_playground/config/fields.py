@@ -1,5 +1,6 @@
 """What a section of a TOML file is, the ways in which an option can get its default, and what is made of several."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,22 @@ def known_encoding(name: str) -> str:
         except (LookupError, ValueError):  # there is none of that name, or it is not for text, as "rot13" and "uu"
             raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
     return name
+
+
+def plain_values(values: dict[str, Any]) -> dict[str, Any]:
+    """`values`, if checkpoints and JSON can hold them as they are. Raises ValueError."""
+
+    def check(value: Any, at: str) -> None:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, each in inner:
+            check(each, f"{at}.{key}" if at else str(key))
+        if not isinstance(value, str | bool | int | float | list | dict):
+            raise ValueError(f"{at} must be text, a number, true or false, a list or a table, not {value}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{at} must be a finite number, not {value}")
+
+    check(values, "")
+    return values
 
 
 class ModelSource(NamedTuple):

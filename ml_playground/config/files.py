@@ -93,8 +93,7 @@ def _anchor_paths(values: Table, root: Path) -> None:
 def _must_be_path(value: str, root: Path) -> bool:
     """Whether the name of a model is evidently meant as a path, which is not for the hub to see if nothing is there."""
     first, *rest = value.split("/")
-    a_folder_here = len(rest) == 1 and first != "" and (root / first).is_dir()
-    return "://" not in value and (value.startswith((".", "/", "~")) or len(rest) > 1 or a_folder_here)
+    return value.startswith((".", "/", "~")) or (len(rest) == 1 and first != "" and (root / first).is_dir())
 
 
 def _home(path: str) -> Path:

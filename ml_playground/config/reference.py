@@ -41,6 +41,8 @@ def _lines() -> Iterator[str]:
 
 def _type(field: FieldInfo) -> str:
     choices = [each for each in get_args(field.annotation) if each is not type(None)]
+    if get_origin(field.annotation) is dict:
+        return "table"
     if choices and get_origin(choices[0]) is list:  # `list[str] | None`
         return "list of texts"
     if choices and isinstance(choices[0], type):  # `X | None`
@@ -54,7 +56,7 @@ def _default(name: str, field: FieldInfo) -> str:
     if field.default is None:
         return "none"
     if not field.is_required():
-        return f"`{json.dumps(field.default)}`"
+        return f"`{json.dumps(field.default)}`" if field.default != {} else "empty"
     extra = field.json_schema_extra
     if not is_table(extra):
         return ""

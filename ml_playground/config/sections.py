@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from ml_playground.config.fields import Section, derived, from_experiment, known_encoding, of_kind, same_as
+from ml_playground.config.fields import (
+    Section,
+    derived,
+    from_experiment,
+    known_encoding,
+    of_kind,
+    plain_values,
+    same_as,
+)
 from ml_playground.config.kinds import fill_in
 from ml_playground.config.tables import is_table
 
@@ -86,6 +94,11 @@ class ModelConfig(Section):
     file: Path | None = Field(
         None,
         description="Python file with a model of your own: its `build(config, vocab_size)` makes a `LanguageModel`",
+    )
+    options: Annotated[dict[str, Any], AfterValidator(plain_values)] = Field(
+        {},
+        description="with `file`, options of your own for that model, under any names: `build` finds them in "
+        "`config.options`",
     )
     init_from: str | None = Field(
         None,

@@ -1,6 +1,7 @@
 """Small helpers for nested tables (dicts of dicts), as TOML gives them."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -39,12 +40,23 @@ def states(values: Table, key: KeyPath) -> bool:
 
 
 def toml_lines(tables: Table, at: KeyPath = ()) -> Iterator[str]:
-    """Nested tables as TOML lines. JSON's text, numbers, booleans and lists are TOML's too."""
+    """Nested tables as TOML lines."""
     values = {key: value for key, value in tables.items() if not is_table(value) and value is not None}
     if values:
-        yield f"[{'.'.join(at)}]"
-        yield from (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+        yield f"[{'.'.join(map(_key, at))}]"
+        yield from (f"{_key(key)} = {_value(value)}" for key, value in values.items())
         yield ""
     for key, value in tables.items():
         if is_table(value):
             yield from toml_lines(value, (*at, key))
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _value(value: Any) -> str:
+    """JSON's text, numbers and booleans are TOML's too; tables in lists are written inline."""
+    if is_table(value):
+        return f"{{{', '.join(f'{_key(key)} = {_value(inner)}' for key, inner in value.items())}}}"
+    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)

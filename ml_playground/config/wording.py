@@ -22,6 +22,7 @@ _TYPES = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text in quotes",
+    "dict_type": "a table",
     "list_type": 'a list of texts, such as ["q_proj", "v_proj"]',
     "path_type": "a path in quotes",
     "is_instance_of": "a path in quotes",

@@ -1,5 +1,8 @@
 """Modelfiles: what Ollama makes a model from."""
 
+import hashlib
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +41,7 @@ _TEMPLATES = {
 {{ end }}{{ .Prompt }} [/INST]{{ .Response }}""",
 }
 _ENDS = {"<|im_start|>": "<|im_end|>", "<|start_header_id|>": "<|eot_id|>", "<start_of_turn>": "<end_of_turn>"}
+_LONGEST_NAME = 80
 _PLAIN = "{{ .Prompt }}"
 _MOST_CONTEXT = (
     8192  # what Ollama is asked for; memory for all that some models could see is more than most machines have
@@ -84,6 +88,16 @@ def write_modelfile(
     lines += [f"PARAMETER stop {_quoted(stop)}" for stop in ends]
     with atomic_write(path) as file:
         file.write("\n".join([*lines, ""]).encode())
+
+
+def model_name(run: str) -> str:
+    """A name that Ollama takes for a model, from that of a run: up to 80 of its characters, the first a letter or digit.
+
+    Accents are dropped. Where nothing that Ollama takes is left, a hash tells one name from another.
+    """
+    plain = unicodedata.normalize("NFKD", run).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9._-]+", "-", plain.lower()).strip("-._")[:_LONGEST_NAME].rstrip("-._")
+    return name or f"model-{hashlib.sha256(run.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def _quoted(text: str) -> str:

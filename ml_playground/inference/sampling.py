@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 
 from ml_playground.config.sections import SamplingConfig
+from ml_playground.errors import CheckpointError
+
+_FLOAT32 = torch.finfo(torch.float32)
 
 
 def pick(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: list[torch.Generator]) -> Tensor:
@@ -19,18 +22,27 @@ def pick(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: 
         context: the tokens before, (B, T).
         sampling: the `[sample.sample]` section.
         generators: each row's own source of chance, so that a row does not depend on the others.
+
+    Raises:
+        CheckpointError: the logits are NaN or infinite.
     """
+    if not bool(torch.isfinite(logits.amax(dim=-1)).all()):  # the largest is NaN if one is
+        raise CheckpointError(
+            "the model's logits are not finite: its weights are of no use, or too large for [sample.runtime] dtype. "
+            'Set that to "float32", or take an earlier checkpoint.'
+        )
     if sampling.repetition_penalty != 1:
+        penalty = _in_float32(sampling.repetition_penalty)
         seen = logits.gather(1, context)
-        seen = torch.where(seen > 0, seen / sampling.repetition_penalty, seen * sampling.repetition_penalty)
-        logits = logits.scatter(1, context, seen)
+        seen = torch.where(seen > 0, seen / penalty, seen * penalty)
+        logits = logits.scatter(1, context, seen.clamp(max=_FLOAT32.max))
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     if 0 < sampling.top_k < logits.shape[1]:
         logits, tokens = logits.topk(sampling.top_k)  # (B, K), the likeliest first
     else:
         logits, tokens = logits.sort(descending=True, stable=True)
-    below_best = (logits - logits[:, :1]) / sampling.temperature  # at most 0, so that no temperature overflows
+    below_best = (logits - logits[:, :1]) / _in_float32(sampling.temperature)  # at most 0, so that none overflows
     probabilities = torch.softmax(below_best, dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities
     kept = (before < sampling.top_p) & (probabilities >= sampling.min_p * probabilities[:, :1])
@@ -39,3 +51,8 @@ def pick(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: 
     rows = zip(probabilities, generators, strict=True)
     places = torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in rows])
     return tokens.gather(1, places[:, None])[:, 0]
+
+
+def _in_float32(value: float) -> float:
+    """The nearest number that float32 does not take for 0 or infinity."""
+    return min(max(value, _FLOAT32.tiny), _FLOAT32.max)

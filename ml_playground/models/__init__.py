@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ml_playground.config.checks import model_mismatches
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import ModelConfig
-from ml_playground.errors import CheckpointError
+from ml_playground.config.tables import is_table
+from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError, OutOfMemoryError
 from ml_playground.imports import import_file
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
@@ -30,6 +34,7 @@ __all__ = [
 
 
 OURS = ModelSource()
+_POSITIVE: TypeAdapter[int] = TypeAdapter(PositiveInt)
 
 
 def build_model(model_args: Mapping[str, Any], source: ModelSource = OURS) -> LanguageModel:
@@ -42,10 +47,14 @@ def build_model(model_args: Mapping[str, Any], source: ModelSource = OURS) -> La
 
     Raises:
         CheckpointError: the arguments are not those of a known model, or need a file that is not named.
+        ConfigError: a model of the user's own refuses its options.
     """
+    if not is_table(model_args):
+        raise CheckpointError(f"no model can be built from a {type(model_args).__name__}")
     if "hf_model" in model_args:
         if source.model_name is None:
-            name = model_args["hf_model"]["model_name"]
+            table = model_args["hf_model"]
+            name = table.get("model_name") if is_table(table) else table
             raise CheckpointError(f"its model is {name}, fine-tuned. Name that in [train.hf_model] model_name.")
         from ml_playground.models.finetuned import build_finetuned  # which takes seconds to import
 
@@ -53,27 +62,51 @@ def build_model(model_args: Mapping[str, Any], source: ModelSource = OURS) -> La
     options = dict(model_args)
     needed = options.pop("file", None)
     try:
-        vocab_size = int(options.pop("vocab_size"))
+        vocab_size = _POSITIVE.validate_python(options.pop("vocab_size", None))
         config = ModelConfig.model_validate(options)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"no model can be built from the arguments {dict(model_args)}: {error}") from error
-    for _, why in model_mismatches(config):
+    for _, why in model_mismatches(config.model_copy(update={"options": {}})):  # they may be there without the file
         raise CheckpointError(f"no model can be built from the arguments {dict(model_args)}: {why}")
     if needed is None:
-        return Transformer(config, vocab_size)
-    file = source.file
-    if file is None:
+        return _built_in(config, vocab_size)
+    if source.file is None:
         raise CheckpointError(f"its model comes from {needed}. Name that file in [train.model] file.")
-    name = f"own_model_{file.stem}"  # apart from our modules, some of which may be called the same
-    build = getattr(import_file(file, name), "build", None)
+    return _users(source.file, config, vocab_size)
+
+
+def _built_in(config: ModelConfig, vocab_size: int) -> LanguageModel:
+    try:
+        return Transformer(config, vocab_size)
+    except (RuntimeError, TypeError) as error:
+        if not any(word in str(error) for word in ("overflow", "int64")):
+            raise
+        raise OutOfMemoryError(f"no memory can hold this model, whose sizes are beyond counting ({error}).") from error
+
+
+def _users(file: Path, config: ModelConfig, vocab_size: int) -> LanguageModel:
+    """A model of the user's own. All its buffers are made a part of its state: what its code leaves out may be random.
+
+    Raises:
+        CheckpointError: the file makes no language model.
+        ConfigError: it refuses `[train.model.options]`.
+    """
+    build = getattr(import_file(file, f"own_model_{file.stem}"), "build", None)  # apart from modules called the same
     if build is None:
         raise CheckpointError(f"{file} has no function build(config, vocab_size).")
-    model = build(config, vocab_size)
+    try:
+        model = build(config, vocab_size)
+    except ValidationError as error:  # of a Section that the options were given to
+        findings = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        raise ConfigError([f"[train.model.options] {key}: {message}" for key, message in findings]) from error
     if not isinstance(model, LanguageModel):
         raise CheckpointError(f"{file}: build(config, vocab_size) made a {type(model).__name__}, no LanguageModel.")
     for name in ("block_size", "vocab_size"):
         if not hasattr(model, name):
             raise CheckpointError(f"{file}: its model lacks the attribute {name}, which every LanguageModel has.")
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            module.register_buffer(name, buffer)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
     return model
 
 
@@ -85,7 +118,7 @@ def restore_model(
     Raises:
         CheckpointError: they do not fit each other.
     """
-    with nullcontext() if source.model_name else _Uninitialised():
+    with nullcontext() if source.model_name or source.file else _Uninitialised():
         model = build_model(model_args, source)
     load_weights(model, weights)
     return model
@@ -96,16 +129,40 @@ def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
 
     Raises:
         CheckpointError: it does not fit.
+        DamagedCheckpointError: it holds what no training leaves there, such as NaN.
     """
+    if (problem := _problem_of(model, weights)) is not None:
+        raise DamagedCheckpointError(f"the checkpoint's weights are of no use: {problem}.")
     try:
         model.load_trained_state(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
 
 
+def _problem_of(model: LanguageModel, weights: Any) -> str | None:
+    """What is wrong with a checkpoint's weights whatever the model's shape, None if nothing is."""
+    if not is_table(weights):
+        return f"they are a {type(weights).__name__}"
+    own: dict[str, Tensor] = {**dict(model.named_buffers()), **dict(model.named_parameters())}
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] -- a file said so
+            return f"{name!r} is a {type(value).__name__}, not a tensor"
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested:
+            return f"{name} is not an ordinary tensor ({value.layout}, on {value.device})"
+        like = own.get(name)
+        if like is not None and (value.is_floating_point(), value.is_complex()) != (like.is_floating_point(), False):
+            return f"{name} holds numbers of the type {value.dtype} instead of {like.dtype}"
+        if isinstance(like, nn.Parameter) and not bool(torch.isfinite(value).all()):
+            return f"{name} holds values that are not finite"
+    return None
+
+
 def count_parameters(model_args: Mapping[str, Any], source: ModelSource = OURS) -> int:
-    """Trainable values of the model that `build_model` would build; hardly any of its memory is written to."""
-    with _Uninitialised():
+    """Trainable values of the model that `build_model` would build; hardly any of its memory is written to.
+
+    A model of the user's own is really built: what it computes from its weights on the way must be able to.
+    """
+    with nullcontext() if source.file else _Uninitialised():
         return build_model(model_args, source).num_parameters()
 
 

@@ -71,7 +71,8 @@ def _differing(model_args: Table, asked_for: Table) -> Iterator[tuple[str, Any, 
     # A model that came from elsewhere brought its own shape, whatever the rest of the section says.
     keys = _ASKED_OF_OTHERS if model_args.get("init_from") else asked_for.keys()
     wanted = {key: asked_for[key] for key in keys}
-    yield from _changes(model_args, wanted, "train.model")
+    had = {key: model_args[key] for key in wanted if key in model_args}
+    yield from _changes(had, wanted, "train.model")
 
 
 def best_on_disk(
@@ -105,8 +106,9 @@ def same_measure(one: Origin, other: Origin) -> bool:
 
 
 def _changes(before: Table, now: Table, table: str) -> Iterator[tuple[str, Any, Any]]:
-    for key, value in now.items():
-        if is_table(value):
-            yield from _changes(before.get(key, {}), value, f"{table}.{key}")
-        elif before.get(key) != value:
-            yield f"[{table}] {key}", before.get(key), value
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, new = before.get(key), now.get(key)
+        if is_table(new) and (is_table(old) or old is None):
+            yield from _changes(old or {}, new, f"{table}.{key}")
+        elif old != new:
+            yield f"[{table}] {key}", old, new

@@ -1,0 +1,107 @@
+"""Whether a model of the user's own sees the tokens that it is to predict, found before its first step."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ml_playground.errors import ConfigError
+from ml_playground.models.base import LanguageModel
+from ml_playground.runtime import seed_everything
+
+_LONGEST = 128  # tokens that are looked at, so that this takes about as long as a step
+_NOISE = 0.02  # on all weights: where projections begin at zero, nothing would be seen of what follows them
+_SEED = 1
+_SAME = 1e-4  # difference of logits, as a share of the largest, that rounding may make
+_SAME_IN_STEPS = 1e-2  # there, where they are computed in another way
+
+
+@torch.no_grad()
+def require_causal(model: LanguageModel, file: Path) -> None:
+    """Compare logits for texts that are the same up to some position, in evaluation mode.
+
+    Args:
+        model: on its device; of no use afterwards.
+        file: where it comes from.
+
+    Raises:
+        ConfigError: logits depend on later tokens, `extend` gives others than `forward`, or their shape is wrong.
+    """
+    length = min(model.block_size, _LONGEST)
+    if length < 2 or model.vocab_size < 2:
+        return
+    model.eval()
+    device = next((each.device for each in model.parameters()), torch.device("cpu"))
+    seed_everything(_SEED)
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and not isinstance(parameter, nn.UninitializedParameter):
+            parameter.add_(torch.randn_like(parameter), alpha=_NOISE)
+    # Odd and even places, so that one of them lies within any piece that is treated as a whole.
+    halves = (length // 4 + 1, length // 2 - 1, length // 2, length // 2 + 1, 3 * length // 4)
+    cuts = sorted({cut for cut in (1, 2, 3, *halves, length - 1) if 0 < cut < length})
+    ids = torch.randint(model.vocab_size, (1, length)).expand(len(cuts), -1)
+    others = (ids + torch.randint(1, model.vocab_size, (len(cuts), length))) % model.vocab_size
+    before = torch.arange(length) < torch.tensor(cuts)[:, None]  # (cuts, T)
+    changed = torch.where(before, ids, others)
+    one = _logits(model, ids.to(device))
+    if one.shape[:-1] != ids.shape:
+        raise _refusal(
+            file, f"its logits for tokens {tuple(ids.shape)} are {tuple(one.shape)}, not (B, T, vocab_size)."
+        )
+    other = _logits(model, changed.to(device))
+    same = torch.isclose(one, other, rtol=0, atol=_SAME * _scale(one), equal_nan=True).all(dim=-1)  # (cuts, T)
+    wrong = (before & ~same).nonzero()
+    if len(wrong):
+        row, position = (int(index) for index in wrong[0])
+        _refuse_random(model, one, ids.to(device), file)
+        raise _refusal(
+            file,
+            f"what it predicts at position {position} changes when only tokens from "
+            f"position {cuts[row]} on do: it sees what it is to predict, and its loss would mean nothing. Look at "
+            "its convolutions (pad on the left only), attention masks, and norms or sums over positions.",
+        )
+    if type(model).extend is not LanguageModel.extend:
+        _require_same_in_steps(model, ids[:1].to(device), one[:1], file)
+
+
+def _logits(model: LanguageModel, ids: Tensor) -> Tensor:
+    seed_everything(_SEED)  # for models that draw at random in evaluation mode too
+    logits: Tensor = model(ids.contiguous())
+    return logits.detach().float().cpu()
+
+
+def _scale(logits: Tensor) -> float:
+    finite = logits[torch.isfinite(logits)].abs()
+    return max(float(finite.max()), 1e-6) if len(finite) else 1e-6
+
+
+def _refuse_random(model: LanguageModel, logits: Tensor, ids: Tensor, file: Path) -> None:
+    again = _logits(model, ids)
+    if not torch.allclose(logits, again, rtol=0, atol=_SAME * _scale(logits), equal_nan=True):
+        raise _refusal(
+            file,
+            "it gives other logits for the same tokens when asked again, in evaluation mode: it remembers something "
+            "of earlier calls, which forward must not.",
+        )
+
+
+def _require_same_in_steps(model: LanguageModel, ids: Tensor, expected: Tensor, file: Path) -> None:
+    """Give `extend` a first piece and then single tokens, as sampling does."""
+    length = ids.shape[1]
+    cache, first = model.new_cache(1), max(1, length - 3)
+    ends = [first, *range(first + 1, length + 1)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        seed_everything(_SEED)
+        logits = model.extend(ids[:, start:end].contiguous(), cache).float().cpu()
+        if not torch.allclose(
+            logits, expected[:, end - 1], rtol=0, atol=_SAME_IN_STEPS * _scale(expected), equal_nan=True
+        ):
+            raise _refusal(
+                file,
+                f"its extend predicts something else after {end} tokens than its "
+                "forward does, so that it would sample otherwise than it was trained.",
+            )
+
+
+def _refusal(file: Path, text: str) -> ConfigError:
+    return ConfigError([f"[train.model] file: {file}: {text}"])
