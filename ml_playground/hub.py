@@ -11,8 +11,10 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from ml_playground.checksums import NAME as CHECKSUMS
+from ml_playground.checksums import verify_checksums
 from ml_playground.config.files import shown
-from ml_playground.errors import CheckpointError, PlaygroundError
+from ml_playground.errors import CheckpointError, DamagedFolderError, PlaygroundError
 from ml_playground.model_folder import read_table, refuse_pointers
 
 WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
@@ -48,7 +50,19 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
     elif not path.is_dir():  # the configuration has made absolute what is, or can only be, a path
         raise CheckpointError(f"there is no folder {shown(path)}.")
     refuse_pointers(path, wanted)
+    if (path / CHECKSUMS).is_file():  # one that `merge` wrote
+        files = sorted(each for each in path.iterdir() if each.is_file())
+        _verify(path, tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files))
     return path
+
+
+@lru_cache(maxsize=16)
+def _verify(folder: Path, _files: tuple[tuple[str, int, int], ...]) -> None:
+    """Verify a folder once, unless the names, sizes or times of its files have changed since."""
+    try:
+        verify_checksums(folder)
+    except DamagedFolderError as error:
+        raise CheckpointError(f"{error}. If that was on purpose, delete {folder / CHECKSUMS}.") from error
 
 
 def _downloaded(source: str, wanted: Sequence[str], revision: str | None) -> Path:

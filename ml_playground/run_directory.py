@@ -89,6 +89,8 @@ class RunDirectory:
         held_before, self._held = self._held, (about.st_dev, about.st_ino)
         try:
             with locked(self.path / f"{use}.lock"):
+                if use == "train":
+                    self._remove_leftovers()
                 yield
         except LockedError as error:
             raise RunDirectoryError(
@@ -97,6 +99,12 @@ class RunDirectory:
             ) from None
         finally:
             self._held = held_before
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a training that was killed had not finished writing."""
+        with storage_errors(self.path):
+            for leftover in self.path.glob("*.tmp"):
+                leftover.unlink()
 
     def require(self) -> None:
         """Nothing is written under a name that has come to mean another folder.

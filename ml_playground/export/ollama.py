@@ -91,7 +91,7 @@ def write_modelfile(
 
 
 def model_name(run: str) -> str:
-    """A name that Ollama takes for a model, from that of a run: up to 80 of its characters, the first a letter or digit.
+    """A name that Ollama takes for a model, from a run's: at most 80 characters, the first a letter or digit.
 
     Accents are dropped. Where nothing that Ollama takes is left, a hash tells one name from another.
     """

@@ -64,6 +64,25 @@ def test_a_merged_model_that_was_altered_is_not_exported(tuned: Project) -> None
 
 
 @with_transformers
+def test_a_merged_model_that_was_altered_is_not_fine_tuned_again(tuned: Project) -> None:
+    merged = tuned.out / "merged"
+    tuned.configure(
+        {
+            "train.hf_model.model_name": f'"{merged}"',
+            "train.runtime.out_dir": '"tiny/out/again"',
+            "prepare.dataset_dir": '"tiny/again"',
+        }
+    )
+    tuned.ok("prepare")
+    alter(merged / "config.json", '"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-02')
+    refused = tuned.run("train")
+    assert refused.code == 2
+    assert "merged/config.json: damaged (its checksum does not match checksums.json)" in refused.err
+    (merged / "checksums.json").unlink()
+    tuned.ok("train")
+
+
+@with_transformers
 def test_a_merge_waits_for_nobody_and_harms_nobody(tuned: Project) -> None:
     before = {path: path.read_bytes() for path in (tuned.out / "merged").iterdir()}
     with RunDirectory(tuned.out).lock("merge"):

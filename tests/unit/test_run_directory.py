@@ -37,3 +37,34 @@ def test_metrics_of_earlier_runs_all_stay(tmp_path: Path) -> None:
         run.metrics.write_text(text)
         run.set_aside_metrics()
     assert [(tmp_path / f"metrics-{n}.jsonl").read_text() for n in (1, 2, 3)] == ["one", "two", "three"]
+
+
+def test_what_a_kill_left_half_written_is_removed_by_the_next_training(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for name in ("ckpt_00000250.pt.tmp", "run.json.tmp", "ckpt_last.pt"):
+        (tmp_path / name).write_bytes(b"half")
+    with run.lock("export"):
+        assert (tmp_path / "run.json.tmp").exists()
+    with run.lock():
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt_last.pt", "export.lock", "train.lock"]
+
+
+def test_each_use_has_a_lock_of_its_own(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    with run.lock(), run.lock("merge"), RunDirectory(tmp_path).lock("export"):
+        with pytest.raises(RunDirectoryError, match="another merging"), RunDirectory(tmp_path).lock("merge"):
+            pass
+        run.require()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_folder_that_was_moved_while_it_is_locked_is_not_written_to(tmp_path: Path, replaced: bool) -> None:
+    run = RunDirectory(tmp_path / "run")
+    with run.lock():
+        run.require()
+        (tmp_path / "run").rename(tmp_path / "moved")
+        if replaced:
+            (tmp_path / "run").mkdir()
+        with pytest.raises(RunDirectoryError, match="was moved or deleted by somebody else"):
+            run.require()
+    run.require()  # nothing is held any more
