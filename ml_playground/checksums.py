@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_playground.config.tables import is_table
 from ml_playground.errors import DamagedFolderError
-from ml_playground.files import json_text
+from ml_playground.files import json_text, read_file
 
 NAME = "checksums.json"
 
@@ -31,7 +31,7 @@ def verify_checksums(folder: Path) -> None:
     """
     path = folder / NAME
     try:
-        text = path.read_bytes()
+        text = read_file(path)
         listed: object = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedFolderError(f"{path}: damaged ({error})") from error
@@ -40,7 +40,7 @@ def verify_checksums(folder: Path) -> None:
     for name, digest in listed.items():
         file = folder / name
         try:
-            altered = sha256_of(file) != digest
+            altered = not file.is_file() or sha256_of(file) != digest
         except OSError as error:
             raise DamagedFolderError(f"{file}: damaged ({error.strerror})") from error
         if altered:

@@ -18,7 +18,17 @@ from ml_playground.errors import StorageError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FAILED = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENOTCONN}
-_REFUSED = {errno.ENOLCK, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY, errno.ETXTBSY}
+_MISPLACED = {errno.EISDIR, errno.ENOTDIR}
+_REFUSED = {
+    *_MISPLACED,
+    errno.ENOLCK,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EBUSY,
+    errno.ETXTBSY,
+}
 _BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError)  # whatever was handled when they came up
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
@@ -54,8 +64,8 @@ def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
     unless `replace` is set. Between two renames a folder is absent from `path`: readers use `current`.
 
     Raises:
-        StorageError: the system refused to write; what was at `path` is not damaged.
-        OSError: a file would take the place of a folder, or a folder that of a file.
+        StorageError: the system refused to write, or a file would take the place of a folder, or a folder that of a
+            file; what was at `path` is not damaged.
     """
     path = path.resolve() if path.is_symlink() else path
     new, old = path.with_name(f".{path.name}.tmp"), _old(path)
@@ -68,7 +78,7 @@ def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
             yield new
             if path.exists() and path.is_dir() != new.is_dir():
                 kind = errno.EISDIR if path.is_dir() else errno.ENOTDIR
-                raise OSError(kind, f"{os.strerror(kind)}, so that nothing else can take its place", str(path))
+                raise OSError(kind, os.strerror(kind), str(path))
             if path.is_dir() and not replace:
                 _copy_missing(path, new)
             _sync_all(new)
@@ -169,7 +179,8 @@ def storage_errors(path: Path) -> Generator[None]:
     except StorageError:
         raise
     except Exception as error:
-        if (cause := system_error(error)) is None:
+        cause = error if isinstance(error, FileExistsError) else system_error(error)
+        if cause is None:
             raise
         raise StorageError(f"{path}: could not be written: {_reason(path, cause)}") from error
 
@@ -184,9 +195,9 @@ def system_error(error: BaseException | None) -> OSError | None:
     seen: set[int] = set()  # an error that is raised again can be its own context
     while error is not None and not isinstance(error, _BUGS) and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, OSError) and error.errno in _FULL | _DENIED | _FAILED | _REFUSED:
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
             return error
-        if (found := _RUST_ERROR.search(str(error))) and int(found[1]) in _FULL | _DENIED | _FAILED | _REFUSED:
+        if (found := _RUST_ERROR.search(str(error))) and int(found[1]) in _REFUSALS:
             return OSError(int(found[1]), os.strerror(int(found[1])))
         if isinstance(error, OSError) and _SHORT_WRITE.fullmatch(str(error)):
             return OSError(errno.ENOSPC, f"only {error}")
@@ -198,6 +209,8 @@ def advice(cause: OSError) -> str:
     """What a user can do about an error that `system_error` returned."""
     if cause.errno in _FULL:
         return "Make room, then run the same command again."
+    if cause.errno in _MISPLACED | {errno.EEXIST}:
+        return "A folder is where a file should be, or a file where a folder should be: move it away."
     if cause.errno in _DENIED:
         return "Check its permissions, and whether the disk can be written to."
     if cause.errno in _FAILED:
@@ -211,6 +224,17 @@ def _reason(path: Path, cause: OSError) -> str:
         with suppress(OSError):
             free = f" ({shutil.disk_usage(path.parent).free / 2**20:,.0f} MiB free on this disk)"
     return f"{cause.strerror}{free}. No file was damaged. {advice(cause)}"
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file. Reading a pipe or a device in its place could wait for ever.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EISDIR, "not a file", str(path))
+    return path.read_bytes()
 
 
 def write_json(path: Path, value: Any) -> None:

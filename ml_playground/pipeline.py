@@ -23,7 +23,7 @@ from ml_playground.config.files import shown
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import CheckpointError, DivergedError, PlaygroundError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
-from ml_playground.files import unused_name, write_json
+from ml_playground.files import read_file, unused_name, write_json
 from ml_playground.inference.generate import decode_stream, generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
@@ -268,12 +268,12 @@ def _record_start(run: RunDirectory, trainer: Trainer) -> None:
 def _earlier_starts(run: RunDirectory) -> list[object]:
     """The starts in `run.json`; a file that is damaged is set aside, as all else in it is written again."""
     try:
-        starts: object = json.loads(run.info.read_bytes())["starts"]
+        starts: object = json.loads(read_file(run.info))["starts"]
         if isinstance(starts, list):
             return cast("list[object]", starts)
     except FileNotFoundError:
         return []
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (IsADirectoryError, ValueError, LookupError, TypeError, RecursionError):
         pass
     aside = unused_name(run.info)
     run.info.rename(aside)

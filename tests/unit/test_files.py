@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml_playground.errors import StorageError
-from ml_playground.files import atomic_write, current, keep_copy, staged, system_error, write_json
+from ml_playground.files import atomic_write, current, keep_copy, read_file, staged, system_error, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -156,3 +156,26 @@ def test_a_folder_behind_a_link_is_replaced_there(tmp_path: Path) -> None:
         (folder / "new").write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert {path.name for path in (tmp_path / "real").iterdir()} == {"LICENSE", "new"}
+
+
+def test_a_file_never_takes_the_place_of_a_folder_or_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match="Is a directory"), staged(tmp_path / "folder") as new:
+        new.write_text("a file")
+    with pytest.raises(StorageError, match="Not a directory"), staged(tmp_path / "file") as new:
+        new.mkdir()
+    with pytest.raises(StorageError, match="Is a directory"):
+        write_json(tmp_path / "folder", {})
+    with pytest.raises(StorageError, match="A folder is where a file should be"):
+        write_json(tmp_path / "file" / "a.json", {})
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        with pytest.raises(IsADirectoryError):
+            read_file(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "none")
