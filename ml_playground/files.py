@@ -19,16 +19,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FAILED = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENOTCONN}
 _MISPLACED = {errno.EISDIR, errno.ENOTDIR}
-_REFUSED = {
-    *_MISPLACED,
-    errno.ENOLCK,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.EBUSY,
-    errno.ETXTBSY,
-}
+_OTHER = {errno.ENOLCK, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY, errno.ETXTBSY}
+_REFUSALS = _FULL | _DENIED | _FAILED | _MISPLACED | _OTHER
 _BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError)  # whatever was handled when they came up
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
