@@ -10,6 +10,9 @@ class PlaygroundError(Exception):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message.encode(errors="backslashreplace").decode())  # names of files need not be UTF-8
+
 
 class ConfigError(PlaygroundError):
     """All mistakes of one configuration, each as `path:line: [section] key: what is wrong`."""

@@ -59,6 +59,11 @@ def _prepare_mismatches(prepare: PrepareConfig) -> Iterator[Mismatch]:
     for name in ("doc_separator", "add_structure_tokens", "interjections", "chair"):
         if prepare.documents != "files" and getattr(prepare, name) != PrepareConfig.model_fields[name].default:
             yield Mismatch((("prepare", name),), f'needs documents = "files", which is "{prepare.documents}"')
+    if prepare.documents != "whole" and prepare.split != "position":
+        yield Mismatch(
+            (("prepare", "split"),),
+            f'needs documents = "whole", which is "{prepare.documents}": whole documents are split',
+        )
     for name, value in marks:
         if prepare.tokenizer != "huggingface" and prepare.documents == "files" and getattr(prepare, name) == value:
             yield Mismatch(

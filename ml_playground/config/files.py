@@ -26,9 +26,10 @@ def project_root(path: Path) -> Path:
     return next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()), folder)
 
 
-def shown(path: Path) -> Path:
-    """`path` as a message shows it: relative to the current folder where it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def shown(path: Path) -> str:
+    """`path` as a message shows it: relative to the current folder where it is below, and printable."""
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def read_layers(path: Path, extended_by: tuple[Path, ...] = ()) -> list[Layer]:

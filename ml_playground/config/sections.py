@@ -38,12 +38,14 @@ class PrepareConfig(Section):
     )
     raw_dir: Path = same_as(
         "prepare.dataset_dir",
-        "folder searched for `.txt` files, subfolders included, or, without any, for one CSV table; or one such file",
+        "folder searched for `.txt` files, subfolders and links included but nothing hidden, or, without any, for one "
+        "CSV table; or one such file",
     )
     encoding: Annotated[str, AfterValidator(known_encoding)] = Field(
         "utf-8",
-        description="encoding of the raw text: any that Python knows, "
-        "or `auto` for UTF-8 where a file decodes as such and Windows-1252 where not",
+        description="encoding of the raw text: any that Python knows, or `auto`: for each file UTF-16 or UTF-32 where "
+        "it is, else UTF-8 where it decodes as such, else Windows-1252. Text that was evidently read in a wrong one is "
+        "refused",
     )
     tokenizer: TokenizerName = Field(
         "char",
@@ -64,8 +66,9 @@ class PrepareConfig(Section):
     doc_separator: str | None = Field(
         None,
         min_length=1,
-        description="with `files`, what stands between documents, in text files too: one that contains it holds "
-        "several. Not stated: the token that ends a text",
+        description="with `files`, what is between documents, in text files too: one that contains it holds "
+        "several. The name of a special token, such as `<|endoftext|>`, means that token here, as it does in a prompt; "
+        "within a text it is text like any other. Not stated: the token that ends a text",
     )
     add_structure_tokens: bool = Field(
         False,
@@ -82,7 +85,19 @@ class PrepareConfig(Section):
         description="there, the chair's turns are speeches like others (`keep`), have a token (`mark`), "
         "or are left out (`drop`)",
     )
+    split: Literal["position", "files"] = Field(
+        "position",
+        description="with `whole`, validation gets the end of the whole text (`position`), or the end of each of its "
+        "files (`files`), so that no file is seen in validation alone",
+    )
     val_fraction: float = Field(0.1, gt=0, lt=1, description="share of the text kept for validation")
+    max_lost: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of the text's characters for which a model's tokenizer may have no token; more is refused, "
+        "less is reported",
+    )
 
 
 class ModelConfig(Section):
@@ -300,7 +315,9 @@ class SamplingConfig(Section):
     """What to generate."""
 
     start: str = Field(
-        "\n", description='prompt, or `FILE:<path>` for a file\'s text; "" starts a new document where there are any'
+        "\n",
+        description='prompt, or `FILE:<path>` for a file\'s text; "" starts a new document where there are any. '
+        "Names of the tokenizer's special tokens, such as `<|endoftext|>`, mean these tokens",
     )
     num_samples: PositiveInt = Field(3, description="texts to generate")
     max_new_tokens: PositiveInt = Field(200, description="most tokens per text")

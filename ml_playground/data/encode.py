@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,18 +14,29 @@ import numpy as np
 from ml_playground.data.manifest import SplitInfo
 from ml_playground.data.split import Side
 from ml_playground.data.tokenizers import Ids, Tokenizer
+from ml_playground.errors import DataError, PromptError
 from ml_playground.files import atomic_write
 
 T = TypeVar("T")
 
+_SHOWN = 60  # characters of a text that a message shows
+
 
 class Encoded(NamedTuple):
-    """Some documents as ids in their bytes on disk, how much they were, and their lines of JSON if they have any."""
+    """Some documents as ids in their bytes on disk, how much they were, and their lines of JSON if they have any.
+
+    Attributes:
+        kept_bytes: those of `utf8_bytes` that the tokens stand for; more where a tokenizer adds to a text.
+        lost: characters that no token stands for.
+    """
 
     ids: bytes
     tokens: int
     documents: int
+    characters: int
     utf8_bytes: int
+    kept_bytes: int
+    lost: Counter[str]
     rows: bytes = b""
 
 
@@ -36,46 +47,91 @@ def encode(
     dtype: np.dtype[np.unsignedinteger],
     separator: Ids | None = None,
     without_marks: Callable[[str], str] = str,
+    lengths: Ids | None = None,
 ) -> Encoded:
-    """Documents in a row, each behind the start token if there is one, and before the separator if there is one."""
+    """Documents in a row, each after the start token if there is one, and before the separator if there is one.
+
+    Args:
+        documents: their texts.
+        tokenizer: makes their tokens.
+        dtype: that of the ids.
+        separator: ids that end each document.
+        without_marks: makes the text that counts of a document.
+        lengths: `byte_lengths` of a tokenizer whose tokens need not stand for all of a text.
+
+    Raises:
+        DataError: the tokenizer cannot take a text.
+    """
     start = [] if tokenizer.start_id is None else [np.array([tokenizer.start_id])]
     end = [] if separator is None else [separator]
-    parts = [ids for document in documents for ids in (*start, tokenizer.encode(document), *end)]
-    ids = np.concatenate([np.empty(0, dtype), *parts], dtype=dtype, casting="unsafe")
-    utf8_bytes = sum(len(without_marks(document).encode()) for document in documents)
-    return Encoded(ids.tobytes(), len(ids), len(documents), utf8_bytes)
+    parts: list[Ids] = []
+    lost = Counter[str]()
+    characters = utf8_bytes = kept_bytes = 0
+    for document in documents:
+        try:
+            ids = tokenizer.encode(document)
+        except PromptError as error:
+            raise DataError(f"{error}: the text {_shortened(document)!r}") from error
+        parts += [*start, ids, *end]
+        text = without_marks(document)
+        characters += len(text)
+        utf8_bytes += len(text.encode())
+        if lengths is not None:
+            kept_bytes += int(lengths[ids].sum())
+            lost += tokenizer.lost(document, ids)
+    packed = np.concatenate([np.empty(0, dtype), *parts], dtype=dtype, casting="unsafe")
+    kept_bytes = utf8_bytes if lengths is None else kept_bytes
+    return Encoded(packed.tobytes(), len(packed), len(documents), characters, utf8_bytes, kept_bytes, lost)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 class SideFiles:
     """One side as it is written: its tokens, and its documents as lines of JSON where that is wanted.
 
     The files take their places when `stack` is closed.
+
+    Attributes:
+        written: how much was written so far, without its bytes.
     """
 
     def __init__(self, stack: ExitStack, token_file: Path, document_file: Path | None) -> None:
         self._tokens_file: BinaryIO = stack.enter_context(atomic_write(token_file))
         self._rows_file = None if document_file is None else stack.enter_context(atomic_write(document_file))
-        self._hash = hashlib.sha256()
-        self._tokens = self._documents = self._bytes = 0
+        self._hash, self._rows_hash = hashlib.sha256(), hashlib.sha256()
+        self.written = Encoded(b"", 0, 0, 0, 0, 0, Counter())
 
     def add(self, encoded: Encoded) -> None:
         """Write some documents."""
         self._tokens_file.write(encoded.ids)
+        self._hash.update(encoded.ids)
         if self._rows_file is not None:
             self._rows_file.write(encoded.rows)
-        self._hash.update(encoded.ids)
-        self._tokens += encoded.tokens
-        self._documents += encoded.documents
-        self._bytes += encoded.utf8_bytes
+            self._rows_hash.update(encoded.rows)
+        before = self.written
+        self.written = Encoded(
+            b"",
+            before.tokens + encoded.tokens,
+            before.documents + encoded.documents,
+            before.characters + encoded.characters,
+            before.utf8_bytes + encoded.utf8_bytes,
+            before.kept_bytes + encoded.kept_bytes,
+            before.lost + encoded.lost,
+        )
 
     def info(self, *, is_running_text: bool) -> SplitInfo:
         """What was written, all of which is on its way to the disk."""
         self._tokens_file.flush()
+        if self._rows_file is not None:
+            self._rows_file.flush()
         return SplitInfo(
-            tokens=self._tokens,
-            documents=1 if is_running_text else self._documents,
-            bytes=self._bytes,
+            tokens=self.written.tokens,
+            documents=1 if is_running_text else self.written.documents,
+            bytes=self.written.utf8_bytes,
             sha256=self._hash.hexdigest(),
+            documents_sha256=None if self._rows_file is None else self._rows_hash.hexdigest(),
         )
 
 

@@ -1,17 +1,21 @@
 """Tokenizers that came with a model: a `tokenizer.json` of Hugging Face's library."""
 
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Library
 
 from ml_playground.config.tables import Table, is_table
+from ml_playground.data.folders import require_file
 from ml_playground.data.marks import END_OF_SPEECH
 from ml_playground.data.text import separable
 from ml_playground.data.tokenizers import CharTokenizer, Ids, Tokenizer
@@ -22,7 +26,8 @@ from ml_playground.hub import find_folder
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What other programs read of a tokenizer."""
 
-_SPACE = "\u2581"  # what SentencePiece writes for a space
+_PIECE = 2**16  # characters
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
 class FastTokenizer(Tokenizer):
@@ -31,6 +36,7 @@ class FastTokenizer(Tokenizer):
     Attributes:
         text: its `tokenizer.json`.
         end_token: the name of the token that ends a text, if there is one.
+        other_ends: ids at which a model ends a text too, such as that of a turn in a chat.
         marks: names of tokens that were added to it for the structure of documents, in texts too, each with the ids
             that its name had before.
     """
@@ -41,6 +47,7 @@ class FastTokenizer(Tokenizer):
         *,
         end_token: str | None,
         start_token: str | None = None,
+        other_ends: Sequence[int] = (),
         marks: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Documents begin with the token named `start_token`. Raises DataError if `text` is damaged."""
@@ -53,6 +60,7 @@ class FastTokenizer(Tokenizer):
         self.vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
         self.start_token = start_token
         self.start_id = None if start_token is None else self._library.token_to_id(start_token)
+        self.other_ends = list(other_ends)
         self.marks = {name: list(ids) for name, ids in (marks or {}).items()}
 
     @property
@@ -81,7 +89,7 @@ class FastTokenizer(Tokenizer):
 
     def end_ids(self) -> set[int]:
         """See `Tokenizer`."""
-        ends = (self.start_id, self.end_id, self._mark_ids.get(END_OF_SPEECH))
+        ends = (self.start_id, self.end_id, *self.other_ends, self._mark_ids.get(END_OF_SPEECH))
         return {each for each in ends if each is not None}
 
     def byte_lengths(self) -> Ids:
@@ -99,11 +107,30 @@ class FastTokenizer(Tokenizer):
         name = self._library.id_to_token(token)
         if name is None or token in self._special:  # a vocabulary may leave ids unused
             return b""
+        if token in self._plain:
+            return name.encode()
         if self._by_bytes:
             return bytes(BYTES[each] for each in name) if BYTES.keys() >= set(name) else name.encode()
-        if self._falls_back and name.startswith("<0x") and name.endswith(">"):
+        if self._falls_back and _BYTE.fullmatch(name):
             return bytes.fromhex(name[3:-1])
-        return (name.replace(_SPACE, " ") if self._marks_spaces else name).encode()
+        return (name if self._space is None else name.replace(self._space, " ")).encode()
+
+    def lost(self, text: str, ids: Ids) -> Counter[str]:
+        """See `Tokenizer`. Blanks that a tokenizer leaves out and puts back are not lost."""
+        if len(text.encode()) == self._lengths[ids].sum() and not (ids == self._unknown).any():
+            return Counter()
+        pieces = (text[first : first + _PIECE] for first in range(0, len(text), _PIECE))
+        return sum(map(self._lost_in, pieces), Counter[str]())
+
+    def _lost_in(self, text: str) -> Counter[str]:
+        encoding = self._library.encode(text, add_special_tokens=False)
+        covered = np.zeros(len(text) + 1, dtype=np.int64)
+        for token, (first, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token != self._unknown:
+                covered[first] += 1
+                covered[end] -= 1
+        missing = np.flatnonzero(covered.cumsum()[:-1] <= 0).tolist()
+        return Counter(text[index] for index in missing if not text[index].isspace())
 
     def describe(self) -> dict[str, Any]:
         """The whole file."""
@@ -112,6 +139,7 @@ class FastTokenizer(Tokenizer):
             "tokenizer": self.text,
             "end_token": self.end_token,
             "start_token": self.start_token,
+            "other_ends": self.other_ends,
             "marks": self.marks,
         }
 
@@ -148,9 +176,33 @@ class FastTokenizer(Tokenizer):
         return self._by_bytes and by_pattern and normal and not any(step.get("add_prefix_space") for step in steps)
 
     @cached_property
-    def _marks_spaces(self) -> bool:
-        decoder = json.dumps(self._parts["decoder"], ensure_ascii=False)
-        return _SPACE in decoder or "Metaspace" in decoder
+    def _plain(self) -> set[int]:
+        """Ids whose names are text as it is, for they were added to the vocabulary."""
+        model = self._library.get_vocab(with_added_tokens=False)
+        return {each["id"] for each in self._parts["added_tokens"] if self._by_bytes or each["content"] not in model}
+
+    @cached_property
+    def _space(self) -> str | None:
+        """What is written for a space, if that is something else."""
+        decoder: Table = self._parts["decoder"] or {}
+        steps: list[Table] = decoder.get("decoders", [decoder])
+        written = (step["replacement"] for step in steps if step.get("type") == "Metaspace")
+        replaced = (step["pattern"].get("String") for step in steps
+                    if step.get("type") == "Replace" and step["content"] == " ")  # fmt: skip
+        return next(filter(None, chain(written, replaced)), None)
+
+    @cached_property
+    def _unknown(self) -> int:
+        """The id for what the vocabulary lacks; -1 if there is none."""
+        model: Table = self._parts["model"]
+        if model.get("unk_id") is not None:
+            return int(model["unk_id"])
+        index = None if model.get("unk_token") is None else self._library.token_to_id(model["unk_token"])
+        return -1 if index is None else index
+
+    @cached_property
+    def _lengths(self) -> Ids:
+        return super().byte_lengths()  # with marks, which are in the texts that are encoded
 
     @cached_property
     def _falls_back(self) -> bool:
@@ -177,12 +229,12 @@ def tokenizer_of_model(
         CheckpointError: there is no such model.
         DataError: it has no such tokenizer, or no token that documents could begin with.
     """
-    folder = find_folder(source, (*TOKENIZER_FILES, "config.json"), revision)
-    text, end_token = read_tokenizer(folder)
+    folder = find_folder(source, (*TOKENIZER_FILES, "config.json", "generation_config.json"), revision)
+    text, end_token, other_ends = read_tokenizer(folder)
     if documents == "files":
         start_token = _put_before_texts(text)
         text, known = _with_marks(text, marks)
-        return FastTokenizer(text, end_token=end_token, start_token=start_token, marks=known)
+        return FastTokenizer(text, end_token=end_token, start_token=start_token, other_ends=other_ends, marks=known)
     if documents == "lines" and end_token is None:
         raise DataError(
             "the model's tokenizer has no token for the end of a text, with which documents could begin. "
@@ -191,7 +243,7 @@ def tokenizer_of_model(
     start_token = end_token if documents == "lines" else None
     model = json.loads(text)["model"]
     if model.get("type") != "WordLevel" or any(len(name) != 1 for name in model["vocab"]):
-        return FastTokenizer(text, end_token=end_token, start_token=start_token)
+        return FastTokenizer(text, end_token=end_token, start_token=start_token, other_ends=other_ends)
     characters = sorted(model["vocab"], key=lambda name: model["vocab"][name])
     return CharTokenizer(characters, start_token=start_token is not None)
 
@@ -229,26 +281,47 @@ def write_tokenizer(path: Path, tokenizer: FastTokenizer, source: str, revision:
         (new / TOKENIZER_FILES[0]).write_text(tokenizer.text, encoding="utf-8")
 
 
-def read_tokenizer(folder: Path) -> tuple[str, str | None]:
-    """The text of `tokenizer.json`, and the name of the token that ends a text. Raises DataError if there is none."""
+class TokenizerFile(NamedTuple):
+    """A `tokenizer.json`, the name of the token that ends a text, and the ids at which the model ends one too."""
+
+    text: str
+    end_token: str | None
+    other_ends: list[int]
+
+
+def read_tokenizer(folder: Path) -> TokenizerFile:
+    """The tokenizer in a folder. Raises DataError if there is none, or a file of it is damaged."""
     path = folder / "tokenizer.json"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             f"{path} is missing. Transformers writes it for a tokenizer in other files: "
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
-        ) from error
+        )
+    require_file(path)
+    try:
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged ({error})") from error
     library = _library(text)
+    ends = [each for each in _ends(folder) if library.id_to_token(each) is not None]
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         named = _read_table(folder / name).get("eos_token")
         named = named.get("content") if is_table(named) else named  # some write more of it than its name
-        if isinstance(named, str) and library.token_to_id(named) is not None:
-            return text, named
-    index = _read_table(folder / "config.json").get("eos_token_id")
-    return text, library.id_to_token(index) if isinstance(index, int) and index >= 0 else None
+        if isinstance(named, str) and (index := library.token_to_id(named)) is not None:
+            return TokenizerFile(text, named, [each for each in ends if each != index])
+    return TokenizerFile(text, library.id_to_token(ends[0]) if ends else None, ends[1:])
+
+
+def _ends(folder: Path) -> list[int]:
+    """The ids at which a model ends a text, as its configuration has them: one or several."""
+    found: list[int] = []
+    for name in ("config.json", "generation_config.json"):
+        values = _read_table(folder / name)
+        inner = values.get("text_config")  # of models that see pictures too
+        for stated in (values.get("eos_token_id"), inner.get("eos_token_id") if is_table(inner) else None):
+            several = cast("list[object]", stated) if isinstance(stated, list) else [stated]
+            found += [each for each in several if isinstance(each, int) and 0 <= each < 2**32]
+    return list(dict.fromkeys(found))
 
 
 def _library(text: str) -> Library:
@@ -260,11 +333,12 @@ def _library(text: str) -> Library:
 
 def _read_table(path: Path) -> Table:
     """The JSON object in a file, an empty one if there is none."""
+    if not path.exists():
+        return {}
+    require_file(path)
     try:
         values: object = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error})") from error
     return values if is_table(values) else {}
 

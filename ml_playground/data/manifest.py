@@ -3,19 +3,25 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.fast_tokenizer import tokenizer_of_model
+from ml_playground.data.folders import contents_of, require_file
 from ml_playground.data.marks import marks_of
-from ml_playground.data.sources import table_files, text_files
 from ml_playground.errors import DataError
+from ml_playground.files import json_text
 
-FORMAT = 2
+FORMAT = 3
+
+_ESCAPED = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
+_TICKS_NS = (2 * 10**9, 20 * 10**6)  # the coarsest clocks of file systems: with whole seconds, and others
 
 
 class _Record(BaseModel):
@@ -23,21 +29,45 @@ class _Record(BaseModel):
 
 
 class Source(_Record):
-    """A file that text was read from; `path` counts from the dataset folder."""
+    """A file that text was read from; `path` counts from the dataset folder.
+
+    Its content is compared again only once its size or its time of change is another.
+    """
 
     path: str
     bytes: int
+    mtime_ns: int
     sha256: str
     encoding: str
 
+    @classmethod
+    def of(cls, file: Path, encoding: str, dataset_dir: Path) -> "Source":
+        """The file as it is now."""
+        about = _settled(file)
+        return cls(
+            path=relative_name(file, dataset_dir),
+            bytes=about.st_size,
+            mtime_ns=about.st_mtime_ns,
+            sha256=sha256_of(file),
+            encoding=encoding,
+        )
+
+    def has_changed(self, file: Path) -> bool:
+        """Whether `file` holds something else by now."""
+        about = file.stat()
+        if about.st_size != self.bytes:
+            return True
+        return about.st_mtime_ns != self.mtime_ns and sha256_of(file) != self.sha256
+
 
 class SplitInfo(_Record):
-    """One token file. `bytes` are those of the text in UTF-8."""
+    """One token file. `bytes` are those of the text in UTF-8; `documents_sha256` is of the documents in JSON."""
 
     tokens: int
     documents: int
     bytes: int
     sha256: str
+    documents_sha256: str | None
 
 
 class Manifest(_Record):
@@ -48,6 +78,8 @@ class Manifest(_Record):
     sources: list[Source]
     columns: dict[str, str]  # of a CSV table, by what they hold
     tokenizer: dict[str, Any]
+    tokenizer_files: dict[str, str]  # names in tokenizer/, with their SHA-256
+    lost: float  # share of characters without a token
     vocab_size: int
     dtype: str  # uint16 or uint32, little-endian
     train: SplitInfo
@@ -63,12 +95,15 @@ class Manifest(_Record):
 def settings_of(config: PrepareConfig) -> dict[str, str | float | bool | None]:
     """The options of `[prepare]` that decide what the tokens are; a folder counts from the dataset's."""
     deciding = {"dataset", "encoding", "tokenizer", "documents", "val_fraction"}
+    if config.documents == "whole":
+        deciding.add("split")
     if config.documents == "files":
         deciding |= {"doc_separator", "add_structure_tokens", "interjections", "chair"}
     settings = config.model_dump(include=deciding)
     settings["raw_dir"] = relative_name(config.raw_dir, config.dataset_dir)
     if config.tokenizer == "huggingface":
-        settings["tokenizer_from"] = Path(str(config.tokenizer_from)).name
+        source = Path(str(config.tokenizer_from))  # a folder is compared by what is in it, a name at the hub is whole
+        settings["tokenizer_from"] = source.name if source.is_absolute() else str(config.tokenizer_from)
         settings["tokenizer_revision"] = config.tokenizer_revision
     return settings
 
@@ -85,15 +120,29 @@ def read_manifest(dataset_dir: Path) -> Manifest | None:
         DataError: it is damaged, or a newer version wrote it.
     """
     path = manifest_path(dataset_dir)
-    try:
-        values = json.loads(path.read_bytes())
-        if values["format"] != FORMAT:
-            raise DataError(f"{path}: format {values['format']}, this version reads {FORMAT}; prepare the data again.")
-        return Manifest.model_validate(values)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise DataError(f"{path}: damaged ({type(error).__name__}); prepare the data again.") from error
+    require_file(path)
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+        if values["format"] != FORMAT:
+            raise DataError(f"{path}: format {values['format']}, this version reads {FORMAT}. Run 'prepare' again.")
+        checksum = values.pop("checksum")
+        if checksum != _checksum(values):
+            raise DataError(f"{path}: damaged (its checksum does not match). Run 'prepare' again.")
+        return Manifest.model_validate(values)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({type(error).__name__}). Run 'prepare' again.") from error
+
+
+def manifest_text(manifest: Manifest) -> bytes:
+    """The contents of `meta.json`, with their own checksum."""
+    values = manifest.model_dump()
+    return json_text({**values, "checksum": _checksum(values)})
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Path] | None = None) -> list[str]:
@@ -116,10 +165,13 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         tokenizer = tokenizer_of_model(str(folder), documents=config.documents, marks=marks_of(config))
         if tokenizer.describe() != manifest.tokenizer:
             found.append(f"the tokenizer in {relative_name(folder, config.dataset_dir)} has changed")
+    if manifest.lost > config.max_lost:
+        found.append(f"its tokens lose {manifest.lost:.2%} of the text, more than [prepare] max_lost")
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:
-        names = [name for name in recorded if (config.dataset_dir / name).is_file()]
-        there = text_files(config.raw_dir) + (table_files(config.raw_dir) if config.documents == "files" else [])
+        names = [name for name in recorded if path_of(name, config.dataset_dir).is_file()]
+        raw = contents_of(config.raw_dir)
+        there = raw.texts + (raw.tables if config.documents == "files" else [])
         beside = {relative_name(path, config.dataset_dir) for path in there}
         if beside & recorded.keys():
             names += sorted(beside - recorded.keys())
@@ -129,14 +181,35 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
     for name in names:
         if name not in recorded:
             found.append(f"{name} is new")
-        elif sha256_of(config.dataset_dir / name) != recorded[name].sha256:
+        elif recorded[name].has_changed(path_of(name, config.dataset_dir)):
             found.append(f"{name} has changed")
     return found
 
 
 def relative_name(path: Path, dataset_dir: Path) -> str:
-    """How a manifest names a source file."""
-    return Path(os.path.relpath(path, dataset_dir)).as_posix()
+    """How a manifest names a source file: with bytes that are not UTF-8 escaped, and so backslashes too."""
+    try:
+        name = Path(os.path.relpath(path, dataset_dir)).as_posix()
+    except ValueError:  # on another drive
+        name = path.absolute().as_posix()
+    return os.fsencode(name.replace("\\", "\\\\")).decode(errors="backslashreplace")
+
+
+def path_of(name: str, dataset_dir: Path) -> Path:
+    """The file that `relative_name` has named, whatever links are on the way to the dataset folder."""
+    raw = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\", name.encode())
+    return Path(os.path.normpath(dataset_dir / os.fsdecode(raw)))
+
+
+def _settled(file: Path) -> os.stat_result:
+    """The state of a file, once each later change of it must show in its time of change."""
+    about = file.stat()
+    tick = _TICKS_NS[0] if about.st_mtime_ns % 10**9 == 0 else _TICKS_NS[1]
+    age = time.time_ns() - about.st_mtime_ns
+    if 0 <= age < tick:
+        time.sleep((tick - age) / 1e9)
+        about = file.stat()
+    return about
 
 
 def sha256_of(path: Path) -> str:

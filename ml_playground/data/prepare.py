@@ -19,31 +19,31 @@ from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.documents import Document, in_batches, text_documents
 from ml_playground.data.encode import Encoded, SideFiles, encode, in_parallel
-from ml_playground.data.fast_tokenizer import TOKENIZER_FILES, FastTokenizer, tokenizer_of_model, write_tokenizer
+from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model, write_tokenizer
+from ml_playground.data.folders import TABLES, contents_of, require_file
 from ml_playground.data.manifest import (
     FORMAT,
     Manifest,
     Source,
     differences,
     manifest_path,
+    manifest_text,
     read_manifest,
-    relative_name,
     settings_of,
     sha256_of,
 )
 from ml_playground.data.marks import marks_of, without_marks
-from ml_playground.data.sources import TABLES, table_files
+from ml_playground.data.reports import lost_share, warn_of_sides, warn_of_unseen
 from ml_playground.data.speeches import SpeechTable
 from ml_playground.data.split import DocumentSplit, PositionSplit, Side
-from ml_playground.data.store import document_file, token_dtype, token_file, tokenizer_folder
+from ml_playground.data.store import document_file, token_dtype, token_file, tokenizer_files, tokenizer_folder
 from ml_playground.data.text import TextFile, joined, lines
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import DataError
-from ml_playground.files import atomic_write, json_text
+from ml_playground.files import atomic_write
 
 Split = PositionSplit | DocumentSplit[str] | DocumentSplit[Document]
 
-_SAMPLE = 2**16  # characters
 _ADD_DOCUMENTS = (
     "Add files or rows, or set [prepare] doc_separator to what stands between the documents of a text file, such as "
     '"\\n\\n".'
@@ -53,8 +53,8 @@ _ADD_DOCUMENTS = (
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     """Make `train.bin`, `val.bin` and `meta.json` from text files, unless exactly that is there already.
 
-    Documents in files and tables are written as `train.jsonl` and `val.jsonl` too, and beside them the tokenizer of a
-    model as its library reads it, in `tokenizer/`.
+    Documents in files and tables are written as `train.jsonl` and `val.jsonl` too, and the tokenizer of a model as its
+    library reads it, in `tokenizer/`. Nothing is written where nothing is to be done.
 
     Args:
         files: the raw text, in the order in which it is joined.
@@ -63,16 +63,27 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     Raises:
         DataError: a file does not decode, or there is too little text to split.
     """
+    for file in files:
+        require_file(file)
+    manifest, _ = _there(files, config)
+    if manifest is not None:
+        return _nothing_to_do(manifest, config)
     config.dataset_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(config.dataset_dir / "prepare.lock"):  # a second process waits, and finds it done
-        manifest = _up_to_date(files, config)
+        manifest, why_not = _there(files, config)
         if manifest is not None:
-            print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
-            return manifest
+            return _nothing_to_do(manifest, config)
+        if why_not:
+            print(f"preparing again: {'; '.join(why_not)}".encode(errors="backslashreplace").decode())
         texts, sources = _find(files, config)
         tables = _tables(texts, config)
         split = _split(texts, tables, config)
         manifest = _write(split, _tokenizer(split, config), sources, tables, config)
+        for file, source in zip(files, sources, strict=True):
+            if source.has_changed(file):
+                raise DataError(f"{file} has changed while it was read. Run 'prepare' again.")
+    if isinstance(split, PositionSplit):
+        warn_of_unseen({texts[index].path: share for index, share in split.unseen.items()})
     counts = manifest.train.documents, manifest.val.documents
     documents = " in {:,} and {:,} documents".format(*counts) if config.documents == "files" else ""
     print(
@@ -82,23 +93,30 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     return manifest
 
 
+def _nothing_to_do(manifest: Manifest, config: PrepareConfig) -> Manifest:
+    print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
+    return manifest
+
+
 def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile], list[Source]]:
     """The files in their encodings, and what the manifest says of them."""
     texts: list[TextFile] = []
     sources: list[Source] = []
     for file in files:
-        text, size = TextFile.find(file, config.encoding), file.stat().st_size
+        text = TextFile.find(file, config.encoding)
+        source = Source.of(file, text.encoding, config.dataset_dir)
         texts.append(text)
-        name = relative_name(file, config.dataset_dir)
-        sources.append(Source(path=name, bytes=size, sha256=sha256_of(file), encoding=text.encoding))
-        print(f"reading {shown(file)} ({text.encoding}, {size:,} bytes)")
+        sources.append(source)
+        print(f"reading {shown(file)} ({text.encoding}, {source.bytes:,} bytes)")
+        if text.doubts:
+            print(f"! it holds characters that come of reading text in a wrong encoding: {text.doubts}")
     return texts, sources
 
 
 def _tables(texts: Sequence[TextFile], config: PrepareConfig) -> dict[Path, SpeechTable]:
     """The tables among the files, with what their columns were taken for; that is printed."""
     files = [text for text in texts if text.path.suffix.lower() in TABLES]
-    beside = table_files(config.raw_dir)
+    beside = contents_of(config.raw_dir).tables
     if config.documents == "files" and beside and not files:
         raise DataError(
             f"{config.raw_dir} holds texts and {beside[0].name}, a table: set [prepare] raw_dir to that file, or to a "
@@ -123,12 +141,14 @@ def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: P
         )
     stream = partial(_stream, texts, count(1))
     if config.documents == "lines":
-        return DocumentSplit(lambda: lines(stream()), config.val_fraction, text_of=str, unit="different lines")
-    return PositionSplit(stream, config.val_fraction)
+        return DocumentSplit(
+            lambda: lines(piece for _, piece in stream()), config.val_fraction, text_of=str, unit="different lines"
+        )
+    return PositionSplit(stream, config.val_fraction, each_file=config.split == "files")
 
 
-def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[str]:
-    """The text in pieces, and on a terminal how far it is read for the how manieth time."""
+def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[tuple[int, str]]:
+    """The text in pieces by file, and on a terminal how far it is read for the how manieth time."""
     with _progress(texts, passes) as bar:
         yield from joined(texts, on_read=bar.update)
 
@@ -160,19 +180,8 @@ def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
     if config.tokenizer == "huggingface":
         assert config.tokenizer_from is not None  # the configuration is refused otherwise
         marks, revision = marks_of(config), config.tokenizer_revision
-        tokenizer = tokenizer_of_model(
-            config.tokenizer_from, documents=config.documents, marks=marks, revision=revision
-        )
-        _tell_of_lost_bytes(tokenizer, without_marks(next(iter(split.texts()), "")[:_SAMPLE], marks))
-        return tokenizer
+        return tokenizer_of_model(config.tokenizer_from, documents=config.documents, marks=marks, revision=revision)
     return TiktokenTokenizer(config.tokenizer, start_token=start_token)
-
-
-def _tell_of_lost_bytes(tokenizer: Tokenizer, sample: str) -> None:
-    """Warn where tokens do not stand for all of a text and for nothing else: their loss per byte is of another text."""
-    there, kept = len(sample.encode()), int(tokenizer.byte_lengths()[tokenizer.encode(sample)].sum())
-    if there != kept:
-        print(f"! of the text's first {there:,} bytes its tokens stand for {kept:,}: bits per byte will be off as much")
 
 
 def _write(
@@ -184,7 +193,8 @@ def _write(
 ) -> Manifest:
     """Encode both sides and write them with their manifest."""
     folder, dtype = config.dataset_dir, token_dtype(tokenizer.vocab_size)
-    to_ids = partial(encode, tokenizer=tokenizer, dtype=dtype)
+    lengths = tokenizer.byte_lengths() if isinstance(tokenizer, FastTokenizer) else None  # others lose nothing
+    to_ids = partial(encode, tokenizer=tokenizer, dtype=dtype, lengths=lengths)
     in_files = config.documents == "files"
     to_rows: Callable[[list[Any]], Encoded] = to_ids
     if in_files:
@@ -202,22 +212,36 @@ def _write(
         parts: Iterator[tuple[Side, list[Any]]] = split.parts(tokenizer.separable)
         for side, encoded in in_parallel(to_rows, parts):
             sides[side].add(encoded)
+        written = {side: files.written for side, files in sides.items()}
+        lost = lost_share(list(written.values()), config)
         infos = {side: files.info(is_running_text=config.documents == "whole") for side, files in sides.items()}
+        if isinstance(tokenizer, FastTokenizer):
+            _put_aside(tokenizer_folder(folder))
+            write_tokenizer(tokenizer_folder(folder), tokenizer, config.tokenizer_from or "", config.tokenizer_revision)
         manifest = Manifest(
             format=FORMAT,
             settings=settings_of(config),
             sources=sources,
             columns={what: name for table in tables.values() for what, name in table.columns.items()},
             tokenizer=tokenizer.describe(),
+            tokenizer_files=tokenizer_files(tokenizer_folder(folder)) if isinstance(tokenizer, FastTokenizer) else {},
+            lost=lost,
             vocab_size=tokenizer.vocab_size,
             dtype=dtype.name,
             **infos,
         )
-        if in_files and isinstance(tokenizer, FastTokenizer):
-            write_tokenizer(tokenizer_folder(folder), tokenizer, config.tokenizer_from or "", config.tokenizer_revision)
-        manifest_file.write(json_text(manifest.model_dump()))
+        manifest_file.write(manifest_text(manifest))
         manifest_file.flush()
+    warn_of_sides(written["train"], written["val"], config)
     return manifest
+
+
+def _put_aside(folder: Path) -> None:
+    """Make room where something that is not a folder has the name of one."""
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        aside = folder.with_name(f"{folder.name}.damaged")
+        folder.replace(aside)
+        print(f"! {shown(folder)} was not a folder; it is {aside.name} now")
 
 
 def _encode_documents(
@@ -241,26 +265,21 @@ def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:
     return np.array([tokenizer.end_id])
 
 
-def _up_to_date(files: Sequence[Path], config: PrepareConfig) -> Manifest | None:
-    """The manifest, if sources, settings and token files all are what it says."""
+def _there(files: Sequence[Path], config: PrepareConfig) -> tuple[Manifest | None, list[str]]:
+    """The manifest, if sources, settings and all prepared files are what it says; else why there is none."""
+    folder = config.dataset_dir
     try:
-        manifest = read_manifest(config.dataset_dir)
+        manifest = read_manifest(folder)
     except DataError as error:
-        print(f"preparing again: {error}")
-        return None
+        return None, [str(error)]
     if manifest is None:
-        return None
+        return None, []
     stale = differences(manifest, config, files)
     for name, split in (("train", manifest.train), ("val", manifest.val)):
-        path = token_file(config.dataset_dir, name)
-        if not path.is_file() or sha256_of(path) != split.sha256:
-            stale.append(f"{path.name} is missing or damaged")
-        if config.documents == "files" and not document_file(config.dataset_dir, name).is_file():
-            stale.append(f"{name}.jsonl is missing")
-    if config.documents == "files" and config.tokenizer == "huggingface":
-        file = tokenizer_folder(config.dataset_dir) / TOKENIZER_FILES[0]
-        if not file.is_file() or file.read_text(encoding="utf-8") != manifest.tokenizer.get("tokenizer"):
-            stale.append("tokenizer/ is missing or another one")
-    if stale:
-        print(f"preparing again: {'; '.join(stale)}")
-    return None if stale else manifest
+        written = {token_file(folder, name): split.sha256, document_file(folder, name): split.documents_sha256}
+        for path, sha256 in written.items():
+            if sha256 is not None and (not path.is_file() or sha256_of(path) != sha256):
+                stale.append(f"{path.name} is missing or damaged")
+    if manifest.tokenizer_files and tokenizer_files(tokenizer_folder(folder)) != manifest.tokenizer_files:
+        stale.append("tokenizer/ is missing or damaged")
+    return (None if stale else manifest), stale

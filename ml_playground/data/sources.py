@@ -7,11 +7,10 @@ from pathlib import Path
 import pooch  # pyright: ignore[reportMissingTypeStubs] -- it ships none
 import requests
 
+from ml_playground.data.folders import contents_of, why_unreadable
 from ml_playground.errors import DataError
 
 CACHE_VARIABLE = "ML_PLAYGROUND_CACHE"
-TABLES = (".csv", ".tsv")
-"""Endings of the names of CSV tables."""
 
 
 @dataclass(frozen=True)
@@ -63,32 +62,27 @@ def fetch(download: Download) -> Path:
 def find_texts(raw_dir: Path) -> list[Path]:
     """All `.txt` files below a folder in the order of their names, or the one file that `raw_dir` names.
 
-    A folder without any may hold one CSV table instead.
+    A folder without any may hold one CSV table instead. What is in the folder and not read is printed.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or something that should be read cannot be.
     """
     if raw_dir.is_file():
         return [raw_dir]
-    files = text_files(raw_dir)
-    if not files:
-        tables = table_files(raw_dir)
-        if len(tables) == 1:
-            return tables
-        if tables:
-            raise DataError(f"{raw_dir} holds {len(tables)} tables: set [prepare] raw_dir to one of them.")
-        raise DataError(
+    if (raw_dir.exists() or raw_dir.is_symlink()) and (why := why_unreadable(raw_dir, or_folder=True)) is not None:
+        raise DataError(f"{raw_dir} {why}. Set [prepare] raw_dir to a file of text, or to a folder with some.")
+    found = contents_of(raw_dir)
+    if found.unreadable:
+        raise DataError(f"{'; '.join(found.unreadable)}. Mend that, or move it out of {raw_dir}.")
+    if not found.texts and len(found.tables) > 1:
+        raise DataError(f"{raw_dir} holds {len(found.tables)} tables: set [prepare] raw_dir to one of them.")
+    left_out = found.left_out(raw_dir, tables=bool(found.texts))
+    if not found.texts and not found.tables:
+        nothing = (
             f"no text in {raw_dir}. Put your text there: one input.txt, any number of .txt files in subfolders, or one "
             'CSV table for [prepare] documents = "files"; or set [prepare] raw_dir to the folder that has them.'
         )
-    return files
-
-
-def text_files(folder: Path) -> list[Path]:
-    """All files below `folder` whose names end in `.txt` or `.TXT`, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
-
-
-def table_files(folder: Path) -> list[Path]:
-    """All CSV tables below `folder`, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in TABLES and path.is_file())
+        raise DataError("\n".join([nothing, *left_out]))
+    if left_out:
+        print("\n".join(left_out))
+    return found.texts or found.tables

@@ -1,14 +1,13 @@
 """Speeches from a CSV table, one row at a time. Columns are found by the names that they usually have."""
 
-import csv
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.documents import Document
 from ml_playground.data.marks import END_OF_INTERJECTION, INTERJECTION, marks_of, without_marks
+from ml_playground.data.tables import find_header, header_below, rows
 from ml_playground.data.text import TextFile
 from ml_playground.errors import DataError
 
@@ -26,9 +25,10 @@ _NAMES = {
     "interjection": "interjection zwischenruf zuruf isinterjection",
     "chair": "chair ischair sitzungsleitung vorsitz presiding",
 }
-_YES = {"true", "1", "1.0", "yes", "ja", "wahr", "t", "y", "j"}
-_NO = {"", "false", "0", "0.0", "no", "nein", "falsch", "f", "n", "na", "nan", "none", "null"}
+_YES = {"true", "1", "1.0", "1,0", "yes", "ja", "wahr", "t", "y", "j"}
+_NO = {"", "false", "0", "0.0", "0,0", "no", "nein", "falsch", "f", "n", "na", "nan", "none", "null"}
 _MISSING = {"", "na", "nan", "none", "null"}  # as other programs write what they do not know
+_IN_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 
 Row = Mapping[str, str]
@@ -42,22 +42,30 @@ class SpeechTable:
     """
 
     def __init__(self, file: TextFile) -> None:
-        """Read the first line. Raises DataError if it names no column with text."""
+        """Read the header. Raises DataError if it names no column with text, or two that may be the same."""
         self._file = file
-        first = next(self._lines(), "")
-        likely = sorted(",;\t|", key=first.count, reverse=True)
-        headers = {each: [name for row in csv.reader([first], delimiter=each) for name in row] for each in likely}
-        found = (each for each in likely if "text" in find_columns(headers[each]))
-        self._delimiter = next(found, likely[0])
-        self._header = headers[self._delimiter]
-        self.columns = find_columns(self._header)
-        if not first.strip():
-            raise DataError(f"{file.path} is empty: its first line must name the columns.")
+        self._header = find_header(file, lambda names: "text" in _candidates(names))
+        candidates = _candidates(self._header.names)
+        for what, places in candidates.items():
+            if len(places) > 1:
+                names = " and ".join(repr(self._header.names[place]) for place in places)
+                raise DataError(
+                    f"{file.path}:{self._header.begins}: {names} may both be the column of {what}. Rename those that "
+                    "are not."
+                )
+        self._places = {what: places[0] for what, places in candidates.items()}
+        self.columns = find_columns(self._header.names)
         if "text" not in self.columns:
-            raise DataError(
-                f"{file.path}: no column with text was found among {', '.join(self._header) or 'none'}. Name one of "
-                f"them {', '.join(_NAMES['text'].split()[:5])} or the like, in the first line."
-            )
+            raise self._textless()
+
+    def _textless(self) -> DataError:
+        there = ", ".join(_tidy(name) for name in self._header.names if name.strip())
+        below = header_below(self._file, self._header.delimiter, lambda names: "text" in _candidates(names))
+        above = f" Line {below} may be the one that names them: remove what is above it." if below else ""
+        return DataError(
+            f"{self.path}: no column with text was found among {there or 'none'}. Name one of "
+            f"them {', '.join(_NAMES['text'].split()[:5])} or the like, in the first line.{above}"
+        )
 
     @property
     def path(self) -> Path:
@@ -112,33 +120,8 @@ class SpeechTable:
 
     def _rows(self, on_read: Callable[[int], object]) -> Iterator[tuple[int, Row]]:
         """Each row's values by what they are, and the number of the line on which it ends."""
-        csv.field_size_limit(sys.maxsize)  # speeches are longer than what it takes for reasonable
-        reader = csv.reader(self._lines(on_read), delimiter=self._delimiter, strict=True)
-        places = {what: self._header.index(name) for what, name in self.columns.items()}
-        begins = 1
-        try:
-            next(reader)
-            begins = reader.line_num + 1
-            for values in reader:
-                begins = reader.line_num + 1
-                if not values:
-                    continue
-                if len(values) != len(self._header):
-                    raise DataError(
-                        f"{self.path}:{reader.line_num}: {len(values)} fields, but the first line names "
-                        f"{len(self._header)} columns. Quote texts that hold {self._delimiter!r}, quotes or line ends."
-                    )
-                yield reader.line_num, {what: values[place] for what, place in places.items()}
-        except csv.Error as error:
-            raise DataError(f"{self.path}:{begins}: not CSV from here on: {error}.") from error
-
-    def _lines(self, on_read: Callable[[int], object] = lambda _: None) -> Iterator[str]:
-        rest = ""
-        for piece in self._file.pieces(on_read):
-            *whole, rest = (rest + piece).split("\n")
-            yield from (f"{line}\n" for line in whole)
-        if rest:
-            yield rest
+        for line, values in rows(self._file, self._header, on_read):
+            yield line, {what: values[place] for what, place in self._places.items()}
 
     def _says_yes(self, row: Row, what: str, line: int) -> bool:
         value = row.get(what, "").strip().lower()
@@ -147,13 +130,33 @@ class SpeechTable:
         return value in _YES
 
 
-def find_columns(header: Iterable[str]) -> dict[str, str]:
+def find_columns(header: Sequence[str]) -> dict[str, str]:
     """What the columns of a table hold: `text`, `speaker`, `party` and so on, each with the column's name."""
-    known = {re.sub(r"[\W_]+", "", name).lower(): name for name in reversed(list(header))}
-    found = {
-        what: next((known[name] for name in names.split() if name in known), None) for what, names in _NAMES.items()
-    }
-    return {what: name for what, name in found.items() if name is not None}
+    return {what: _tidy(header[places[0]]) for what, places in _candidates(header).items()}
+
+
+def _candidates(header: Sequence[str]) -> dict[str, list[int]]:
+    """For all that is known of a speech, the places of the columns that have the likeliest of its usual names.
+
+    A name counts without what is in brackets and below its first line only where no column has a usual name as it is.
+    """
+    whole = [_plain(name) for name in header]
+    short = [_plain("".join(_IN_BRACKETS.sub("", name).strip().splitlines()[:1])) for name in header]
+    found: dict[str, list[int]] = {}
+    for what, names in _NAMES.items():
+        known = ([place for place, each in enumerate(ways) if each == name]
+                 for ways in (whole, short) for name in names.split())  # fmt: skip
+        if places := next(filter(None, known), None):
+            found[what] = places
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def _tidy(name: str) -> str:
+    return " ".join(name.split())
 
 
 def _whose(row: Row) -> tuple[str, ...]:

@@ -18,22 +18,38 @@ from ml_playground.errors import DataError
 _ADD_TEXT = "Add text, or change [prepare] val_fraction."
 
 Side = Literal["train", "val"]
-Text = Callable[[], Iterator[str]]  # each call streams the whole text in pieces
+FileText = Callable[[], Iterator[tuple[int, str]]]
+"""Each call streams the whole text in pieces, each with the number of its file, which do not go down."""
 
 
 class PositionSplit:
-    """The first part for training and the rest for validation, cut between characters as nanoGPT does."""
+    """The first part for training and the rest for validation, cut between characters as nanoGPT does.
 
-    def __init__(self, text: Text, val_fraction: float) -> None:
-        """Raises DataError if a side gets nothing."""
+    Attributes:
+        unseen: files of which training gets nothing, each with its share of the validation text.
+    """
+
+    def __init__(self, text: FileText, val_fraction: float, *, each_file: bool = False) -> None:
+        """Cut the text, or each of its files where `each_file` is set. Raises DataError if a side gets nothing."""
         self._text = text
-        length = sum(len(piece) for piece in text())
-        self._cut = int(length * (1 - val_fraction))
-        _require_both(self._cut, length - self._cut, "characters")
+        lengths: dict[int, int] = {}
+        for file, piece in text():
+            lengths[file] = lengths.get(file, 0) + len(piece)
+        self._each_file = each_file
+        self._cuts = {file: int(length * (1 - val_fraction)) for file, length in lengths.items()}
+        if not each_file:
+            left = int(sum(lengths.values()) * (1 - val_fraction))
+            for file, length in lengths.items():
+                self._cuts[file] = min(left, length)
+                left -= self._cuts[file]
+        train = sum(self._cuts.values())
+        validation = sum(lengths.values()) - train
+        _require_both(train, validation, "characters")
+        self.unseen = {file: lengths[file] / validation for file, cut in self._cuts.items() if not cut}
 
     def texts(self) -> Iterator[str]:
         """All text that has a side."""
-        return self._text()
+        return (piece for _, piece in self._sided())
 
     def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[str]]]:
         """Pieces of the text, each with its side. `cut_anew` cuts each side's into those that can be encoded apart."""
@@ -42,12 +58,20 @@ class PositionSplit:
                 yield side, [piece]
 
     def _sided(self) -> Iterator[tuple[Side, str]]:
-        left = self._cut
-        for piece in self._text():
-            if piece[:left]:
-                yield "train", piece[:left]
-            if piece[left:]:
-                yield "val", piece[left:]
+        last: dict[Side, tuple[int, str]] = {}  # the file and the character that a side ends with so far
+        file, left = -1, 0
+        for index, piece in self._text():
+            if index != file:
+                file, left = index, self._cuts[index]
+            sides: tuple[tuple[Side, str], ...] = (("train", piece[:left]), ("val", piece[left:]))
+            for side, text in sides:
+                if not text:
+                    continue
+                before, end = last.get(side, (index, "\n"))
+                if self._each_file and before != index and "\n" not in (end, text[0]):
+                    yield side, "\n"  # where a file was cut within a line
+                yield side, text
+                last[side] = (index, text[-1])
             left = max(0, left - len(piece))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.manifest import Manifest, SplitInfo, differences, read_manifest, sha256_of
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import DataError
@@ -36,6 +37,11 @@ def tokenizer_folder(dataset_dir: Path) -> Path:
     return dataset_dir / "tokenizer"
 
 
+def tokenizer_files(folder: Path) -> dict[str, str]:
+    """The names of the files of a tokenizer that are in a folder, each with its SHA-256."""
+    return {name: sha256_of(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()}
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Prepared data, opened for training. Large token arrays are memory-mapped, others are in memory."""
@@ -57,6 +63,9 @@ def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
         raise DataError(f"{dataset_dir}: no prepared data. Run 'prepare' first.")
     if stale := differences(manifest, config.model_copy(update={"dataset_dir": dataset_dir})):
         raise DataError(f"{dataset_dir}: the prepared data is stale ({'; '.join(stale)}). Run 'prepare' again.")
+    folder = tokenizer_folder(dataset_dir)
+    if manifest.tokenizer_files and tokenizer_files(folder) != manifest.tokenizer_files:
+        raise DataError(f"{folder}: damaged, or not what 'prepare' wrote. Run 'prepare' again.")
     return Dataset(
         manifest,
         load_tokenizer(manifest.tokenizer),

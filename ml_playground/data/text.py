@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_playground.data.encodings import Survey, Utf8Evidence, by_mark, is_plain, wide
+from ml_playground.data.folders import require_file
 from ml_playground.errors import DataError
 
 _BLOCK = 2**18  # bytes read at once
+_HEAD = 2**16  # bytes by which an encoding is guessed
+_SOME = 16  # bytes that are enough to tell text in ASCII from text in UTF-16
+_BYTE_ORDER_MARK = "\ufeff"  # within a text too, where files were put together
 
 
+_BLANKS, _LONG_RUN = re.compile(r"\s+"), 2**16
 # A letter or digit before a line end, anything but a space before a space: tiktoken's encodings all cut a text there
 # first, and look neither back nor further ahead. Texts without spaces have the marks at least.
 _SEPARABLE = re.compile(r"[^\W_](?=[\n。，、])|\S(?= )")
@@ -23,36 +29,45 @@ class _UndecodableError(Exception):
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file and the encoding that it is in, the name of a Python codec."""
+    """A file and the encoding that it is in, the name of a Python codec.
+
+    Attributes:
+        doubts: the characters in it that no text should hold, where they are too few to refuse it.
+    """
 
     path: Path
     encoding: str
+    doubts: str = ""
 
     @classmethod
     def find(cls, path: Path, encoding: str) -> "TextFile":
-        """The file in `encoding`, or for `auto` UTF-16 if a mark says so, else UTF-8 if it is, else Windows-1252.
+        """The file in `encoding`, or for `auto` UTF-16 or UTF-32 if it is, else UTF-8 if it is, else Windows-1252.
 
         Raises:
-            DataError: `auto`, and it is none of them; names the first offending byte.
+            DataError: there is no such file, or it is none of them, or evidently text in another encoding.
         """
-        if encoding != "auto":
-            return cls(path, encoding)
+        require_file(path)
         with path.open("rb") as file:
-            mark = file.read(2)
-        candidates = ["utf-16"] if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ["utf-8", "cp1252"]
+            head = file.read(_HEAD)
+        guess = by_mark(head) or wide(head)
+        candidates = [encoding] if encoding != "auto" else ["utf-8", "cp1252"] if guess is None else [guess]
         failures: list[str] = []
         for candidate in candidates:
+            _refuse_utf8_in_disguise(path, candidate, head, encoding)
             try:
-                for _ in _decode(path, candidate, lambda _: None):
-                    pass
+                survey = _survey(path, candidate)
             except _UndecodableError as error:
                 failures.append(str(error))
-            else:
-                return cls(path, candidate)
-        raise _not_text(path, "; ".join(failures), tried=("auto", *candidates))
+                continue
+            refusal = survey.refusal(candidate)
+            if refusal is None:
+                return cls(path, candidate, survey.named() if survey.strange else "")
+            failures.append(refusal[0])
+            guess = refusal[1] or guess
+        raise _not_text(path, "; ".join(failures), tried=(encoding, *candidates), guess=guess)
 
     def pieces(self, on_read: Callable[[int], object] = lambda _: None) -> Iterator[str]:
-        r"""The text, with `\n` as its line ends and no byte order mark.
+        r"""The text, with `\n` as its line ends and no byte order marks.
 
         Args:
             on_read: is told how many bytes were read since it was told last.
@@ -66,25 +81,37 @@ class TextFile:
             raise _not_text(self.path, str(error), tried=(self.encoding,)) from error
 
 
-def joined(files: Sequence[TextFile], on_read: Callable[[int], object] = lambda _: None) -> Iterator[str]:
-    """One text of all files; a file that does not end its last line gets a line end before the next."""
+def joined(files: Sequence[TextFile], on_read: Callable[[int], object] = lambda _: None) -> Iterator[tuple[int, str]]:
+    """One text of all files in pieces, each with the index of its file.
+
+    A file that does not end its last line gets a line end before the next, as part of that.
+    """
     last = "\n"
-    for file in files:
-        for index, piece in enumerate(file.pieces(on_read)):
-            if index == 0 and last != "\n":
-                yield "\n"
-            yield piece
+    for index, file in enumerate(files):
+        for number, piece in enumerate(file.pieces(on_read)):
+            if number == 0 and last != "\n":
+                yield index, "\n"
+            yield index, piece
             last = piece[-1]
+
+
+def whole_lines(pieces: Iterable[str]) -> Iterator[list[str]]:
+    """The lines of a text without their ends, some at a time; what follows the last line end, if anything, is one."""
+    rest: list[str] = []  # of a line that spans pieces, however many
+    for piece in pieces:
+        first, *others = piece.split("\n")
+        rest.append(first)
+        if others:
+            yield ["".join(rest), *others[:-1]]
+            rest = [others[-1]]
+    if any(rest):
+        yield ["".join(rest)]
 
 
 def lines(pieces: Iterable[str]) -> Iterator[list[str]]:
     """The lines of a text that are not blank, without their ends, some at a time."""
-    rest = ""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split("\n")
-        yield [line for line in whole if line.strip()]
-    if rest.strip():
-        yield [rest]
+    for some in whole_lines(pieces):
+        yield [line for line in some if line.strip()]
 
 
 def separable(pieces: Iterable[str], size: int = _BLOCK) -> Iterator[str]:
@@ -103,11 +130,25 @@ def separable(pieces: Iterable[str], size: int = _BLOCK) -> Iterator[str]:
         yield rest
 
 
+def in_short_blanks(text: str) -> Iterator[str]:
+    """The same text in pieces without very long runs of blanks; a blank before a letter stays with it."""
+    done = 0
+    for run in _BLANKS.finditer(text):
+        last = run.end() - 1
+        for cut in range(run.start() + _LONG_RUN, last, _LONG_RUN):
+            yield text[done:cut]
+            done = cut
+        if last - run.start() > _LONG_RUN:
+            yield text[done:last]
+            done = last
+    yield text[done:]
+
+
 def _decode(path: Path, encoding: str, on_read: Callable[[int], object]) -> Iterator[str]:
     """Pieces of text, none of them empty."""
     decoder = codecs.getincrementaldecoder(encoding)()
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
-    offset, first = 0, True
+    offset = 0
     with path.open("rb") as file:
         while True:
             block = file.read(_BLOCK)
@@ -125,15 +166,55 @@ def _decode(path: Path, encoding: str, on_read: Callable[[int], object]) -> Iter
                 raise _UndecodableError(f"half of a {encoding} pair before the byte at offset {offset:,}") from error
             except UnicodeError as error:  # UTF-16 or UTF-32 without a mark that says in which order their bytes come
                 raise _UndecodableError(str(error)) from error
-            piece = line_ends.decode(text, final=not block)
-            if first and piece:
-                piece, first = piece.removeprefix("\ufeff"), False
+            piece = line_ends.decode(text.replace(_BYTE_ORDER_MARK, ""), final=not block)
             if piece:
                 yield piece
             if not block:
                 return
 
 
-def _not_text(path: Path, why: str, *, tried: Sequence[str]) -> DataError:
-    others = " or ".join(f'"{name}"' for name in ("auto", "cp1252", "latin-1") if name not in tried)
-    return DataError(f"{path}: {why}. Set [prepare] encoding to what the file is in, such as {others}.")
+def _survey(path: Path, encoding: str) -> Survey:
+    """What is strange about a whole file, read like this."""
+    survey = Survey()
+    for piece in _decode(path, encoding, lambda _: None):
+        survey.add(piece)
+    return survey
+
+
+def _refuse_utf8_in_disguise(path: Path, encoding: str, head: bytes, stated: str) -> None:
+    """Raises DataError if a file is evidently UTF-8, or mostly, and is to be read as something else."""
+    codec = codecs.lookup(encoding).name
+    if codec.startswith("utf-8"):
+        return
+    if by_mark(head) == "utf-8":
+        raise _not_text(path, "begins with the mark of UTF-8", tried=(stated, encoding), guess="utf-8")
+    if codec.startswith(("utf-16", "utf-32")):
+        if len(head) >= _SOME and not wide(head) and not by_mark(head) and is_plain(head):
+            raise _not_text(path, f"is not {encoding}", tried=(stated, encoding), guess="utf-8")
+        return
+    evidence = Utf8Evidence()
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            evidence.add(decoder.decode(block))
+    evidence.add(decoder.decode(b"", final=True))
+    if not evidence.is_evident:
+        return
+    if not evidence.invalid:
+        raise _not_text(path, f"is UTF-8, not {encoding}", tried=(stated, encoding), guess="utf-8")
+    with path.open("rb") as file:
+        file.seek(evidence.first_invalid)
+        byte = file.read(1)[0]
+    bad, good = evidence.invalid, evidence.strong + evidence.weak
+    raise DataError(
+        f"{path}: byte {byte:#04x} at offset {evidence.first_invalid:,} is not utf-8, and {bad - 1:,} others are not, "
+        f'but {good:,} characters beyond ASCII are. Mend the file, then set [prepare] encoding to "utf-8"; '
+        "iconv -c -f utf-8 -t utf-8 leaves such bytes out."
+    )
+
+
+def _not_text(path: Path, why: str, *, tried: Sequence[str], guess: str | None = None) -> DataError:
+    known = [name for name in (guess, "auto", "cp1252", "latin-1") if name is not None and name not in tried]
+    others = " or ".join(f'"{name}"' for name in ([guess] if guess in known else known))
+    such_as = f", such as {others}" if others else ""
+    return DataError(f"{path}: {why}. Set [prepare] encoding to what the file is in{such_as}.")

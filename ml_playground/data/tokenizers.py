@@ -3,14 +3,17 @@
 import sys
 import unicodedata
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tiktoken
 
-from ml_playground.data.text import separable
+from ml_playground.data.text import in_short_blanks, separable
 from ml_playground.errors import CheckpointError, DataError, PromptError
 
 Ids = npt.NDArray[np.int64]
@@ -44,7 +47,10 @@ class Tokenizer(ABC):
         """Plain values from which `load_tokenizer` makes an equal tokenizer."""
 
     def encode_prompt(self, text: str) -> Ids:
-        """The same for what a user wrote, in whose text names of special tokens may stand for these."""
+        """The ids of a prompt or a separator, in which names of special tokens mean these tokens.
+
+        Single characters have no tokens with names.
+        """
         return self.encode(text)
 
     def special_ids(self) -> set[int]:
@@ -54,6 +60,10 @@ class Tokenizer(ABC):
     def end_ids(self) -> set[int]:
         """The ids at which a text ends."""
         return set() if self.start_id is None else {self.start_id}
+
+    def lost(self, text: str, ids: Ids) -> Counter[str]:  # noqa: ARG002 -- others than these lose some
+        """The characters of `text` that none of `ids`, its tokens, stands for."""
+        return Counter()
 
     def untrained_tokens(self) -> dict[int, list[int]]:
         """Ids that the model whose tokenizer it is has never seen, each with the ids that its name had before."""
@@ -136,7 +146,7 @@ class TiktokenTokenizer(Tokenizer):
         """The regular expression that cuts a text into words, across whose borders no token goes."""
         return self._encoding._pat_str  # pyright: ignore[reportPrivateUsage]  # there is no public way to it
 
-    @property
+    @cached_property
     def special_tokens(self) -> dict[str, int]:
         """Ids of tokens that stand for no text, by name."""
         names = self._encoding.special_tokens_set
@@ -144,11 +154,27 @@ class TiktokenTokenizer(Tokenizer):
 
     def special_ids(self) -> set[int]:
         """See `Tokenizer`."""
-        return set(self.special_tokens.values())
+        return self._special
 
     def encode(self, text: str) -> Ids:
         """Byte pair encoding; the names of special tokens are text like any other."""
-        return self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int64)
+        return self._ids(text)
+
+    def encode_prompt(self, text: str) -> Ids:
+        """See `Tokenizer`."""
+        return self._ids(text, self._encoding.special_tokens_set)
+
+    def _ids(self, text: str, special: AbstractSet[str] = frozenset()) -> Ids:
+        encode = partial(self._encoding.encode_to_numpy, allowed_special=special, disallowed_special=())
+        try:
+            return encode(text).astype(np.int64)
+        except ValueError:  # its patterns go back over blanks, of which they can count a million
+            parts = [encode(part) for part in in_short_blanks(text)]
+            return np.concatenate(parts).astype(np.int64)
+
+    @cached_property
+    def _special(self) -> set[int]:
+        return set(self.special_tokens.values())
 
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where tiktoken cuts whatever the text."""
@@ -156,7 +182,7 @@ class TiktokenTokenizer(Tokenizer):
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token, not always whole characters."""
-        if token == self.start_id:
+        if token in self._special:
             return b""
         try:
             return self._encoding.decode_single_token_bytes(token)

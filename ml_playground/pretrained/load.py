@@ -58,7 +58,7 @@ def _read(source: str) -> Pretrained:
     if not path.is_file():
         folder = find_folder(source, FILES)
         model_args, weights = read_folder(folder)
-        _, end_token = read_tokenizer(folder)
+        end_token = read_tokenizer(folder).end_token
         documents: Literal["lines", "whole"] = "whole" if end_token is None else "lines"
         return Pretrained(model_args, weights, tokenizer_of_model(str(folder), documents=documents))
     if is_nanogpt(path):

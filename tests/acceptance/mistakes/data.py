@@ -48,7 +48,7 @@ def cut_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("data from a newer version")
 def newer_data(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    (project.datasets / "meta.json").write_text('{"format": 3}')
+    (project.datasets / "meta.json").write_text('{"format": 4}')
     return project.run("train")
 
 

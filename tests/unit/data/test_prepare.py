@@ -90,7 +90,7 @@ def test_a_second_time_nothing_is_done(source: Path, tmp_path: Path, capsys: pyt
         ("token file", r"train.bin is missing or damaged"),
         ("missing", r"val.bin is missing or damaged"),
         ("manifest", r"meta.json: damaged"),
-        ("version", r"meta.json: format 3, this version reads 2"),
+        ("version", r"meta.json: format 4, this version reads 3"),
     ],
 )
 def test_what_no_longer_matches_is_prepared_again(
@@ -115,7 +115,7 @@ def test_what_no_longer_matches_is_prepared_again(
         case "manifest":
             (datasets / "meta.json").write_text('{"format": 1')
         case _:
-            (datasets / "meta.json").write_text('{"format": 3}')
+            (datasets / "meta.json").write_text('{"format": 4}')
     capsys.readouterr()
     prepare_texts(files, config_for(tmp_path, **options))
     said = capsys.readouterr().out

@@ -25,7 +25,7 @@ def sides(split: PositionSplit | DocumentSplit[str]) -> tuple[list[str], list[st
 
 
 def by_position(text: str, fraction: float) -> tuple[str, str]:
-    train, val = sides(PositionSplit(partial(in_pieces, text), fraction))
+    train, val = sides(PositionSplit(lambda: ((0, piece) for piece in in_pieces(text)), fraction))
     return "".join(train), "".join(val)
 
 
@@ -35,7 +35,7 @@ def by_document(documents: list[str], fraction: float) -> tuple[list[str], list[
 
 
 def test_position_cuts_where_nanogpt_does() -> None:
-    train, val = sides(PositionSplit(lambda: iter(["x" * 1_115_394]), 0.1))
+    train, val = sides(PositionSplit(lambda: iter([(0, "x" * 1_115_394)]), 0.1))
     assert (len("".join(train)), len("".join(val))) == (1_003_854, 111_540)
 
 

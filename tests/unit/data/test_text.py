@@ -120,7 +120,7 @@ def test_files_are_joined_at_line_ends(tmp_path_factory: pytest.TempPathFactory,
     files = [TextFile(folder / f"{index}.txt", "utf-8") for index in range(len(contents))]
     for file, content in zip(files, contents, strict=True):
         file.path.write_text(content)
-    text = "".join(joined(files))
+    text = "".join(piece for _, piece in joined(files))
     there = [content for content in contents if content]
     assert text == "".join(one if one.endswith("\n") else one + "\n" for one in there[:-1]) + "".join(there[-1:])
 

@@ -1,0 +1,166 @@
+"""Signs of the encoding that a text is in, and of one that it was read in wrongly."""
+
+import codecs
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+_MARKS = (  # UTF-32's first: it begins like that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_LATIN = re.compile(r"iso8859-\d+")  # as Python calls these codecs
+_WESTERN = {"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp850", "cp437"}
+
+# What no text holds, unlike line ends, tabs, form feeds, escapes, overstrikes, and DOS's mark for the end of a file.
+_CONTROLS = bytes([*range(1, 7), *range(0x0E, 0x1A), 0x7F])
+_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123))
+
+_MOST_STRANGE = 1e-3  # share of characters
+_FEW = 3
+_MOST_ACCENTED, _SOME_LETTERS = 0.4, 20  # share of letters; Icelandic has 0.15
+
+CodePoints = npt.NDArray[np.uint32]
+
+
+def by_mark(head: bytes) -> str | None:
+    """The encoding that the byte order mark at the beginning of a file stands for, if there is one."""
+    return next((name for mark, name in _MARKS if head.startswith(mark)), None)
+
+
+def wide(head: bytes) -> str | None:
+    """The kind of UTF-16 or UTF-32 that bytes without a mark seem to be, if they do.
+
+    Of the ways that make assigned characters of them, it is the one whose characters are from the fewest rows of 256:
+    with its bytes swapped, a text is scattered over all of them.
+    """
+    found: list[tuple[bool, int, int]] = []
+    for index, name in enumerate(_WIDE if b"\0" in head else ()):
+        try:
+            text = codecs.getincrementaldecoder(name)().decode(head)
+        except UnicodeDecodeError:
+            continue
+        points = code_points(text)
+        there, printable = set(text), int(((points >= 9) & (points < 0x100)).sum())
+        strange = sum(unicodedata.category(each) in ("Cn", "Co") or each == "\0" for each in there)
+        if points.size and strange * 100 <= len(there) and printable * 4 >= int((points % 256 == 0).sum()):
+            found.append(("16" in name, len(np.unique(points >> 8)), index))
+    return _WIDE[min(found)[2]] if found else None
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether bytes are ASCII or UTF-8 without any character that texts do not hold."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return head.translate(None, b"\0" + _CONTROLS) == head
+
+
+def code_points(text: str) -> CodePoints:
+    """The code points of a text; halves of pairs among them."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+@dataclass
+class Survey:
+    """What is strange about a text as it was read in some encoding."""
+
+    characters: int = 0
+    beyond_ascii: int = 0
+    nuls: int = 0
+    controls: int = 0  # of ASCII, but for those that texts hold
+    late_controls: int = 0  # U+0080 to U+009F
+    replaced: int = 0  # U+FFFD: somebody has read it wrongly before
+    no_characters: int = 0  # such as a byte order mark with its bytes swapped
+    letters: int = 0
+    accented: int = 0
+    strangers: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, piece: str) -> None:
+        """Take in the next piece of the text."""
+        self.characters += len(piece)
+        ascii_only = piece.encode("ascii", "ignore")
+        self.nuls += ascii_only.count(0)
+        self.letters += len(ascii_only) - len(ascii_only.translate(None, _LETTERS))
+        if controls := len(ascii_only) - len(ascii_only.translate(None, _CONTROLS)):
+            self.controls += controls
+            self.strangers.update(chr(byte) for byte in ascii_only if byte in _CONTROLS)
+        if piece.isascii():
+            return
+        points = code_points(piece)
+        points = points[points >= 0x80]
+        self.beyond_ascii += len(points)
+        late = (points < 0xA0) & (points != 0x85)
+        nothing = ((points & 0xFFFE) == 0xFFFE) | ((points >= 0xFDD0) & (points <= 0xFDEF))
+        replaced = points == 0xFFFD
+        self.late_controls += int(late.sum())
+        self.no_characters += int(nothing.sum())
+        self.replaced += int(replaced.sum())
+        self.accented += int(((points >= 0xC0) & (points < 0x250)).sum())
+        self.strangers.update(map(chr, points[late | nothing | replaced].tolist()))
+
+    @property
+    def strange(self) -> int:
+        """How many characters no text should hold."""
+        return self.controls + self.late_controls + self.replaced + self.no_characters
+
+    def refusal(self, encoding: str) -> tuple[str, str | None] | None:
+        """Why the text was evidently read wrongly, and what to read it in where that is known."""
+        codec = codecs.lookup(encoding).name
+        if self.nuls:
+            return f"holds {self.nuls:,} NUL characters when read as {encoding}", None
+        if self.late_controls and _LATIN.fullmatch(codec):
+            return f"holds characters that {encoding} has no letters for ({self.named()})", "cp1252"
+        if self.strange >= _FEW and self.strange > _MOST_STRANGE * self.characters:
+            return f"{self.named()} are among its {self.characters:,} characters when read as {encoding}", None
+        letters = self.letters + self.accented
+        if codec in _WESTERN and self.accented >= _SOME_LETTERS and self.accented > _MOST_ACCENTED * letters:
+            return f"{self.accented:,} of its {letters:,} letters have accents when read as {encoding}", None
+        return None
+
+    def named(self) -> str:
+        """The strange characters by their numbers, and how many there are of each."""
+        most = self.strangers.most_common(4)
+        more = ", ..." if len(self.strangers) > len(most) else ""
+        return ", ".join(f"{count:,} times U+{ord(each):04X}" for each, count in most) + more
+
+
+@dataclass
+class Utf8Evidence:
+    """How much of a file is UTF-8 that goes beyond ASCII, whatever the rest of it is.
+
+    Sequences for letters such as é and for all that takes three bytes are strong signs: in other encodings they would
+    be two characters that no text has side by side. Those for Greek or Cyrillic letters may be a coincidence.
+    """
+
+    strong: int = 0
+    weak: int = 0
+    invalid: int = 0
+    first_invalid: int = 0
+    _offset: int = 0
+
+    def add(self, text: str) -> None:
+        """Take in the next bytes, decoded with `surrogateescape`, which keeps what is not UTF-8."""
+        points = code_points(text)
+        escaped = (points >= 0xDC80) & (points <= 0xDCFF)
+        if not self.invalid and escaped.any():
+            before = text[: int(escaped.argmax())]
+            self.first_invalid = self._offset + len(before.encode())
+        self.invalid += int(escaped.sum())
+        self.weak += int(((points >= 0x100) & (points < 0x800)).sum())
+        self.strong += int(((points >= 0x80) & ((points < 0x100) | (points >= 0x800)) & ~escaped).sum())
+        self._offset += len(text.encode(errors="surrogateescape"))
+
+    @property
+    def is_evident(self) -> bool:
+        """Whether more speaks for UTF-8 than against it."""
+        return self.strong + self.weak / 4 >= max(1, self.invalid)
