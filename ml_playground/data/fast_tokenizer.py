@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -185,11 +184,12 @@ class FastTokenizer(Tokenizer):
     def _space(self) -> str | None:
         """What is written for a space, if that is something else."""
         decoder: Table = self._parts["decoder"] or {}
-        steps: list[Table] = decoder.get("decoders", [decoder])
-        written = (step["replacement"] for step in steps if step.get("type") == "Metaspace")
-        replaced = (step["pattern"].get("String") for step in steps
-                    if step.get("type") == "Replace" and step["content"] == " ")  # fmt: skip
-        return next(filter(None, chain(written, replaced)), None)
+        for step in decoder.get("decoders", [decoder]):
+            if step.get("type") == "Metaspace":
+                return str(step["replacement"])
+            if step.get("type") == "Replace" and step["content"] == " " and "String" in step["pattern"]:
+                return str(step["pattern"]["String"])
+        return None
 
     @cached_property
     def _unknown(self) -> int:

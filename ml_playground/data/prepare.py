@@ -281,5 +281,5 @@ def _there(files: Sequence[Path], config: PrepareConfig) -> tuple[Manifest | Non
             if sha256 is not None and (not path.is_file() or sha256_of(path) != sha256):
                 stale.append(f"{path.name} is missing or damaged")
     if manifest.tokenizer_files and tokenizer_files(tokenizer_folder(folder)) != manifest.tokenizer_files:
-        stale.append("tokenizer/ is missing or damaged")
+        stale.append("tokenizer/ is missing or another one, or damaged")
     return (None if stale else manifest), stale

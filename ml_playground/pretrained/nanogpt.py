@@ -1,6 +1,8 @@
 """Checkpoints that nanoGPT wrote."""
 
+import io
 import pickle
+import pickletools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,19 @@ from ml_playground import sealed
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import CheckpointError
 
+_LARGEST = 2**26  # bytes of a vocabulary; one of all characters there are takes half of that
+_PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
+_NAMES = {"GLOBAL", "STACK_GLOBAL"}  # at these `find_class` refuses, and says what they name
+_PLAIN = {
+    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", *_PUTS,
+    "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "LIST", "APPEND", "APPENDS",
+    "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT",
+    "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+}  # fmt: skip
+_DAMAGE = (
+    pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError,
+    MemoryError,
+)  # fmt: skip
 _GPT2_VOCABULARIES = (50257, 50304)  # GPT-2's own, and nanoGPT's padding of it
 
 
@@ -41,7 +56,7 @@ def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
         return NanoGPTCheckpoint(
             dict(values["model_args"]), weights, int(values["iter_num"]), float(values["best_val_loss"])
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of nanoGPT ({error!r})") from error
 
 
@@ -64,7 +79,13 @@ def nanogpt_tokenizer(vocabulary: Path, vocab_size: int) -> Tokenizer:
         CheckpointError: the vocabulary is not known.
     """
     if vocabulary.exists():
-        return CharTokenizer(_characters(vocabulary), start_token=False)
+        characters = _characters(vocabulary)
+        if len(characters) != vocab_size:
+            raise CheckpointError(
+                f"{vocabulary} has {len(characters):,} characters, but the checkpoint's model {vocab_size:,}: it is of "
+                "other data. Copy the meta.pkl of the data that the model was trained on there."
+            )
+        return CharTokenizer(characters, start_token=False)
     if vocab_size in _GPT2_VOCABULARIES:
         return TiktokenTokenizer("gpt2", start_token=False)
     raise CheckpointError(
@@ -76,14 +97,35 @@ def nanogpt_tokenizer(vocabulary: Path, vocab_size: int) -> Tokenizer:
 def _characters(vocabulary: Path) -> list[str]:
     """The characters of a `meta.pkl` in the order of their ids."""
     try:
-        with vocabulary.open("rb") as file:
-            itos: dict[int, str] = _PlainUnpickler(file).load()["itos"]
+        if not vocabulary.is_file():
+            raise ValueError("it is not a file")
+        if vocabulary.stat().st_size > _LARGEST:
+            raise ValueError("it is far too large")
+        itos: dict[int, str] = _plain_values(vocabulary.read_bytes())["itos"]
         characters = [itos[token] for token in range(len(itos))]
-        if not characters or any(len(character) != 1 for character in characters):
+        if not characters or any(len(character.encode("utf-32-le")) != 4 for character in characters):
             raise ValueError("not one character for each id")
+        if len(set(characters)) < len(characters):
+            raise ValueError("two ids for one character")
         return characters
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, ValueError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{vocabulary}: not a vocabulary of nanoGPT ({error})") from error
+
+
+def _plain_values(data: bytes) -> Any:
+    """What a pickle of dictionaries, lists, strings and numbers holds.
+
+    What makes anything else is refused before anything is made of it, and so are places in its memory that are far
+    beyond its size, for which Python would reserve as much.
+    """
+    for code, argument, _ in pickletools.genops(data):
+        if code.name in _NAMES:
+            break
+        if code.name not in _PLAIN:
+            raise pickle.UnpicklingError(f"it holds more than names and numbers: {code.name}")
+        if code.name in _PUTS and not 0 <= int(argument) <= len(data):
+            raise pickle.UnpicklingError(f"{code.name} {argument} in {len(data):,} bytes")
+    return _PlainUnpickler(io.BytesIO(data)).load()
 
 
 class _PlainUnpickler(pickle.Unpickler):
