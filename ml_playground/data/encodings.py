@@ -39,11 +39,15 @@ def by_mark(head: bytes) -> str | None:
 def wide(head: bytes) -> str | None:
     """The kind of UTF-16 or UTF-32 that bytes without a mark seem to be, if they do.
 
+    `head` is the whole file, or a multiple of 4 bytes.
+
     Of the ways that make assigned characters of them, it is the one whose characters are from the fewest rows of 256:
     with its bytes swapped, a text is scattered over all of them.
     """
     found: list[tuple[bool, int, int]] = []
     for index, name in enumerate(_WIDE if b"\0" in head else ()):
+        if len(head) % (4 if "32" in name else 2):
+            continue
         try:
             text = codecs.getincrementaldecoder(name)().decode(head)
         except UnicodeDecodeError:
@@ -120,6 +124,8 @@ class Survey:
             return f"holds {self.nuls:,} NUL characters when read as {encoding}", None
         if self.late_controls and _LATIN.fullmatch(codec):
             return f"holds characters that {encoding} has no letters for ({self.named()})", "cp1252"
+        if self.no_characters and codec.startswith(("utf-16", "utf-32")):
+            return f"changes the order of its bytes when read as {encoding} ({self.named()})", None
         if self.strange >= _FEW and self.strange > _MOST_STRANGE * self.characters:
             return f"{self.named()} are among its {self.characters:,} characters when read as {encoding}", None
         letters = self.letters + self.accented

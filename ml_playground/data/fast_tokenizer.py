@@ -25,6 +25,7 @@ from ml_playground.hub import find_folder
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What other programs read of a tokenizer."""
 
+_AFFIXES = ("continuing_subword_prefix", "end_of_word_suffix")  # of tokens within and at the end of words
 _PIECE = 2**16  # characters
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
@@ -122,6 +123,8 @@ class FastTokenizer(Tokenizer):
         return sum(map(self._lost_in, pieces), Counter[str]())
 
     def _lost_in(self, text: str) -> Counter[str]:
+        if self._drops:
+            return Counter({each: count for each, count in Counter(text).items() if self._is_dropped(each)})
         encoding = self._library.encode(text, add_special_tokens=False)
         covered = np.zeros(len(text) + 1, dtype=np.int64)
         for token, (first, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -130,6 +133,15 @@ class FastTokenizer(Tokenizer):
                 covered[end] -= 1
         missing = np.flatnonzero(covered.cumsum()[:-1] <= 0).tolist()
         return Counter(text[index] for index in missing if not text[index].isspace())
+
+    def _is_dropped(self, character: str) -> bool:
+        """Whether a character, as it comes to a vocabulary that drops what it lacks, is not in that."""
+        normalizer, pre_tokenizer = self._library.normalizer, self._library.pre_tokenizer
+        text: str = character if normalizer is None else normalizer.normalize_str(character)
+        words = [text] if pre_tokenizer is None else [word for word, _ in pre_tokenizer.pre_tokenize_str(text)]
+        prefix, suffix = (self._parts["model"].get(key) or "" for key in _AFFIXES)
+        ways = ((each, prefix + each, each + suffix) for word in words for each in word)
+        return not character.isspace() and any(self._vocabulary.isdisjoint(three) for three in ways)
 
     def describe(self) -> dict[str, Any]:
         """The whole file."""
@@ -199,6 +211,16 @@ class FastTokenizer(Tokenizer):
             return int(model["unk_id"])
         index = None if model.get("unk_token") is None else self._library.token_to_id(model["unk_token"])
         return -1 if index is None else index
+
+    @cached_property
+    def _drops(self) -> bool:
+        """Whether characters that the vocabulary lacks leave no token at all; offsets of others are wrong then."""
+        model: Table = self._parts["model"]
+        return model["type"] == "BPE" and model.get("unk_token") is None and not model.get("byte_fallback")
+
+    @cached_property
+    def _vocabulary(self) -> set[str]:
+        return set(self._library.get_vocab(with_added_tokens=True))
 
     @cached_property
     def _lengths(self) -> Ids:

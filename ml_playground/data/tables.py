@@ -50,7 +50,7 @@ def find_header(file: TextFile, fits: Callable[[list[str]], bool]) -> Header:
         DataError: there is none, or it is not CSV.
     """
     _, first = next(_start(file), (0, ""))
-    stated = _SEP.fullmatch(first.strip())
+    stated = _SEP.fullmatch(first.rstrip("\n"))
     likely = [stated[1]] if stated else sorted(_DELIMITERS, key=first.count, reverse=True)
     headers: list[Header] = []
     failure: csv.Error | None = None

@@ -189,8 +189,9 @@ def _refuse_utf8_in_disguise(path: Path, encoding: str, head: bytes, stated: str
     if by_mark(head) == "utf-8":
         raise _not_text(path, "begins with the mark of UTF-8", tried=(stated, encoding), guess="utf-8")
     if codec.startswith(("utf-16", "utf-32")):
-        if len(head) >= _SOME and not wide(head) and not by_mark(head) and is_plain(head):
-            raise _not_text(path, f"is not {encoding}", tried=(stated, encoding), guess="utf-8")
+        guess = wide(head) or ("utf-8" if len(head) >= _SOME and not by_mark(head) and is_plain(head) else None)
+        if guess is not None and codec not in (guess, guess[:6]):
+            raise _not_text(path, f"is not {encoding}", tried=(stated, encoding), guess=guess)
         return
     evidence = Utf8Evidence()
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model
-from ml_playground.data.manifest import differences, read_manifest
+from ml_playground.data.manifest import differences, read_manifest, settings_of
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DataError, PromptError
@@ -97,6 +97,119 @@ def config_for(folder: Path, source: str, documents: str = "whole") -> PrepareCo
             "documents": documents,
         }
     )
+
+
+def by_metaspace() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("_", prepend_scheme="never")
+    tokenizer.decoder = decoders.Metaspace("_", prepend_scheme="never")
+    tokenizer.train_from_iterator([TEXT], trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>", "<s>"]))
+    return tokenizer
+
+
+@pytest.mark.parametrize("make", [by_bytes, by_sentencepiece, by_metaspace])
+@pytest.mark.parametrize("added", ["Größe", "<Ä_1>", "日本", "Ġx", "<0x41>b"])
+def test_added_tokens_are_text_as_it_is(make: Callable[[], Tokenizer], added: str) -> None:
+    tokenizer = make()
+    tokenizer.add_tokens([AddedToken(added, special=False, normalized=False)])
+    fast = FastTokenizer(tokenizer.to_str(), end_token="<s>")
+    ids = fast.encode(f"Gott {added} sagt").tolist()
+    assert tokenizer.token_to_id(added) in ids
+    assert fast.decode(ids) == f"Gott {added} sagt"
+    assert fast.byte_lengths()[ids].sum() == len(f"Gott {added} sagt".encode())
+
+
+def test_a_token_of_the_vocabulary_that_is_added_too_is_read_as_the_vocabulary_has_it() -> None:
+    """As Gemma's runs of spaces."""
+    tokenizer = by_sentencepiece()
+    tokenizer.add_tokens([AddedToken("▁▁", special=False, normalized=False)])
+    values = json.loads(tokenizer.to_str())
+    values["model"]["vocab"]["▁▁"] = tokenizer.token_to_id("▁▁")
+    values["model"]["merges"].append(["▁", "▁"])
+    fast = FastTokenizer(json.dumps(values), end_token="<s>")
+    assert fast.decode(fast.encode("And  two").tolist()) == "And  two"
+
+
+UNKNOWN = "Gott sagt, \N{SNOWMAN}\N{FOX FACE}\N{SNOWMAN}.\n"
+
+
+def test_lost_characters_are_counted_over_all_of_the_text_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "raw").mkdir()
+    files = [tmp_path / "raw" / f"{index}.txt" for index in range(4)]
+    for file in files:
+        file.write_text(TEXT * 100 + UNKNOWN, encoding="utf-8")
+    config = config_for(tmp_path, folder_with(by_metaspace(), tmp_path / "model"))
+    manifest = prepare_texts(files, config)
+    said = capsys.readouterr().out
+    assert "no token for 12 of the text's" in said
+    assert "'☃' (SNOWMAN) 8 times, '🦊' (FOX FACE) 4 times" in said
+    assert 0 < manifest.lost < 0.001
+    strict = config.model_copy(update={"max_lost": 0.0})
+    assert differences(manifest, strict, files) == [
+        f"its tokens lose {manifest.lost:.2%} of the text, more than [prepare] max_lost"
+    ]
+    before = (tmp_path / "datasets" / "meta.json").read_bytes()
+    with pytest.raises(DataError, match=r"more than \[prepare\] max_lost = 0: take another tokenizer"):
+        prepare_texts(files, strict)
+    assert (tmp_path / "datasets" / "meta.json").read_bytes() == before
+
+
+def dropping() -> Tokenizer:
+    """Without a token for the unknown, this kind leaves characters out."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.train_from_iterator([TEXT], trainers.BpeTrainer(vocab_size=100))
+    return tokenizer
+
+
+def whole_words() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "Gott": 1, "sagt": 2, ",": 3, ".": 4}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def with_pieces() -> Tokenizer:
+    return Tokenizer(models.Unigram([("<unk>", 0.0), *((each, -1.0) for each in sorted(set(TEXT)))], 0, False))
+
+
+@pytest.mark.parametrize("make", [by_metaspace, dropping, whole_words, with_pieces])
+def test_characters_without_a_token_are_found_in_every_kind(make: Callable[[], Tokenizer]) -> None:
+    fast = FastTokenizer(make().to_str(), end_token=None)
+    assert fast.lost(UNKNOWN, fast.encode(UNKNOWN)) == {"☃": 2, "🦊": 1}
+    assert not fast.lost("Gott sagt, .", fast.encode("Gott sagt, ."))
+
+
+@pytest.mark.parametrize("make", [by_bytes, by_sentencepiece])
+def test_bytes_lose_nothing(make: Callable[[], Tokenizer]) -> None:
+    fast = FastTokenizer(make().to_str(), end_token=None)
+    assert not fast.lost(UNKNOWN, fast.encode(UNKNOWN))
+
+
+@pytest.mark.parametrize(
+    ("config", "generation"),
+    [('{"eos_token_id": [300, 5]}', "{}"), ("{}", '{"eos_token_id": [300, 5, 99999, "x", true]}'),
+     ('{"text_config": {"eos_token_id": 300}}', '{"eos_token_id": 5}')],
+)  # fmt: skip
+def test_several_tokens_may_end_a_text(tmp_path: Path, config: str, generation: str) -> None:
+    source = folder_with(by_bytes(), tmp_path / "model", "{}")
+    (tmp_path / "model" / "config.json").write_text(config)
+    (tmp_path / "model" / "generation_config.json").write_text(generation)
+    tokenizer = tokenizer_of_model(source, documents="lines")
+    assert tokenizer.start_id == 300
+    assert {300, 5} <= tokenizer.end_ids() <= {300, 5, 1}
+    assert load_tokenizer(json.loads(json.dumps(tokenizer.describe()))).end_ids() == tokenizer.end_ids()
+    named = folder_with(by_bytes(), tmp_path / "model", '{"eos_token": "<s>"}')
+    assert tokenizer_of_model(named, documents="lines").end_ids() >= {300, 5}
+
+
+def test_names_at_the_hub_are_compared_whole(tmp_path: Path) -> None:
+    """Where data was prepared for a model of one author, that of another is not the same."""
+    ours, other = (settings_of(config_for(tmp_path, name)) for name in ("a/m", "b/m"))
+    assert ours["tokenizer_from"] == "a/m"
+    assert ours != other
+    moved = settings_of(config_for(tmp_path, str(tmp_path / "elsewhere" / "m")))
+    assert moved["tokenizer_from"] == "m"
 
 
 def test_data_is_stale_once_the_tokenizer_has_changed(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import tracemalloc
 from pathlib import Path
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data import manifest as manifest_module
 from ml_playground.data import store
+from ml_playground.data import text as text_module
 from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
+from ml_playground.data.sources import find_texts
 from ml_playground.data.store import open_dataset, token_dtype
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer
 from ml_playground.errors import DataError, StorageError
@@ -202,22 +206,23 @@ def test_a_disk_that_is_full_at_the_last_file_leaves_what_was_there(source: Path
     assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
 
 
-@pytest.mark.parametrize("documents", ["whole", "lines"])
+@pytest.mark.parametrize(("documents", "split"), [("whole", "position"), ("whole", "files"), ("lines", "position")])
 def test_memory_does_not_grow_with_the_text(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: str
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: str, split: str
 ) -> None:
-    """But for twenty bytes per line, where lines are documents."""
+    """But for twenty bytes per line, where lines are documents.
+
+    With two workers at most six blocks are under way, however fast each of them is. Blocks this small take less than
+    1 MB together, and the table of characters 1 MB; the text has 16 MB.
+    """
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-
-    def peak(megabytes: int) -> int:
-        source.write_text("".join(f"{number:01000}\n" for number in range(megabytes * 1000)))
-        tracemalloc.start()
-        prepare_texts([source], config_for(tmp_path, documents=documents))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
-
-    assert peak(20) < 1.6 * peak(4)
+    monkeypatch.setattr(text_module, "_BLOCK", 2**14)
+    source.write_text("".join(f"{number:01000}\n" for number in range(16_000)))
+    tracemalloc.start()
+    prepare_texts([source], config_for(tmp_path, documents=documents, split=split))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < source.stat().st_size / 2
 
 
 def test_characters_need_no_place_to_cut_the_text(
@@ -276,6 +281,210 @@ def test_a_terminal_shows_how_far_the_text_is_read(
 def test_a_manifest_names_no_folder_of_this_machine(source: Path, tmp_path: Path) -> None:
     prepare_texts([source], config_for(tmp_path))
     assert str(tmp_path) not in (tmp_path / "datasets" / "meta.json").read_text()
+
+
+def test_any_change_of_the_manifest_is_found(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    path = tmp_path / "datasets" / "meta.json"
+    whole = path.read_bytes()
+    first = read_manifest(path.parent)
+    for offset in range(len(whole)):
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+        with pytest.raises(DataError, match=r"meta\.json: .*Run 'prepare' again\."):
+            read_manifest(path.parent)
+    path.write_bytes(whole)
+    assert read_manifest(path.parent) == first
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"[]", b"{}", b"null", b'"x"', b'{"format": 3}', b'{"format": []}', b"[" * 100_000,
+     b'{"a":' * 50_000, b"1" * 10_000, b'{"format": 3, "checksum": 5}', b"\xff\xfe{", b'{"format": "\\ud800"}'],
+)  # fmt: skip
+def test_a_damaged_manifest_is_made_again(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    config = config_for(tmp_path)
+    before = prepare_texts([source], config)
+    (config.dataset_dir / "meta.json").write_bytes(content)
+    with pytest.raises(DataError, match="Run 'prepare' again"):
+        open_dataset(config.dataset_dir, config)
+    capsys.readouterr()
+    assert prepare_texts([source], config) == before
+    assert "preparing again: " in capsys.readouterr().out
+    open_dataset(config.dataset_dir, config)
+
+
+def test_a_manifest_that_is_a_pipe_does_not_hang(source: Path, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    prepare_texts([source], config)
+    (config.dataset_dir / "meta.json").unlink()
+    os.mkfifo(config.dataset_dir / "meta.json")
+    with pytest.raises(DataError, match="named pipe"):
+        open_dataset(config.dataset_dir, config)
+    prepare_texts([source], config)
+    open_dataset(config.dataset_dir, config)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were hashed."""
+    names: list[str] = []
+    plain = manifest_module.sha256_of
+
+    def sha256_of(path: Path) -> str:
+        names.append(path.name)
+        return plain(path)
+
+    monkeypatch.setattr(manifest_module, "sha256_of", sha256_of)
+    return names
+
+
+def test_text_is_hashed_again_only_once_its_file_has_changed(source: Path, tmp_path: Path, hashed: list[str]) -> None:
+    config = config_for(tmp_path)
+    prepare_texts([source], config)
+    assert hashed == ["input.txt"]
+    prepare_texts([source], config)
+    open_dataset(config.dataset_dir, config)
+    assert hashed == ["input.txt"]
+    os.utime(source)  # touched, but the same
+    prepare_texts([source], config)
+    open_dataset(config.dataset_dir, config)
+    assert hashed == ["input.txt"] * 3
+
+
+def test_a_change_right_after_preparing_is_seen(source: Path, tmp_path: Path) -> None:
+    """Of the same size, and so soon that the file system's clock might not have moved."""
+    config = config_for(tmp_path)
+    for number in range(20):
+        source.write_text(f"{number:03} {TEXT}")
+        prepare_texts([source], config)
+        source.write_text(f"{number:03} {TEXT.upper()}")
+        with pytest.raises(DataError, match="has changed"):
+            open_dataset(config.dataset_dir, config)
+
+
+def test_text_that_changes_while_it_is_read_is_refused(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CharTokenizer.encode
+
+    def encode(self: CharTokenizer, text: str) -> Ids:
+        source.write_text(TEXT.replace("one", "eno"))
+        return plain(self, text)
+
+    monkeypatch.setattr(CharTokenizer, "encode", encode)
+    with pytest.raises(DataError, match=r"input\.txt has changed while it was read\. Run 'prepare' again"):
+        prepare_texts([source], config_for(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.txt", b"back\\slash.txt", b"back\\x41.txt", "größe.txt".encode(), b"%41.txt"]
+)
+def test_any_name_of_a_file_will_do(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: bytes) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    path = raw / os.fsdecode(name)
+    path.write_text(TEXT)
+    config = config_for(tmp_path)
+    prepare_texts(find_texts(raw), config)
+    prepare_texts(find_texts(raw), config)
+    assert "up to date" in capsys.readouterr().out
+    path.write_text(TEXT.upper())
+    with pytest.raises(DataError, match="has changed"):
+        open_dataset(config.dataset_dir, config)
+    path.write_bytes(b"\xff")
+    with pytest.raises(DataError, match="not utf-8") as refused:
+        prepare_texts(find_texts(raw), config)
+    str(refused.value).encode()
+
+
+def test_a_dataset_folder_behind_a_link_notices_changes(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "datasets").symlink_to(tmp_path / "far" / "away")
+    config = config_for(tmp_path)
+    prepare_texts([source], config)
+    source.write_text(TEXT.upper())
+    with pytest.raises(DataError, match=r"raw/input\.txt has changed"):
+        open_dataset(config.dataset_dir, config)
+
+
+def test_nothing_is_written_or_locked_where_nothing_is_to_be_done(source: Path, tmp_path: Path) -> None:
+    """As in a folder that may only be read."""
+    config = config_for(tmp_path)
+    prepare_texts([source], config)
+    (config.dataset_dir / "prepare.lock").unlink(missing_ok=True)
+    changed = config.dataset_dir.stat().st_mtime_ns
+    prepare_texts([source], config)
+    assert config.dataset_dir.stat().st_mtime_ns == changed
+    assert not (config.dataset_dir / "prepare.lock").exists()
+
+
+def test_one_long_line_is_warned_of(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source.write_text(f"a line\n{'long ' * 10_000}\n")
+    manifest = prepare_texts([source], config_for(tmp_path, documents="lines"))
+    assert min(manifest.train.bytes, manifest.val.bytes) == 6
+    assert re.search(
+        r"! validation has [\d.]+% of the text, where \[prepare\] val_fraction = 0\.1", capsys.readouterr().out
+    )
+
+
+MIXED = {"a.txt": "the cat sat\n" * 40, "b.txt": "the dog ran\n" * 40, "c.txt": "кот сидел\n" * 9}
+
+
+@pytest.mark.parametrize("split", ["position", "files"])
+def test_files_that_are_in_validation_alone_are_named_and_can_be_split_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name, text in MIXED.items():
+        (raw / name).write_text(text, encoding="utf-8")
+    config = config_for(tmp_path, split=split, val_fraction=0.21)
+    prepare_texts(find_texts(raw), config)
+    said = capsys.readouterr().out
+    dataset = open_dataset(config.dataset_dir, config)
+    train, val = (dataset.tokenizer.decode(ids) for ids in (dataset.train, dataset.val))
+    if split == "position":
+        assert re.search(
+            r"! 41% of the validation text is from files of which nothing is trained on \(.*c\.txt\)", said
+        )
+        assert "к" not in train
+    else:
+        assert "nothing is trained on" not in said
+        for text in MIXED.values():
+            cut = int(len(text) * 0.79)
+            assert text[:cut] in train
+            assert text[cut:] in val
+        assert train.count("\n") + val.count("\n") >= 89 + 2  # files that were cut within a line do not run together
+
+
+def test_a_setting_of_how_files_are_split_makes_data_stale(source: Path, tmp_path: Path) -> None:
+    prepare_texts([source], config_for(tmp_path))
+    with pytest.raises(DataError, match=r"\[prepare\] split was 'position', is 'files'"):
+        open_dataset(tmp_path / "datasets", config_for(tmp_path, split="files"))
+
+
+@pytest.mark.parametrize("tokenizer", ["gpt2", "char"])
+def test_a_separator_that_names_the_end_token_is_that_token(
+    source: Path, tmp_path: Path, gpt2: TiktokenTokenizer, tokenizer: str
+) -> None:
+    source.write_text("<|endoftext|>".join(f"text {number}\n" for number in range(20)))
+    config = config_for(tmp_path, documents="files", doc_separator="<|endoftext|>", tokenizer=tokenizer)
+    prepare_texts([source], config)
+    train = open_dataset(config.dataset_dir, config).train
+    if tokenizer == "gpt2":
+        assert np.count_nonzero(train == gpt2.start_id) == 2 * 18  # one begins and one ends each document
+    else:
+        assert open_dataset(config.dataset_dir, config).tokenizer.decode(train).count("<|endoftext|>") == 18
+
+
+def test_what_is_not_a_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "input.txt")
+    for path, why in ((tmp_path / "input.txt", "named pipe"), (tmp_path, "a folder"), (tmp_path / "b.txt", "missing")):
+        with pytest.raises(DataError, match=why):
+            prepare_texts([path], config_for(tmp_path))
+    assert not (tmp_path / "datasets").exists()
 
 
 def test_fingerprints_tell_data_apart(source: Path, tmp_path: Path) -> None:

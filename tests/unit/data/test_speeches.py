@@ -148,6 +148,75 @@ def test_a_table_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, text:
         read(tmp_path, text)
 
 
+HEADER = '"Speaker","Speech\n(full text)","Date"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (HEADER + '"A","one","2020"\n', "utf-8"),
+        ("\n\n \nSpeaker,Speech\nA,one\n\n", "utf-8"),
+        (",,\nSpeaker,Speech,\nA,one,\n", "utf-8"),
+        ("sep=;\nSpeaker;Speech\nA;one\n", "utf-8"),
+        ('"sep=|"\n\nSpeaker|Speech\nA|one\n', "utf-8"),
+        ("SEP=\t\r\nSpeaker\tSpeech\r\nA\tone\r\n", "utf-16"),
+        ("Speaker,Speech,,\nA,one,,\n", "utf-8"),
+        ("Speaker,Speech\nA,one,,\n", "utf-8"),
+        ("Speaker,Speech,,\nA,one\n", "utf-8"),
+        ("Speaker,Speech\rA,one\r", "utf-8"),
+        ("Speaker,Speech\r\n\r\nA,one\r\n,\r\n", "utf-8-sig"),
+        ("Speaker\tSpeech\nA\tone\n", "utf-16"),
+        ('"Speaker, or chair";"Speech; as held"\nA;one\n'.replace("Speech; as held", "Speech"), "utf-8"),
+        ('"x;y;z;w","Speaker","Speech"\n1,A,one\n', "utf-8"),
+        (f'Speaker,Speech,"{"x" * 200_000}"\nA,one,1\n', "utf-8"),
+        (
+            "".join(f"column{index}," for index in range(20_000)) + "Speaker,Speech\n" + "," * 20_000 + "A,one\n",
+            "utf-8",
+        ),
+        ("Speaker;Speech;Interjection;Chair\nA;one;0,0;0,0\n", "utf-8"),
+        ("id,id,Speaker,Speech\n1,2,A,one\n", "utf-8"),
+    ],
+)
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path: Path, text: str, encoding: str) -> None:
+    rows = list(table(tmp_path, text, encoding).documents(options()))
+    assert [row.text for row in rows] == ["one"]
+    assert rows[0].speaker in ("A", None)
+
+
+def test_the_line_of_a_mistake_is_counted_from_the_start_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"speeches\.csv:6: 1 fields, but the first line names 3 columns"):
+        read(tmp_path, "\n" + HEADER + '"A","one",2020\n\nlost\n')
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("id,Text,speaker,text", "'Text' and 'text' may both be the column of text"),
+        ("text,text", "'text' and 'text' may both be the column of text"),
+        ("Speech (a),Speech (b)", r"'Speech \(a\)' and 'Speech \(b\)' may both be the column of text"),
+        ("text,Party,party ", "'Party' and 'party ' may both be the column of party"),
+        ("text,First Name,first_name", "'First Name' and 'first_name' may both be the column of first_name"),
+    ],
+)
+def test_two_columns_that_may_be_the_same_are_named(tmp_path: Path, header: str, names: str) -> None:
+    with pytest.raises(DataError, match=rf"speeches\.csv:1: {names}\. Rename those that are not"):
+        table(tmp_path, header + "\n" + ",".join("x" for _ in header.split(",")) + "\n")
+
+
+def test_a_name_as_it_is_comes_before_one_with_something_in_brackets(tmp_path: Path) -> None:
+    assert table(tmp_path, "Speech (raw),Speech\na,b\n").columns == {"text": "Speech"}
+
+
+def test_a_title_above_the_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"among Speeches of 2020\..*Line 3 may be the one that names them"):
+        read(tmp_path, "Speeches of 2020;;\n\nSpeaker;Speech;Date\nA;one;2020\n")
+
+
+def test_a_quote_that_is_never_closed_in_the_header_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"speeches\.csv:1: not CSV|no column with text"):
+        read(tmp_path, 'Speaker,"Speech\n' + "A,one\n" * 1000)
+
+
 def test_a_speech_may_be_longer_than_csv_takes_for_reasonable(tmp_path: Path) -> None:
     (row,) = read(tmp_path, f"text\n{'lang ' * 50_000}\n")
     assert len(row.text) == 249_999

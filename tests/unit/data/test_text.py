@@ -31,6 +31,19 @@ def read(file: TextFile) -> str:
         ("Grüße", "auto", "Grüße".encode("utf-16"), "utf-16"),
         ("Grüße", "utf-16", "Grüße".encode("utf-16"), "utf-16"),
         ("a\nb\nc\n", "auto", b"a\r\nb\rc\n", "utf-8"),
+        ("Grüße\n", "auto", "Grüße\n".encode("utf-16-le"), "utf-16-le"),
+        ("Grüße\n", "auto", "Grüße\n".encode("utf-16-be"), "utf-16-be"),
+        ("Grüße\n", "auto", "Grüße\n".encode("utf-32"), "utf-32"),
+        ("Grüße\n", "auto", codecs.BOM_UTF32_BE + "Grüße\n".encode("utf-32-be"), "utf-32"),
+        ("Grüße\n", "auto", "Grüße\n".encode("utf-32-le"), "utf-32-le"),
+        ("Grüße\n", "auto", "Grüße\n".encode("utf-32-be"), "utf-32-be"),
+        ("Привет, мир!\n", "auto", "Привет, мир!\n".encode("utf-16-le"), "utf-16-le"),
+        ("你好，世界。\n一二三\n", "auto", "你好，世界。\n一二三\n".encode("utf-16-be"), "utf-16-be"),
+        ("Grüße\nund mehr", "utf-8", codecs.BOM_UTF8 + "Grüße\n".encode() + codecs.BOM_UTF8 + b"und mehr", "utf-8"),
+        ("one\ntwo\n", "utf-16", "one\n".encode("utf-16") + "two\n".encode("utf-16"), "utf-16"),
+        ("\x1b[31mred\x1b[0m, a\x08a\n\x0c\x1a", "utf-8", b"\x1b[31mred\x1b[0m, a\x08a\n\x0c\x1a", "utf-8"),
+        ("Привет\n", "koi8-r", "Привет\n".encode("koi8-r"), "koi8-r"),
+        ("\ufeff".join(["", "x"]).replace("\ufeff", ""), "utf-16-le", "\ufeffx".encode("utf-16-le"), "utf-16-le"),
     ],
 )
 def test_text_is_read_in_its_encoding(tmp_path: Path, raw: str, encoding: str, text: bytes, found: str) -> None:
@@ -50,6 +63,67 @@ def test_bytes_that_are_no_text_at_all_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"ab\x81\xff")
     with pytest.raises(DataError, match=r"byte 0x81 at offset 2 is not utf-8; byte 0x81 at offset 2 is not cp1252"):
         TextFile.find(tmp_path / "a.txt", "auto")
+
+
+LONG = "Grüße aus Köln, schöne Wörter.\n" * 1000
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "why"),
+    [
+        (
+            LONG.encode()[:5000] + b"\xff" + LONG.encode()[5000:],
+            "auto",
+            r"byte 0xff at offset 5,000 is not utf-8, and 0",
+        ),
+        (LONG.encode() + b"\xe4", "cp1252", r"byte 0xe4 at offset [\d,]+ is not utf-8.*Mend the file"),
+        ("Привет, мир\n".encode() * 9 + b"\xff", "auto", "byte 0xff at offset 189"),
+        (codecs.BOM_UTF8 + b"plain \xe4", "auto", "begins with the mark of UTF-8|byte 0xe4 at offset 9 is not utf-8"),
+        ("Grüße\n".encode(), "latin-1", 'is UTF-8, not latin-1.*such as "utf-8"'),
+        ("Grüße\n".encode(), "cp1252", 'is UTF-8, not cp1252.*such as "utf-8"'),
+        (codecs.BOM_UTF8 + b"plain", "cp1252", 'begins with the mark of UTF-8.*such as "utf-8"'),
+        ("„so“\n".encode("cp1252"), "latin-1", r'no letters for \(1 times U\+0084.*such as "cp1252"'),
+        ("Grüße\n".encode("utf-16-le"), "utf-8", 'not utf-8.*such as "utf-16-le"'),
+        ("plain\n".encode("utf-16-le"), "utf-8", 'holds 6 NUL characters.*such as "utf-16-le"'),
+        ("plain\n".encode("utf-16"), "latin-1", 'NUL characters.*such as "utf-16"'),
+        ("plain\n".encode("utf-16"), "utf-8", 'byte 0xff at offset 0 is not utf-8.*such as "utf-16"'),
+        ("plain\n".encode("utf-32-be"), "cp1252", 'NUL characters.*such as "utf-32-be"'),
+        (b"plain text in ASCII\n" * 5, "utf-16-le", 'is not utf-16-le.*such as "utf-8"'),
+        ("plain\n".encode("utf-16-le"), "utf-16-be", "U\\+|NUL|not utf-16-be"),
+        (b"\xff\xfeo\0n\0e\0" + b"\xfe\xff\0t\0w\0o", "auto", "U\\+FFFE|among"),
+        (b"a\0b", "utf-8", "holds 1 NUL characters"),
+        (b"a\0b", "auto", "holds 1 NUL characters"),
+        (bytes(range(1, 7)) * 9, "utf-8", "are among its 54 characters"),
+        (("lost \ufffd" * 9).encode(), "utf-8", r"9 times U\+FFFD are among"),
+        ("Съешь ещё этих мягких французских булок\n".encode("cp1251") * 3, "auto", "letters have accents"),
+        (
+            "Съешь ещё этих мягких французских булок\n".encode("koi8-r") * 3,
+            "latin-1",
+            "letters have accents|no letters",
+        ),
+        ("いろはにほへと\n".encode("cp932") * 9, "auto", "not utf-8"),
+    ],
+)
+@pytest.mark.parametrize("block", [2**18, 64, 7])
+def test_text_that_is_evidently_in_another_encoding_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes, encoding: str, why: str, block: int
+) -> None:
+    monkeypatch.setattr(text_module, "_BLOCK", block)
+    (tmp_path / "a.txt").write_bytes(raw)
+    with pytest.raises(DataError, match=why) as refused:
+        TextFile.find(tmp_path / "a.txt", encoding)
+    assert "[prepare] encoding" in str(refused.value)
+
+
+def test_quotes_in_windows_1252_are_not_taken_for_utf8(tmp_path: Path) -> None:
+    """The bytes of "Ä" and a quote after it are a letter of UTF-8."""
+    (tmp_path / "a.txt").write_bytes("„Ä“ und „Ü“, Spaß“ – schön.\n".encode("cp1252") * 50)
+    assert TextFile.find(tmp_path / "a.txt", "auto").encoding == "cp1252"
+
+
+def test_a_few_strange_characters_are_reported_and_not_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("plain text\n" * 500 + "\ufffd", encoding="utf-8")
+    assert TextFile.find(tmp_path / "a.txt", "utf-8").doubts == "1 times U+FFFD"
 
 
 def test_the_published_protocols_are_read_without_a_wrong_character(real_data: Path) -> None:
@@ -130,6 +204,13 @@ def test_lines_do_not_depend_on_the_pieces(text: str, size: int) -> None:
     pieces = [text[first : first + size] for first in range(0, len(text), size)]
     found = [line for some in lines(pieces) for line in some]
     assert found == [line for line in text.split("\n") if line.strip()]
+
+
+def test_a_line_of_many_pieces_takes_no_longer_than_they_do() -> None:
+    """Joining all that is there with each piece would copy 20 GB here."""
+    pieces = ["x" * 10_000] * 2_000
+    ((line,),) = [some for some in lines(pieces) if some]
+    assert len(line) == 20_000_000
 
 
 @given(st.text(alphabet="a1.' \n。é\t"), st.integers(1, 5))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_playground.data.text import in_short_blanks
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DataError, PromptError
 
@@ -64,6 +65,27 @@ def test_gpt2_has_the_published_ids(gpt2: Tokenizer) -> None:
     assert gpt2.encode("Hello world").tolist() == [15496, 995]
     assert (gpt2.vocab_size, gpt2.start_id) == (50257, 50256)
     assert load_tokenizer(gpt2.describe()).vocab_size == 50257
+
+
+@pytest.mark.parametrize("text", [" " * 1_500_000 + "x", "x" + "\n" * 1_200_000 + " \t" * 400_000 + "x", "\t" * 10**6])
+def test_a_million_blanks_are_no_trouble(gpt2: Tokenizer, text: str) -> None:
+    assert gpt2.decode(gpt2.encode(text)) == text
+
+
+def test_long_runs_of_blanks_are_cut_so_that_the_last_stays_with_what_follows(gpt2: TiktokenTokenizer) -> None:
+    text = f"one{' ' * 200_000}two{' ' * 70_000}"
+    pieces = list(in_short_blanks(text))
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 2**16 + 4
+    assert [token for piece in pieces for token in gpt2.encode(piece)] == gpt2.encode(text).tolist()
+
+
+def test_the_name_of_a_special_token_means_it_in_a_prompt_and_is_text_in_a_text(gpt2: TiktokenTokenizer) -> None:
+    assert gpt2.encode_prompt("a<|endoftext|>").tolist() == [64, 50256]
+    assert 50256 not in gpt2.encode("a<|endoftext|>")
+    without_start = TiktokenTokenizer("gpt2", start_token=False)
+    assert without_start.encode_prompt("<|endoftext|>").tolist() == [50256]
+    assert without_start.token_bytes(50256) == b""  # it is no text, whatever documents are
 
 
 def test_part_of_a_character_decodes_to_the_replacement_mark(gpt2: Tokenizer) -> None:
