@@ -45,6 +45,8 @@ def wide(head: bytes) -> str | None:
     with its bytes swapped, a text is scattered over all of them.
     """
     found: list[tuple[bool, int, int]] = []
+    if head.count(0) * 3 < len(head) and is_plain(head.replace(b"\0", b"")):  # as wide, half of it would be NULs
+        return None
     for index, name in enumerate(_WIDE if b"\0" in head else ()):
         if len(head) % (4 if "32" in name else 2):
             continue

@@ -232,7 +232,8 @@ def _write(
         )
         manifest_file.write(manifest_text(manifest))
         manifest_file.flush()
-    warn_of_sides(written["train"], written["val"], config)
+    if config.documents != "whole":
+        warn_of_sides(written["train"], written["val"], config)
     return manifest
 
 

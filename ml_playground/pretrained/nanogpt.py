@@ -123,7 +123,7 @@ def _plain_values(data: bytes) -> Any:
             break
         if code.name not in _PLAIN:
             raise pickle.UnpicklingError(f"it holds more than names and numbers: {code.name}")
-        if code.name in _PUTS and not 0 <= int(argument) <= len(data):
+        if code.name in _PUTS and argument not in range(len(data)):
             raise pickle.UnpicklingError(f"{code.name} {argument} in {len(data):,} bytes")
     return _PlainUnpickler(io.BytesIO(data)).load()
 
