@@ -19,7 +19,7 @@ from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.documents import Document, in_batches, text_documents
 from ml_playground.data.encode import Encoded, SideFiles, encode, in_parallel
-from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model, write_tokenizer
+from ml_playground.data.fast_tokenizer import FastTokenizer
 from ml_playground.data.folders import TABLES, contents_of, require_file
 from ml_playground.data.manifest import (
     FORMAT,
@@ -33,6 +33,7 @@ from ml_playground.data.manifest import (
     sha256_of,
 )
 from ml_playground.data.marks import marks_of, without_marks
+from ml_playground.data.model_tokenizer import tokenizer_of_model, write_tokenizer
 from ml_playground.data.reports import lost_share, warn_of_sides, warn_of_unseen
 from ml_playground.data.speeches import SpeechTable
 from ml_playground.data.split import DocumentSplit, PositionSplit, Side
@@ -193,14 +194,7 @@ def _write(
 ) -> Manifest:
     """Encode both sides and write them with their manifest."""
     folder, dtype = config.dataset_dir, token_dtype(tokenizer.vocab_size)
-    lengths = tokenizer.byte_lengths() if isinstance(tokenizer, FastTokenizer) else None  # others lose nothing
-    to_ids = partial(encode, tokenizer=tokenizer, dtype=dtype, lengths=lengths)
-    in_files = config.documents == "files"
-    to_rows: Callable[[list[Any]], Encoded] = to_ids
-    if in_files:
-        plain = partial(without_marks, marks=marks_of(config))
-        to_ids = partial(to_ids, separator=_separator(tokenizer, config), without_marks=plain)
-        to_rows = partial(_encode_documents, to_ids=to_ids, config=config)
+    in_files, to_rows = config.documents == "files", _encoder(tokenizer, dtype, config)
     # The files take their places at the end of the block, when there is room for all of them; the manifest does so
     # last, and while it has not, the old one does not fit.
     with ExitStack() as stack:
@@ -237,6 +231,19 @@ def _write(
     return manifest
 
 
+def _encoder(
+    tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger], config: PrepareConfig
+) -> Callable[[list[Any]], Encoded]:
+    """What makes ids of some documents, as `[prepare] documents` has them."""
+    lengths = tokenizer.byte_lengths() if isinstance(tokenizer, FastTokenizer) else None  # others lose nothing
+    to_ids = partial(encode, tokenizer=tokenizer, dtype=dtype, lengths=lengths)
+    if config.documents != "files":
+        return to_ids
+    plain = partial(without_marks, marks=marks_of(config))
+    to_ids = partial(to_ids, separator=_separator(tokenizer, config), without_marks=plain)
+    return partial(_encode_documents, to_ids=to_ids, config=config)
+
+
 def _put_aside(folder: Path) -> None:
     """Make room where something that is not a folder has the name of one."""
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
@@ -261,7 +268,7 @@ def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:
     if tokenizer.end_id is None:
         raise DataError(
             "the model's tokenizer has no token for the end of a text. Set [prepare] doc_separator to what is to stand "
-            'between documents, such as "\n\n".'
+            'between documents, such as "\\n\\n".'
         )
     return np.array([tokenizer.end_id])
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ml_playground.checkpoint import load
 from ml_playground.config.sections import ModelConfig
-from ml_playground.data.fast_tokenizer import read_tokenizer, tokenizer_of_model
+from ml_playground.data.model_tokenizer import read_tokenizer, tokenizer_of_model
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
 from ml_playground.hub import find_folder

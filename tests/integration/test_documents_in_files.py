@@ -1,7 +1,9 @@
 """Data for fine-tuning: documents from files and tables, in a model's own tokens."""
 
 import json
+import os
 import re
+import shutil
 from typing import Any
 
 import pytest
@@ -110,6 +112,52 @@ def test_what_was_removed_is_made_again(texts: Project, gone: str) -> None:
         path.rmdir()
     assert "is missing" in texts.ok("prepare").out
     assert before == {each: each.read_bytes() for each in before}
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
+@pytest.mark.parametrize("harm", ["flipped", "bad bytes", "empty", "gone", "a pipe"])
+def test_a_damaged_tokenizer_is_not_used_and_made_again(texts: Project, name: str, harm: str) -> None:
+    texts.ok("prepare")
+    whole = {path.name: path.read_bytes() for path in (texts.datasets / "tokenizer").iterdir()}
+    path = texts.datasets / "tokenizer" / name
+    before = path.read_bytes() if path.is_file() else b""
+    path.unlink(missing_ok=True)
+    if harm == "a pipe":
+        os.mkfifo(path)
+    elif harm != "gone":
+        flipped = bytes([before[0] ^ 1]) + before[1:] if before else b"added"
+        path.write_bytes({"flipped": flipped, "bad bytes": b"\xff\xfe", "empty": b""}[harm])
+    if name in whole or harm not in ("gone", "a pipe"):  # what is not read is not missed
+        refused = texts.run("train")
+        assert refused.code == 2
+        assert "datasets/tokenizer: damaged, or not what 'prepare' wrote. Run 'prepare' again." in refused.err
+        assert "preparing again: tokenizer/ is missing or another one, or damaged" in texts.ok("prepare").out
+    opened(texts)
+    if path.is_file() or name in whole:
+        assert {path.name: path.read_bytes() for path in (texts.datasets / "tokenizer").iterdir()} == whole
+
+
+@pytest.mark.parametrize("what", ["a file", "a broken link"])
+def test_what_takes_the_place_of_the_tokenizer_is_put_aside(texts: Project, what: str) -> None:
+    texts.ok("prepare")
+    folder = texts.datasets / "tokenizer"
+    shutil.rmtree(folder)
+    if what == "a file":
+        folder.write_text("mine")
+    else:
+        folder.symlink_to("nowhere")
+    assert texts.run("train").code == 2
+    assert "tokenizer was not a folder; it is tokenizer.damaged now" in texts.ok("prepare").out
+    opened(texts)
+
+
+def test_damaged_documents_are_made_again(texts: Project) -> None:
+    texts.ok("prepare")
+    path = texts.datasets / "val.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"text", b"tixt"))
+    assert "preparing again: val.jsonl is missing or damaged" in texts.ok("prepare").out
+    assert path.read_bytes() == before
 
 
 def test_each_text_file_is_a_document(texts: Project) -> None:

@@ -1,8 +1,10 @@
 """Mistakes with texts, and with the data that is prepared from them."""
 
+import os
 import shutil
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from ml_playground.data import sources
 from tests.acceptance.mistakes.collection import configured, mistake
@@ -90,4 +92,89 @@ def disk_full_of_data(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 def textless_table(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.text.with_name("speeches.csv").write_text("Redner,Partei,Worte\nA,B,C\n")
     project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    return project.run("prepare")
+
+
+@mistake("one bad byte in a text in UTF-8")
+def one_bad_byte(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.write_bytes("Grüße aus Köln\n".encode() * 9 + b"\xff\n")
+    project.configure({"prepare.encoding": '"auto"'})
+    return project.run("prepare")
+
+
+@mistake("UTF-8 read as Windows-1252")
+def read_as_windows(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.write_text("Grüße aus Köln\n", encoding="utf-8")
+    project.configure({"prepare.encoding": '"cp1252"'})
+    return project.run("prepare")
+
+
+@mistake("UTF-16 read as UTF-8")
+def read_as_utf8(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.write_text("a text", encoding="utf-16-le")
+    return project.run("prepare")
+
+
+@mistake("a named pipe among the texts")
+def a_pipe(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    os.mkfifo(project.text.with_name("x.txt"))
+    return project.run("prepare")
+
+
+@mistake("a link that leads nowhere among the texts")
+def a_broken_link(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.with_name("more").symlink_to("nowhere")
+    return project.run("prepare")
+
+
+@mistake("files of other kinds alone")
+def other_endings(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    folder = project.folder / "notes"
+    folder.mkdir()
+    (folder / "a.md").touch()
+    project.configure({"prepare.raw_dir": '"tiny/notes"'})
+    return project.run("prepare")
+
+
+@mistake("a table with two columns of text")
+def two_texts(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.with_name("speeches.csv").write_text("id,Text,text\n1,label,words\n")
+    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    return project.run("prepare")
+
+
+@mistake("a row that is cut short")
+def short_row(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.with_name("speeches.csv").write_text('"Redner","Rede\n(Volltext)"\nA,eins\nB\n')
+    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    return project.run("prepare")
+
+
+@mistake("a manifest with a changed letter")
+def altered_manifest(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    path = project.datasets / "meta.json"
+    path.write_text(path.read_text().replace('"b"', '"B"'))
+    return project.run("train")
+
+
+@mistake("a manifest that is not JSON")
+def broken_manifest(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    (project.datasets / "meta.json").write_bytes(b"\xff{")
+    return project.run("train")
+
+
+configured(
+    "splitting each file where lines are documents", {"prepare.split": '"files"', "prepare.documents": '"lines"'}
+)
+
+
+@mistake("a text that a model's tokenizer has no tokens for")
+def no_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    model = project.root / "model"
+    model.mkdir()
+    Tokenizer(models.Unigram([("<unk>", 0.0), *((letter, -1.0) for letter in "the catsi")], 0, False)).save(
+        str(model / "tokenizer.json")
+    )
+    project.configure({"prepare.tokenizer": '"huggingface"', "prepare.tokenizer_from": '"model"'})
+    project.text.write_text("the cat sits\n" * 90 + "ЖЖЖ" * 90, encoding="utf-8")
     return project.run("prepare")

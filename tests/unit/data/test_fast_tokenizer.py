@@ -8,8 +8,9 @@ import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.fast_tokenizer import FastTokenizer, tokenizer_of_model
+from ml_playground.data.fast_tokenizer import FastTokenizer
 from ml_playground.data.manifest import differences, read_manifest, settings_of
+from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DataError, PromptError

@@ -1,7 +1,10 @@
 """`nanogpt_run/` holds what nanoGPT itself wrote: the checkpoint of a tiny model after ten steps, and its meta.pkl."""
 
+import os
 import pickle
+import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import CheckpointError
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import TrainedModel, load_trained
+from ml_playground.pretrained.nanogpt import nanogpt_tokenizer
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import resolve
 
@@ -75,12 +79,62 @@ def test_a_vocabulary_with_code_in_it_is_refused_and_not_run(run: RunDirectory, 
         pickle.dumps({"stoi": {}}),
         pickle.dumps({"itos": {}}),
         pickle.dumps({"itos": {0: "ab"}}),
+        pickle.dumps({"itos": {0: "\ud800"}}),
+        pickle.dumps({"itos": {0: "a", 1: "a"}}),
+        pickle.dumps({"itos": {0: 5}}),
+        pickle.dumps({"itos": "ab"[:1] * 0}),
+        pickle.dumps({"itos": {(0,): "a"}}),  # nothing but names and numbers: deep tuples cannot be hashed
+        b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".",
+        b"}r\xff\xff\xff\xff.",  # a place in memory for which Python would reserve 64 GB
+        b"}p999999999999\n.",
+        b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7fx.",
+        b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f}.",
+        b"X\xff\xff\xff\x7fx.",
+        b"\x80\x04}(\x8c\x04itosKcs.",
+        b"h\x05.",
+        b"}b.",
+        b"I99999999999999999999x\n.",
+        b"P1\n.",
     ],
 )
 def test_another_file_is_no_vocabulary(run: RunDirectory, content: bytes) -> None:
     run.nanogpt_vocabulary.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"meta\.pkl: not a vocabulary of nanoGPT"):
         load_trained(run)
+
+
+def test_a_vocabulary_of_other_data_is_refused(run: RunDirectory) -> None:
+    characters = {index: chr(97 + index) for index in range(20)}
+    run.nanogpt_vocabulary.write_bytes(pickle.dumps({"itos": characters}))
+    with pytest.raises(CheckpointError, match=r"meta\.pkl has 20 characters, but the checkpoint's model 65"):
+        load_trained(run)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_not_a_file_is_no_vocabulary(run: RunDirectory, make: Callable[[Path], None]) -> None:
+    run.nanogpt_vocabulary.unlink()
+    make(run.nanogpt_vocabulary)
+    with pytest.raises(CheckpointError, match="it is not a file"):
+        load_trained(run)
+
+
+def test_any_damage_of_a_vocabulary_is_one_message(tmp_path: Path) -> None:
+    """Bytes that are changed, lost or added: what comes out is a vocabulary or a message."""
+    whole = Path(__file__).with_name("nanogpt_run").joinpath("meta.pkl").read_bytes()
+    values = pickle.loads(whole)
+    path, chance = tmp_path / "meta.pkl", random.Random(1)
+    refused = 0
+    for number in range(600):
+        damaged = bytearray(pickle.dumps(values, protocol=number % 6))
+        for _ in range(chance.choice((1, 1, 2, 8))):
+            at = chance.randrange(len(damaged))
+            damaged[at : at + chance.choice((0, 1, 1, 9))] = chance.randbytes(chance.choice((0, 1, 1, 5)))
+        path.write_bytes(damaged)
+        try:
+            nanogpt_tokenizer(path, 65)
+        except CheckpointError:
+            refused += 1
+    assert refused > 400
 
 
 @pytest.mark.parametrize("missing", ["model", "model_args", "iter_num"])
