@@ -70,7 +70,10 @@ class FastTokenizer(Tokenizer):
             raise PromptError(f"the tokenizer cannot take this text: {error}") from error
 
     def encode_prompt(self, text: str) -> Ids:
-        """See `Tokenizer`."""
+        """See `Tokenizer`. Raises PromptError where a character has no token, as characters that were not seen do."""
+        rest = re.sub("|".join(map(re.escape, self._special_names)) or "(?!)", "", text)
+        if lost := self.lost(rest, self.encode(rest)):
+            raise PromptError(f"the tokenizer has no token for {', '.join(map(repr, lost))}")
         self._library.encode_special_tokens = False
         try:
             return self.encode(text)
@@ -162,6 +165,12 @@ class FastTokenizer(Tokenizer):
     def _parts(self) -> Table:
         parts: Table = json.loads(self._library.to_str())  # complete, which the file need not be
         return parts
+
+    @cached_property
+    def _special_names(self) -> list[str]:
+        """Longest first, as one may begin with another."""
+        names: list[str] = [each["content"] for each in self._parts["added_tokens"] if each["special"]]
+        return sorted(names, key=len, reverse=True)
 
     @cached_property
     def _special(self) -> set[int]:

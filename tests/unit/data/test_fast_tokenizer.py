@@ -181,6 +181,15 @@ def test_characters_without_a_token_are_found_in_every_kind(make: Callable[[], T
     assert not fast.lost("Gott sagt, .", fast.encode("Gott sagt, ."))
 
 
+def test_a_prompt_with_a_character_without_a_token_is_refused() -> None:
+    tokenizer = with_pieces()
+    tokenizer.add_special_tokens(["<|end|>"])
+    fast = FastTokenizer(tokenizer.to_str(), end_token="<|end|>")
+    assert fast.encode_prompt("Gott<|end|>").tolist()[-1] == fast.end_id
+    with pytest.raises(PromptError, match="no token for '☃'"):
+        fast.encode_prompt("Gott<|end|>☃")
+
+
 @pytest.mark.parametrize("make", [by_bytes, by_sentencepiece])
 def test_bytes_lose_nothing(make: Callable[[], Tokenizer]) -> None:
     fast = FastTokenizer(make().to_str(), end_token=None)
