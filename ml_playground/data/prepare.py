@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from filelock import FileLock
 from tqdm import tqdm
 
 from ml_playground.config.files import shown
@@ -42,6 +41,7 @@ from ml_playground.data.text import TextFile, joined, lines
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import DataError
 from ml_playground.files import atomic_write
+from ml_playground.locks import locked
 
 Split = PositionSplit | DocumentSplit[str] | DocumentSplit[Document]
 
@@ -70,7 +70,7 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     if manifest is not None:
         return _nothing_to_do(manifest, config)
     config.dataset_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(config.dataset_dir / "prepare.lock"):  # a second process waits, and finds it done
+    with locked(config.dataset_dir / "prepare.lock", wait=True):  # a second process waits, and finds it done
         manifest, why_not = _there(files, config)
         if manifest is not None:
             return _nothing_to_do(manifest, config)
