@@ -109,7 +109,7 @@ def read_tokenizer(folder: Path) -> TokenizerFile:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is damaged ({error})") from error
+        raise DataError(f"{path} is damaged ({error}).") from error
     library = library_of(text)
     ends = [each for each in _ends(folder) if library.id_to_token(each) is not None]
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
@@ -140,5 +140,5 @@ def _read_table(path: Path) -> Table:
     try:
         values: object = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error})") from error
+        raise DataError(f"{path} is damaged ({error}).") from error
     return values if is_table(values) else {}
