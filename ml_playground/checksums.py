@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from ml_playground.config.files import shown
 from ml_playground.config.tables import is_table
 from ml_playground.errors import DamagedFolderError
 from ml_playground.files import json_text, read_file
@@ -34,14 +35,14 @@ def verify_checksums(folder: Path) -> None:
         text = read_file(path)
         listed: object = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise DamagedFolderError(f"{path}: damaged ({error})") from error
+        raise DamagedFolderError(f"{shown(path)}: damaged ({error})") from error
     if not is_table(listed) or json_text(listed) != text:
-        raise DamagedFolderError(f"{path}: damaged (it is not as it was written)")
+        raise DamagedFolderError(f"{shown(path)}: damaged (it is not as it was written)")
     for name, digest in listed.items():
         file = folder / name
         try:
             altered = not file.is_file() or sha256_of(file) != digest
         except OSError as error:
-            raise DamagedFolderError(f"{file}: damaged ({error.strerror})") from error
+            raise DamagedFolderError(f"{shown(file)}: damaged ({error.strerror})") from error
         if altered:
-            raise DamagedFolderError(f"{file}: damaged (its checksum does not match {NAME})")
+            raise DamagedFolderError(f"{shown(file)}: damaged (its checksum does not match {NAME})")

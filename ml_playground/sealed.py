@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import torch
 
+from ml_playground.config.files import shown
 from ml_playground.config.tables import Table, is_table
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.files import atomic_write, system_error
@@ -68,7 +69,7 @@ def read(path: Path) -> tuple[Table, bool]:
     with _opened(path) as file:
         seal = _seal(path, file)
         if seal is not None and _digest(file, seal.size) != seal.header.get("sha256"):
-            raise DamagedCheckpointError(f"{path}: damaged (its checksum does not match)")
+            raise DamagedCheckpointError(f"{shown(path)}: damaged (its checksum does not match)")
         _check_parts(path, file, verify=seal is None)
         return _unpickled(path, file), seal is not None
 
@@ -94,17 +95,17 @@ class _Seal(NamedTuple):
 
 def _opened(path: Path) -> BinaryIO:
     if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: not a file")
+        raise CheckpointError(f"{shown(path)}: not a file")
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
+        raise CheckpointError(f"{shown(path)}: no such checkpoint") from error
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{path}: cannot be read: {error.strerror}")
+    return CheckpointError(f"{shown(path)}: cannot be read: {error.strerror}")
 
 
 def _seal(path: Path, file: BinaryIO) -> _Seal | None:
@@ -117,15 +118,15 @@ def _seal(path: Path, file: BinaryIO) -> _Seal | None:
     end = tail.rfind(_END)
     comment = tail[end + _END_SIZE :]
     if end < 0 or int.from_bytes(tail[end + _END_SIZE - 2 : end + _END_SIZE], "little") != len(comment):
-        raise DamagedCheckpointError(f"{path}: damaged or cut short (it does not end like a checkpoint)")
+        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short (it does not end like a checkpoint)")
     if not comment:
         return None
     text, digest = comment[:-_DIGEST], comment[-_DIGEST:]
     if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise DamagedCheckpointError(f"{path}: damaged (the checksum of its header does not match)")
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (the checksum of its header does not match)")
     header: object = json.loads(text)
     if not is_table(header):
-        raise DamagedCheckpointError(f"{path}: damaged (its header is not a table)")
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (its header is not a table)")
     return _Seal(header, len(comment))
 
 
@@ -153,17 +154,19 @@ def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
             )
             if not plain or declared > file.seek(0, os.SEEK_END):
                 raise DamagedCheckpointError(
-                    f"{path}: damaged, or not written by torch.save (its parts declare {declared:,} bytes)"
+                    f"{shown(path)}: damaged, or not written by torch.save (its parts declare {declared:,} bytes)"
                 )
             altered = archive.testzip() if verify else None
     except OSError as error:
         if system_error(error) is not None:
             raise _unreadable(path, error) from error
-        raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error  # a place before its start
+        raise DamagedCheckpointError(
+            f"{shown(path)}: damaged or cut short ({error})"
+        ) from error  # a place before its start
     except (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:
-        raise DamagedCheckpointError(f"{path}: damaged or cut short ({error})") from error
+        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short ({error})") from error
     if altered is not None:
-        raise DamagedCheckpointError(f"{path}: damaged (checksum of {altered} does not match)")
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (checksum of {altered} does not match)")
 
 
 def _unpickled(path: Path, file: BinaryIO) -> Table:
@@ -174,14 +177,14 @@ def _unpickled(path: Path, file: BinaryIO) -> Table:
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: holds more than tensors and plain values; it was not opened, as that could run its code"
+            f"{shown(path)}: holds more than tensors and plain values; it was not opened, as that could run its code"
         ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
     except Exception as error:  # of any kind: its instructions are a stranger's, and are carried out as they come
         if "allocate memory" in str(error):
             raise
-        raise DamagedCheckpointError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+        raise DamagedCheckpointError(f"{shown(path)}: damaged ({type(error).__name__}: {error})") from error
     if not is_table(values):
-        raise CheckpointError(f"{path}: not a checkpoint")
+        raise CheckpointError(f"{shown(path)}: not a checkpoint")
     return values

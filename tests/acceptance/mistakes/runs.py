@@ -48,7 +48,7 @@ def cut_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("a best checkpoint with a flipped bit")
 def flipped_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    path = project.out / "ckpt_best.pt"
+    path = project.out / "ckpt_best.pt"  # which is the same file as ckpt_last.pt, after an evaluation
     flipped = bytearray(path.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     path.write_bytes(flipped)
