@@ -48,9 +48,10 @@ def cut_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("a best checkpoint with a flipped bit")
 def flipped_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    path = project.out / "ckpt_best.pt"  # which is the same file as ckpt_last.pt, after an evaluation
+    path = project.out / "ckpt_best.pt"
     flipped = bytearray(path.read_bytes())
     flipped[len(flipped) // 2] ^= 1
+    path.unlink()  # which is the same file as ckpt_last.pt
     path.write_bytes(flipped)
     return project.run("sample")
 
