@@ -159,6 +159,6 @@ def _stops(folder: Path, config: Table, tokenizer: PreTrainedTokenizerBase) -> t
     tables = [config, read_table(generation) if generation.is_file() else {}]
     stated = [table.get("eos_token_id") for table in tables]
     ids = [each for value in stated for each in (value if isinstance(value, list) else [value])]
-    known = [each for each in ids if isinstance(each, int) and 0 <= each < len(tokenizer)]
+    known = [each for each in ids if type(each) is int and 0 <= each < len(tokenizer)]
     names = [tokenizer.eos_token, *tokenizer.convert_ids_to_tokens(known)]
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))

@@ -35,7 +35,7 @@ def pick(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: 
         penalty = _in_float32(sampling.repetition_penalty)
         seen = logits.gather(1, context)
         seen = torch.where(seen > 0, seen / penalty, seen * penalty)
-        logits = logits.scatter(1, context, seen.clamp(max=_FLOAT32.max))
+        logits = logits.scatter(1, context, seen.clamp(_FLOAT32.min, _FLOAT32.max))
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     if 0 < sampling.top_k < logits.shape[1]:

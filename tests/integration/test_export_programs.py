@@ -1,5 +1,6 @@
 """From a trained run to files for llama.cpp and Ollama. What llama.cpp makes of them is in tests/gguf."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -8,13 +9,17 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
-from ml_playground.export.ollama import write_modelfile
+from ml_playground.export.ollama import model_name, write_modelfile
+from ml_playground.export.source import FolderSource
 from ml_playground.inference.load import load_trained
 from ml_playground.run_directory import RunDirectory
 from tests.integration.exports import exported
+from tests.integration.finetuning import write_model
 from tests.project import Project
 
 WRITE_GGUF = """
@@ -176,3 +181,45 @@ def test_ollama_gets_a_smaller_file_where_a_quantizer_is_named(german: Project) 
     assert (german.out / "export" / "tiny-q4_k_m-ollama.gguf").read_text() == "Q4_K_M"
     assert (german.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q4_k_m-ollama.gguf\n")
     assert (german.out / "export" / "tiny-f16.gguf").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        ("tiny", "tiny"),
+        ("My Run!", "my-run"),
+        ("Größe-2", "groe-2"),
+        (".-_x.", "x"),
+        ("a" * 200, "a" * 80),
+        ("qwen2.5", "qwen2.5"),
+    ],
+)
+def test_ollama_gets_a_name_from_the_runs(run: str, name: str) -> None:
+    assert model_name(run) == name
+
+
+@given(st.text(min_size=1))
+@example("모델")
+@example("模型")
+@example("---")
+@example("...")
+@example("\udc80")
+@example("-" * 100 + "x")
+def test_ollama_gets_a_valid_name_of_any_run(run: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", model_name(run))
+
+
+def test_names_without_a_latin_letter_stay_apart() -> None:
+    assert model_name("모델") != model_name("模型")
+
+
+def test_ollama_stops_at_each_token_that_ends_a_text(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "base", "qwen2")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": [5, 0, 6]}))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [6, 7, "x", None, -1, 10**9, True]}))
+    source = FolderSource.open(folder)
+    assert source.stops[0] == "<|endoftext|>"
+    assert len(source.stops) == 4  # ids 0, 5, 6 and 7, each once
+    source.write_modelfile(tmp_path / "Modelfile", tmp_path / "a.gguf", SamplingConfig.model_validate({}))
+    assert (tmp_path / "Modelfile").read_text().count("PARAMETER stop ") == 4

@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ml_playground.config.sections import SamplingConfig
+from ml_playground.errors import CheckpointError
 from ml_playground.inference.sampling import pick
 
 LOGITS = torch.tensor([0.5, 2.0, -1.0, 1.0])  # probabilities about 0.13, 0.60, 0.03, 0.22
@@ -21,6 +23,38 @@ def draw(n: int = 1, logits: Tensor = LOGITS, context: list[int] | None = None, 
 
 def test_temperature_0_is_greedy() -> None:
     assert set(draw(50, temperature=0)) == {1}
+
+
+@given(
+    logits=st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=6),
+    temperature=st.sampled_from([0.0, 1e-320, 5e-324, 1e-45, 1e-38, 0.8, 1e38, 1e300, 1.7e308]),
+    top_p=st.sampled_from([5e-324, 1e-45, 0.5, 1.0]),
+    min_p=st.sampled_from([0.0, 5e-324, 0.5, 1.0]),
+    top_k=st.sampled_from([0, 1, 2, 10**18]),
+    penalty=st.sampled_from([5e-324, 1e-320, 1e-45, 0.5, 1.0, 1.3, 1e38, 1e300, 1.7e308]),
+)
+def test_any_setting_draws_some_token(
+    logits: list[float], temperature: float, top_p: float, min_p: float, top_k: int, penalty: float
+) -> None:
+    options = {"temperature": temperature, "top_p": top_p, "min_p": min_p, "top_k": top_k}
+    tensor = torch.tensor(logits).clamp(max=3e38)
+    if not torch.isfinite(tensor.max()):
+        tensor[0] = 1.0
+    for context in ([0], list(range(len(logits)))):
+        (token,) = draw(1, tensor, context, repetition_penalty=penalty, **options)
+        assert 0 <= token < len(logits)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("values", [[math.nan, 1.0], [1.0, math.inf], [-math.inf, -math.inf]])
+def test_logits_that_say_nothing_are_refused(values: list[float], temperature: float) -> None:
+    with pytest.raises(CheckpointError, match="the model's logits are not finite"):
+        draw(1, torch.tensor(values), temperature=temperature)
+
+
+def test_a_tiny_temperature_is_greedy() -> None:
+    assert set(draw(50, temperature=1e-320)) == {1}
+    assert set(draw(400, temperature=1e300)) == {0, 1, 2, 3}
 
 
 def test_tokens_come_as_often_as_their_probability_says() -> None:
