@@ -98,10 +98,17 @@ def _require_compiler(runtime: Runtime) -> None:
 
 @contextmanager
 def memory_errors_explained() -> Generator[None]:
-    """Turns what torch raises when memory runs out into a message that says what to change."""
+    """Turns what torch raises when memory runs out, or its compiler fails, into a message that says what to change."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if _is_the_compilers(error):
+            lines = str(error).strip().splitlines()
+            what = next((line for line in lines if "error:" in line), lines[0]).strip().rstrip(".")
+            raise DeviceError(
+                f"compile = true: PyTorch could not compile the model ({what}). It needs a working C++ compiler and "
+                "Python's header files, such as those of Debian's g++ and python3-dev. Install them, or set false."
+            ) from error
         words = ("out of memory", "allocate memory")
         if not isinstance(error, MemoryError) and not any(word in str(error) for word in words):
             raise
@@ -110,6 +117,12 @@ def memory_errors_explained() -> Generator[None]:
             "which computes the same), or block_size, or the model. One of [train.hf_model] takes less with "
             "gradient_checkpointing = true."
         ) from error
+
+
+def _is_the_compilers(error: Exception) -> bool:
+    """Whether what torch.compile calls has failed, not what it was given."""
+    dynamo = sys.modules.get("torch._dynamo.exc")  # importing it takes seconds
+    return dynamo is not None and isinstance(error, dynamo.BackendCompilerFailed)
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -99,6 +99,11 @@ def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             (("train", "hf_model", "dtype"), ("train", "peft", "bias")),
             f"must be that of the training, {config.train.runtime.dtype}, where biases are trained",
         )
+    if not peft.enabled and hf_model.dtype != config.train.runtime.dtype:
+        yield Mismatch(
+            (("train", "hf_model", "dtype"), ("train", "peft", "enabled")),
+            "is for weights that are not trained, and [train.peft] enabled = false trains them all, in float32",
+        )
     if config.train.data.block_size > hf_model.block_size:
         yield Mismatch(
             (("train", "data", "block_size"), ("train", "hf_model", "block_size")),

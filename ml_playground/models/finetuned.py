@@ -10,10 +10,11 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
@@ -21,10 +22,11 @@ from transformers.pytorch_utils import Conv1D
 
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
-from ml_playground.errors import ConfigError, DamagedCheckpointError
+from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.models.linear import Linear
+from ml_playground.models.loading import is_the_libraries
 from ml_playground.models.network import add_rows, first_line, load_network, lora_config, require_context
 from ml_playground.run_directory import RunDirectory
 
@@ -142,6 +144,24 @@ class _NetworkCache(Cache):
         self.past = DynamicCache(config=self._config)
 
 
+class _Arguments(BaseModel):
+    """The arguments of a fine-tuned model, which a checkpoint has."""
+
+    hf_model: HfModelConfig
+    peft: PeftConfig
+    block_size: PositiveInt
+    vocab_size: PositiveInt
+    new_tokens: dict[NonNegativeInt, Annotated[list[NonNegativeInt], Field(min_length=1)]]
+
+    @classmethod
+    def of(cls, model_args: Mapping[str, Any]) -> "_Arguments":
+        """Raises CheckpointError where they are others."""
+        try:
+            return cls.model_validate(model_args)
+        except ValidationError as error:
+            raise CheckpointError(f"no fine-tuned model can be built from these arguments: {error}") from error
+
+
 def build_finetuned(model_args: Mapping[str, Any], source: ModelSource) -> FineTuned:
     """A model to train or to restore.
 
@@ -155,17 +175,18 @@ def build_finetuned(model_args: Mapping[str, Any], source: ModelSource) -> FineT
         ConfigError: it has no layers of the names in `[train.peft] target_modules`.
         DeviceError: this machine cannot hold quantized weights.
     """
-    hf_model = HfModelConfig.model_validate(model_args["hf_model"])
-    peft = PeftConfig.model_validate(model_args["peft"])
-    new_tokens: Mapping[int, list[int]] = model_args["new_tokens"]
+    args = _Arguments.of(model_args)
+    hf_model, peft, new_tokens = args.hf_model, args.peft, args.new_tokens
     network = load_network(source, hf_model, whole=not peft.enabled)
-    require_context(network, model_args["block_size"])
-    add_rows(network, int(model_args["vocab_size"]), new_tokens)
+    require_context(network, args.block_size)
+    add_rows(network, args.vocab_size, new_tokens)
     if hf_model.gradient_checkpointing:
+        if not network.supports_gradient_checkpointing:
+            raise ConfigError(["[train.hf_model] gradient_checkpointing: this model cannot do it; set false"])
         with _without_notes():
             network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not peft.enabled:
-        return FineTuned(network, block_size=model_args["block_size"])
+        return FineTuned(network, block_size=args.block_size)
     lora = lora_config(network, peft, sorted(new_tokens))
     try:
         with _without_notes():
@@ -173,7 +194,7 @@ def build_finetuned(model_args: Mapping[str, Any], source: ModelSource) -> FineT
     except ValueError as error:  # such as a layer that PEFT knows not to be one for adapters
         raise ConfigError([f"[train.peft] target_modules: PEFT refuses them ({first_line(error)})"]) from error
     lora.base_model_name_or_path, lora.revision = source.model_name, source.revision
-    return FineTuned(cast("PeftModel", adapted), block_size=model_args["block_size"])
+    return FineTuned(cast("PeftModel", adapted), block_size=args.block_size)
 
 
 def load_adapted(model_args: Mapping[str, Any], source: ModelSource, folder: Path) -> FineTuned:
@@ -182,15 +203,17 @@ def load_adapted(model_args: Mapping[str, Any], source: ModelSource, folder: Pat
     Raises:
         DamagedCheckpointError: PEFT cannot load them.
     """
-    hf_model = HfModelConfig.model_validate({**model_args["hf_model"], "quantization": "none"})
-    network = load_network(source, hf_model, whole=False)
-    add_rows(network, int(model_args["vocab_size"]), model_args["new_tokens"])
+    args = _Arguments.of(model_args)
+    network = load_network(source, args.hf_model.model_copy(update={"quantization": "none"}), whole=False)
+    add_rows(network, args.vocab_size, args.new_tokens)
     try:
         with _without_notes():
             adapted = PeftModel.from_pretrained(network, str(folder))
-    except Exception as error:  # of many kinds, where files are not what they should be
+    except Exception as error:
+        if not is_the_libraries(error):
+            raise
         raise DamagedCheckpointError(f"{folder}: PEFT cannot load these adapters ({first_line(error)}).") from error
-    return FineTuned(adapted, block_size=model_args["block_size"])
+    return FineTuned(adapted, block_size=args.block_size)
 
 
 @contextmanager

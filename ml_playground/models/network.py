@@ -4,8 +4,6 @@
 # pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
 # The libraries used here leave some types out.
 
-import difflib
-import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
@@ -14,15 +12,13 @@ import torch
 from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DeviceError
 from ml_playground.hub import WEIGHT_FILES, find_folder
 from ml_playground.models import loading
-
-_LISTED = 12  # names of layers in a message
+from ml_playground.models.targets import targets_of
 
 
 def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -> PreTrainedModel:
@@ -131,43 +127,26 @@ def lora_config(network: PreTrainedModel, peft: PeftConfig, new_tokens: list[int
     """What PEFT is to do: adapters, and the rows of new tokens.
 
     Raises:
-        ConfigError: the model has no layer of a name that is asked for, or no attention that could be found.
+        ConfigError: an option would do nothing in this model: it has no layer of a name that is asked for, no attention
+            that could be found, no MLPs, no biases.
     """
     names = {module: name.rpartition(".")[2] for name, module in network.named_modules()}
     embedding, head = _tables(network)
     tied = embedding.weight is head.weight  # then the rows of the one are those of the other
     trained_rows = {names[table]: new_tokens for table in ([embedding] if tied else [embedding, head])}
+    targets = targets_of(network, peft)
+    if head in [network.get_submodule(name) for name in targets.layers] and (tied or new_tokens):
+        why = "shares its matrix with the embeddings" if tied else "has rows of new tokens, which are trained as such"
+        raise ConfigError(
+            [f"[train.peft] target_modules: {names[head]} {why} in this model: it cannot have an adapter"]
+        )
     return LoraConfig(
         task_type="CAUSAL_LM",
-        target_modules=_find_targets(network, peft),
+        target_modules=targets.modules,
+        target_parameters=targets.parameters or None,
         trainable_token_indices=trained_rows if new_tokens else None,
         **peft.model_dump(exclude={"enabled", "target_modules", "extend_mlp_targets"}),
     )
-
-
-def _find_targets(network: PreTrainedModel, peft: PeftConfig) -> list[str]:
-    """The ends of the names of the layers that get adapters, such as `self_attn.q_proj`."""
-    _, head = _tables(network)
-    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear | Conv1D)]
-    linear = [name for name, module in layers if module is not head]
-    ends = dict.fromkeys(".".join(name.split(".")[-2:]) for name in linear)
-    in_attention = [end for end in ends if "att" in end.rpartition(".")[0]]
-    leaves = list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
-    wanted = peft.target_modules or []
-    unknown = [each for each in wanted if not any(name == each or name.endswith(f".{each}") for name in linear)]
-    if unknown:
-        close = dict.fromkeys(match for each in unknown for match in difflib.get_close_matches(each, leaves, n=1))
-        hint = f" (did you mean {', '.join(close)}?)" if close else ""
-        there, named = ", ".join(leaves[:_LISTED]), ", ".join(map(json.dumps, unknown))
-        every = "; for all of them leave this out and set extend_mlp_targets = true" if "all-linear" in unknown else ""
-        text = f"the model has no linear layer {named}{hint}; it has {there}{every}"
-        raise ConfigError([f"[train.peft] target_modules: {text}"])
-    targets = peft.target_modules or in_attention
-    if not targets:
-        there = ", ".join(list(ends)[:_LISTED])
-        raise ConfigError([f"[train.peft] target_modules: must be stated for this model, which has {there}"])
-    in_mlps = [end for end in ends if end not in in_attention] if peft.extend_mlp_targets else []
-    return list(dict.fromkeys([*targets, *in_mlps]))
 
 
 def first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.mistakes.collection import configured, mistake
 from tests.integration.finetuning import fine_tuning
+from tests.integration.test_own_model import MODEL
 from tests.project import Outcome, Project
 
 configured(
@@ -49,6 +50,16 @@ def fine_tuning_with(name: str, changes: dict[str, str], verb: str) -> None:
 fine_tuning_with("a model of ours beside the one to fine-tune", {"train.model.n_layer": "2"}, "prepare")
 fine_tuning_with("fine-tuning in tokens that the model does not know", {"prepare.tokenizer": '"gpt2"'}, "prepare")
 fine_tuning_with("a layer that the model lacks", {"train.peft.target_modules": '["q_prj"]'}, "train")
+fine_tuning_with(
+    "biases of a model that has none in its MLPs",
+    {
+        "train.peft.bias": '"lora_only"',
+        "train.peft.target_modules": '["o_proj"]',
+        "train.peft.extend_mlp_targets": "false",
+    },
+    "train",
+)
+fine_tuning_with("an adapter of a head that is tied", {"train.peft.target_modules": '["lm_head"]'}, "train")
 fine_tuning_with("a context beyond the model's", {"train.hf_model.block_size": "128"}, "train")
 fine_tuning_with("quantized weights on a CPU", {"train.hf_model.quantization": '"4bit"'}, "train")
 fine_tuning_with("merging before there is anything", {"sample.sample.top_k": "1"}, "merge")
@@ -76,6 +87,15 @@ def with_config(changes: dict[str, Any]) -> Callable[[Path], object]:
     return change
 
 
+@mistake("a model of one's own that sees the future")
+def sees_the_future(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    text = MODEL.replace("return self.table(ids)", "return self.table(ids.roll(-1, dims=1))")
+    (project.folder / "model.py").write_text(text)
+    project.configure({"train.model.file": '"tiny/model.py"', "train.runtime.out_dir": '"tiny/out/own"'})
+    return project.run("train")
+
+
+configured("options without a model of one's own", {"train.model.options.width": "3"}, "describe")
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
 changed_base(
     "weights that Git LFS has not downloaded", lambda folder: (folder / "model.safetensors").write_text(POINTER)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import warnings
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ configured("an empty prompt without documents", {"sample.sample.start": '""'}, "
 configured("a prompt file that is not there", {"sample.sample.start": '"FILE:prompt.txt"'}, "sample")
 configured("a run directory that was never trained in", {"sample.runtime.out_dir": '"tiny/out/other"'}, "sample")
 configured("a run directory that is a file", {"train.runtime.out_dir": '"tiny/raw/input.txt"'})
+
+
+@mistake("a C++ compiler that does not work")
+def broken_compiler(project: Project, patch: pytest.MonkeyPatch) -> Outcome:
+    compiler = project.root / "g++"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    patch.setattr("torch._inductor.config.cpp.cxx", (None, str(compiler)))
+    patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(project.root / "cache"))
+    project.configure({"train.runtime.compile": "true", "train.runtime.max_iters": "8"})
+    with warnings.catch_warnings():  # torch's compiler warns of parts of torch itself
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return project.run("train")
 
 
 @mistake("other data under an old run")
