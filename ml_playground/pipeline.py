@@ -24,7 +24,7 @@ from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import CheckpointError, DivergedError, PlaygroundError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.files import read_file, unused_name, write_json
-from ml_playground.inference.generate import decode_stream, generate, texts_of
+from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models import LanguageModel, quantize
@@ -162,10 +162,12 @@ def sample(config: ExperimentConfig) -> None:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
     print(f"sampling from {shown(trained.path)} ({trained.standing})", file=sys.stderr)
     keep = SampleWriter(run, datetime.now(UTC))
+    # Of one group of texts the prompt is read once anyway.
+    prefilled = prefill(model, prompt, runtime) if wanted.num_samples > wanted.batch_size else None
     for first in range(0, wanted.num_samples, wanted.batch_size):
         indices = range(first, min(first + wanted.batch_size, wanted.num_samples))
         seeds = [mix_seed(settings.seed, index) for index in indices]
-        steps = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seeds=seeds)
+        steps = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seeds=seeds, prefilled=prefilled)
         for index, tokens in zip(indices, texts_of(steps, len(seeds)), strict=True):
             print(text, end="")
             row = {

@@ -2,14 +2,36 @@
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.inference.sampling import pick
-from ml_playground.models import LanguageModel
+from ml_playground.models import Cache, LanguageModel
 from ml_playground.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Prefilled:
+    """A prompt that a model has read: what it remembers, and logits (1, V) for what follows."""
+
+    cache: Cache
+    logits: Tensor
+
+
+def prefill(model: LanguageModel, prompt: Sequence[int], runtime: Runtime) -> Prefilled:
+    """Have `model` read a prompt once, for all the texts that are to follow it."""
+    with torch.inference_mode():
+        return Prefilled(*_read(model, prompt, runtime, rows=1))
+
+
+def _read(model: LanguageModel, prompt: Sequence[int], runtime: Runtime, *, rows: int) -> tuple[Cache, Tensor]:
+    cache = model.new_cache(rows)
+    ids = torch.tensor([list(prompt[-model.block_size :])] * rows, device=runtime.device)  # (B, T)
+    return cache, model.extend(ids, cache)
 
 
 def generate(
@@ -20,30 +42,38 @@ def generate(
     *,
     runtime: Runtime,
     seeds: Sequence[int],
+    prefilled: Prefilled | None = None,
 ) -> Iterator[list[int | None]]:
     """Texts that follow `prompt`, one per seed, token by token; None stands for a text that has ended.
 
     A text ends where its document does or a new one would start, or with `max_new_tokens`. Same seed, same text,
     whatever is generated beside it (but for rounding). The model sees up to `block_size` tokens; when that many are
-    there, it forgets the older half and goes on from the rest. `model` must be in evaluation mode.
+    there, it forgets the older half and continues from the rest. `model` must be in evaluation mode. `prefilled` is
+    what `prefill` made of it and the prompt, which saves computing that again.
     """
     generators = [torch.Generator(runtime.device).manual_seed(seed) for seed in seeds]
-    ids = torch.tensor([list(prompt[-model.block_size :])] * len(seeds), device=runtime.device)  # (B, T)
-    cache = model.new_cache(len(seeds))
+    with torch.inference_mode():
+        copy = None if prefilled is None else prefilled.cache.repeated(len(seeds))
+        if prefilled is None or copy is None:
+            cache, logits = _read(model, prompt, runtime, rows=len(seeds))
+        else:
+            cache, logits = copy, prefilled.logits.expand(len(seeds), -1)
     alive, end_ids = [True] * len(seeds), tokenizer.end_ids()
+    unread: Tensor | None = None  # ids (B, T) that follow those in the cache
     for _ in range(sampling.max_new_tokens):
         with torch.inference_mode():
-            logits = model.extend(ids, cache)[:, : tokenizer.vocab_size]  # (B, V), without padding ids
-            made = pick(logits.float(), cache.ids, sampling, generators)  # (B,)
+            logits = logits if unread is None else model.extend(unread, cache)
+            # Without padding ids.
+            made = pick(logits[:, : tokenizer.vocab_size].float(), cache.ids, sampling, generators)  # (B,)
         tokens = [int(token) for token in made.cpu()]
         alive = [before and token not in end_ids for before, token in zip(alive, tokens, strict=True)]
         if not any(alive):
             return
         yield [token if living else None for token, living in zip(tokens, alive, strict=True)]
-        ids = made[:, None]
+        unread = made[:, None]
         if cache.length == model.block_size:
             kept = max(1, model.block_size // 2)
-            ids = torch.cat((cache.ids, ids), dim=1)[:, -kept:]
+            unread = torch.cat((cache.ids, unread), dim=1)[:, -kept:]
             cache.clear()
 
 

@@ -20,6 +20,12 @@ class LayerCache:
         self.length = end
         return self._keys[:, :, :end], self._values[:, :, :end]
 
+    def repeated(self, rows: int) -> "LayerCache":
+        """A copy of one row's memory, for so many rows."""
+        copy = LayerCache(self._keys.repeat(rows, 1, 1, 1), self._values.repeat(rows, 1, 1, 1))
+        copy.length = self.length
+        return copy
+
 
 class Cache:
     """The tokens given so far, and for each layer its keys and values."""
@@ -40,6 +46,15 @@ class Cache:
         end = self.length + ids.shape[1]
         self.memory[:, self.length : end] = ids
         self.length = end
+
+    def repeated(self, rows: int) -> "Cache | None":
+        """A copy of a cache of one row, for so many rows; None where what it remembers is not known here."""
+        plain = type(self) is Cache and vars(self).keys() == {"memory", "layers", "length"}
+        if not plain or not all(type(layer) is LayerCache for layer in self.layers):
+            return None
+        copy = Cache(self.memory.repeat(rows, 1), [layer.repeated(rows) for layer in self.layers])
+        copy.length = self.length
+        return copy
 
     def clear(self) -> None:
         """Forget everything and keep the memory."""

@@ -8,7 +8,7 @@ import inspect
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from copy import copy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -137,6 +137,16 @@ class _NetworkCache(Cache):
         super().__init__(plain.memory, layers=[])
         self._config = config
         self.past = DynamicCache(config=config)
+
+    def repeated(self, rows: int) -> "Cache | None":
+        """See `Cache`."""
+        if not all(hasattr(layer, "batch_repeat_interleave") for layer in self.past.layers):
+            return None
+        copy = _NetworkCache(Cache(self.memory.repeat(rows, 1), layers=[]), self._config)
+        copy.length = self.length
+        copy.past = deepcopy(self.past)
+        copy.past.batch_repeat_interleave(rows)
+        return copy
 
     def clear(self) -> None:
         """See `Cache`."""

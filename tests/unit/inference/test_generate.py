@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer
-from ml_playground.inference.generate import decode_stream, generate, texts_of
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
+from ml_playground.models import Cache, LanguageModel, build_model
 from ml_playground.runtime import resolve
 
 RUNTIME = resolve("cpu", "float32")
@@ -62,6 +62,50 @@ def test_the_same_seed_makes_the_same_tokens_and_another_seed_others(model: Lang
 
 def test_temperature_0_needs_no_seed(model: LanguageModel) -> None:
     assert tokens(model, temperature=0.0) == tokens(model, seed=1, temperature=0.0)
+
+
+@pytest.mark.parametrize("prompt", [[0], [0, 1, 2], [0, 1, 2, 3], [3, 2, 1, 0, 1, 2, 3]])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_prompt_is_read_once_for_all_its_texts(model: LanguageModel, prompt: list[int], rows: int) -> None:
+    options, read = sampling(), 0
+    extend = model.extend
+    before = [
+        list(generate(model, prompt, LETTERS, options, runtime=RUNTIME, seeds=range(first, first + rows)))
+        for first in (0, rows)
+    ]
+
+    def counted(ids: Tensor, cache: Cache) -> Tensor:
+        nonlocal read
+        read += (
+            cache.length == 0 and ids.shape[1] == len(prompt[-4:]) and bool((ids[0] == torch.tensor(prompt[-4:])).all())
+        )
+        return extend(ids, cache)
+
+    model.extend = counted  # type: ignore[method-assign]  # of this one model
+    prefilled = prefill(model, prompt, RUNTIME)
+    for texts, first in zip(before, (0, rows), strict=True):
+        seeds = range(first, first + rows)
+        steps = generate(model, prompt, LETTERS, options, runtime=RUNTIME, seeds=seeds, prefilled=prefilled)
+        assert next(steps) == texts[0]
+        assert read == 1
+        assert list(steps) == texts[1:]
+        read = 1
+
+
+def test_a_memory_of_an_unknown_kind_is_not_copied() -> None:
+    class Remembering(Counting):
+        def new_cache(self, batch_size: int) -> Cache:
+            cache = super().new_cache(batch_size)
+            cache.state = []  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            return cache
+
+    model = Remembering(8)
+    prefilled = prefill(model, [0, 1], RUNTIME)
+    assert prefilled.cache.repeated(1) is None
+    options = sampling(max_new_tokens=2, temperature=0.0)
+    steps = generate(model, [0, 1], LETTERS, options, runtime=RUNTIME, seeds=[0], prefilled=prefilled)
+    assert list(steps) == [[2], [3]]
+    assert model.lengths == [2, 2, 3]
 
 
 def test_a_full_context_forgets_its_older_half(model: LanguageModel) -> None:

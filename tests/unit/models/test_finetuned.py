@@ -7,7 +7,9 @@ import pytest
 import torch
 from transformers import (
     Gemma3Config,
+    Gemma3ForCausalLM,
     Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
     MambaConfig,
     MambaForCausalLM,
     Qwen2Config,
@@ -41,6 +43,30 @@ def test_a_network_without_keys_and_values_computes_everything_anew() -> None:
         steps = [model.extend(part, cache) for part in torch.split(ids, 1, dim=1)]
         torch.testing.assert_close(torch.stack(steps, dim=1), model(ids), atol=1e-5, rtol=1e-5)
     assert model.flops_per_token(16) > 0
+
+
+@pytest.mark.parametrize("windowed", [False, True])
+def test_what_a_network_remembers_can_be_copied(windowed: bool) -> None:
+    network = qwen2() if not windowed else gemma3()
+    model = FineTuned(network, block_size=16).eval()
+    ids = torch.randint(0, 50, (1, 10))
+    with torch.inference_mode():
+        cache = model.new_cache(1)
+        model.extend(ids[:, :7], cache)
+        copy = cache.repeated(3)
+        assert copy is not None
+        for step in range(7, 10):
+            rows = model.extend(ids[:, step : step + 1].repeat(3, 1), copy)
+        assert cache.length == 7
+        torch.testing.assert_close(rows, model(ids)[:, -1].expand(3, -1), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model.extend(ids[:, 7:], cache), rows[:1], atol=1e-5, rtol=1e-5)
+
+
+def gemma3() -> Gemma3ForCausalLM:
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 8}
+    kinds = ["sliding_attention", "full_attention"]
+    heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    return Gemma3ForCausalLM(Gemma3TextConfig(vocab_size=50, sliding_window=4, layer_types=kinds, **heads, **sizes))
 
 
 def test_fewer_bits_leave_positions_as_they_are() -> None:
