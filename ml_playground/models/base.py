@@ -1,12 +1,21 @@
 """What the trainer, the evaluation and the sampler know of a model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ml_playground.models.cache import Cache
+
+LOGITS_AT_ONCE = 2**27
+"""Up to so many (512 MiB in float32) a loss takes the logits of all positions at once."""
+
+_LOGITS_PER_PIECE = 2**25
 
 
 class LanguageModel(nn.Module, ABC):
@@ -23,6 +32,37 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (B, T, vocab_size) for the token after each of `ids` (B, T), T at most `block_size`."""
+
+    def split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
+        """The model in two: ids (B, T) to the head's input (B, T, C), and that, of any positions, to their logits.
+
+        None where it is not known how, as here.
+        """
+        return None
+
+    def loss(self, ids: Tensor, targets: Tensor, *, ignored: int) -> Tensor:
+        """The summed cross-entropy in nats of `targets` (B, T), but for those that are `ignored`, after `ids` (B, T).
+
+        Of large vocabularies the logits of all positions at once would take more memory than all else: where there are
+        more than `LOGITS_AT_ONCE`, they are made some positions at a time, and again in the backward pass. A compiled
+        model makes them all, since only its `forward` is compiled.
+        """
+        wanted = ids.numel() * self.vocab_size
+        compiled: object = self._compiled_call_impl  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+        parts = self.split() if wanted > LOGITS_AT_ONCE and compiled is None else None
+        if parts is None:
+            return _summed(self(ids), targets, ignored)
+        body, head = parts
+        rows = max(1, _LOGITS_PER_PIECE // self.vocab_size)
+        pieces = zip(torch.split(body(ids).flatten(0, 1), rows), torch.split(targets.flatten(), rows), strict=True)
+
+        def of_piece(hidden: Tensor, wanted: Tensor) -> Tensor:
+            return _summed(head(hidden), wanted, ignored)
+
+        # Nothing in a head is drawn at random.
+        again: Any = partial(checkpoint, of_piece, use_reentrant=False, preserve_rng_state=False)
+        losses: list[Tensor] = [again(*piece) for piece in pieces]
+        return torch.stack(losses).sum()
 
     def new_cache(self, batch_size: int) -> Cache:
         """An empty memory for `extend`."""
@@ -78,3 +118,7 @@ class LanguageModel(nn.Module, ABC):
     def num_parameters(self) -> int:
         """Number of trainable values; tied ones count once."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+
+def _summed(logits: Tensor, targets: Tensor, ignored: int) -> Tensor:
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=ignored, reduction="sum")

@@ -6,7 +6,7 @@
 
 import inspect
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from pathlib import Path
@@ -43,6 +43,7 @@ class FineTuned(LanguageModel):
         self.network = network
         self.block_size = block_size
         self.vocab_size = int(network.config.vocab_size)
+        self._splits: bool | None = None  # not known yet
         for module in self.modules():
             own = list(module.parameters(recurse=False))
             if any(parameter.requires_grad for parameter in own):  # small steps would be lost in fewer bits
@@ -61,6 +62,32 @@ class FineTuned(LanguageModel):
         """See `LanguageModel`."""
         logits: Tensor = self.network(input_ids=ids, use_cache=False).logits
         return logits
+
+    def split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
+        """See `LanguageModel`. Some networks scale or squash what their head gives: they cannot be split like this."""
+        network: Any = self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
+        head: nn.Module = network.get_output_embeddings()
+
+        def body(ids: Tensor) -> Tensor:
+            hidden: Tensor = network.base_model(input_ids=ids, use_cache=False)[0]
+            return hidden
+
+        if self._splits is None:
+            self._splits = network.base_model is not network and self._can_be_split(body, head)
+        return (body, head) if self._splits else None
+
+    @torch.no_grad()
+    def _can_be_split(self, body: Callable[[Tensor], Tensor], head: nn.Module) -> bool:
+        """Whether a few logits are the same when the model is taken in two."""
+        ids = torch.arange(min(4, self.block_size, self.vocab_size), device=next(self.parameters()).device)[None]
+        training = self.training
+        self.eval()  # which draws nothing at random, so that training goes as if this were not done
+        try:
+            whole, hidden = self(ids), body(ids)
+            fits = hidden.dim() == 3 and hidden.shape[-1] == getattr(head, "in_features", None)
+            return fits and bool(torch.equal(whole, head(hidden)))
+        finally:
+            self.train(training)
 
     def new_cache(self, batch_size: int) -> Cache:
         """See `LanguageModel`."""

@@ -79,6 +79,10 @@ class Transformer(LanguageModel):
         """See `LanguageModel`."""
         return self._predict(self._run(ids, None))
 
+    def split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """See `LanguageModel`."""
+        return partial(self._run, cache=None), self._predict
+
     def new_cache(self, batch_size: int) -> Cache:
         """See `LanguageModel`."""
         cache = super().new_cache(batch_size)

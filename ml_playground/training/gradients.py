@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ml_playground.data.batches import IGNORED, Batch
 from ml_playground.models import LanguageModel
@@ -29,8 +28,7 @@ def accumulate_gradients(
     total = torch.zeros((), device=runtime.device)
     for batch in batches:
         with runtime.autocast():
-            logits = model(batch.inputs)  # (B, T, V)
-            loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
+            loss = model.loss(batch.inputs, batch.targets, ignored=IGNORED)
         torch.autograd.backward(scaler.scale(loss / num_targets))
         total += loss.detach() / num_targets
     return total
