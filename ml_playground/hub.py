@@ -15,7 +15,7 @@ from ml_playground.checksums import NAME as CHECKSUMS
 from ml_playground.checksums import verify_checksums
 from ml_playground.config.files import shown
 from ml_playground.errors import CheckpointError, DamagedFolderError, PlaygroundError
-from ml_playground.model_folder import read_table, refuse_pointers
+from ml_playground.model_folder import read_table, refuse_others
 
 WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 """Patterns of the files that hold a model."""
@@ -42,14 +42,14 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
         revision: branch, tag or commit at the hub; None is the newest.
 
     Raises:
-        CheckpointError: it is neither, or Git LFS has left pointers in place of its files.
+        CheckpointError: it is neither, or has something else in place of its files, such as pointers of Git LFS.
     """
     path = Path(source)
     if not path.is_absolute():
         path = _downloaded(source, wanted, revision)
     elif not path.is_dir():  # the configuration has made absolute what is, or can only be, a path
         raise CheckpointError(f"there is no folder {shown(path)}.")
-    refuse_pointers(path, wanted)
+    refuse_others(path, wanted)
     if (path / CHECKSUMS).is_file():  # one that `merge` wrote
         files = sorted(each for each in path.iterdir() if each.is_file())
         _verify(path, tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files))
@@ -137,13 +137,14 @@ def fingerprint(folder: Path) -> str:
         CheckpointError: there is no configuration that could be read, or weights at the hub's cache have been altered.
     """
     try:
+        refuse_others(folder, WEIGHT_FILES)
         config = read_table(folder / "config.json")
     except FileNotFoundError:
         if (folder / "adapter_config.json").exists():
             raise CheckpointError(
-                f"{folder} holds adapters, not a model. Merge them (the verb 'merge'), and name the folder of that."
+                f"{folder} holds adapters, no model. Merge them (the verb 'merge'), and name the folder of that."
             ) from None
-        raise CheckpointError(f"{folder} has no config.json: it is not a model in Hugging Face's format.") from None
+        raise CheckpointError(f"{folder} has no config.json: it is no model in Hugging Face's format.") from None
     computed = {key: value for key, value in config.items() if key not in _NOTES}
     weights = [path for path in sorted(folder.glob("*.safetensors")) if not path.match(_OTHER_FORMS[0])]
     parts = [json.dumps(computed, sort_keys=True), *map(_content, weights)]

@@ -22,12 +22,10 @@ def read_table(path: Path) -> Table:
     Raises:
         CheckpointError: it is not one. FileNotFoundError comes through.
     """
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is not a file.")
-    content = path.read_bytes()
-    refuse_pointer(path)
+    if path.exists():
+        _refuse_other(path)
     try:
-        values: object = json.loads(content)
+        values: object = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # not JSON, not text, a number of thousands of digits; too deep
         raise CheckpointError(f"{path} is damaged ({error}).") from error
     if not is_table(values):
@@ -35,16 +33,17 @@ def read_table(path: Path) -> Table:
     return values
 
 
-def refuse_pointers(folder: Path, patterns: Iterable[str]) -> None:
-    """Raises CheckpointError if a file of one of these patterns is a pointer of Git LFS instead of its content."""
+def refuse_others(folder: Path, patterns: Iterable[str]) -> None:
+    """Raises CheckpointError if what has a name of one of these patterns is not a file, or a pointer of Git LFS."""
     for pattern in patterns:
         for path in sorted(folder.glob(pattern)):
-            refuse_pointer(path)
+            _refuse_other(path)
 
 
-def refuse_pointer(path: Path) -> None:
-    """Raises CheckpointError if a file is what Git leaves where Git LFS has not downloaded the content."""
-    if path.is_file() and path.stat().st_size <= _LONGEST_POINTER and path.read_bytes().startswith(_POINTER):
+def _refuse_other(path: Path) -> None:
+    if not path.is_file():  # but a folder, or a pipe that would be waited for
+        raise CheckpointError(f"{path} is not a file.")
+    if path.stat().st_size <= _LONGEST_POINTER and path.read_bytes().startswith(_POINTER):
         raise CheckpointError(
             f"{path} is a Git LFS pointer, not the file itself. Run 'git lfs pull' in {path.parent}, "
             "or download the model again."

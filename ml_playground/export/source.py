@@ -21,7 +21,7 @@ from ml_playground.export.huggingface import write_folder
 from ml_playground.export.llama_cpp import STABLE_CONVERTER, convert
 from ml_playground.export.ollama import write_modelfile
 from ml_playground.export.tokenizer import end_of_text, llama_vocabulary
-from ml_playground.model_folder import named_code, read_table, refuse_pointers
+from ml_playground.model_folder import named_code, read_table, refuse_others
 from ml_playground.models import LanguageModel
 from ml_playground.models.loading import is_known, is_the_libraries, load_tokenizer
 from ml_playground.models.network import first_line
@@ -123,7 +123,7 @@ class FolderSource(Source):
     def open(cls, folder: Path) -> "FolderSource":
         """Raises ExportError where there is no such model."""
         try:
-            refuse_pointers(folder, ("*.safetensors", "*.json", "*.model"))
+            refuse_others(folder, ("*.safetensors", "*.json", "*.model"))
             values = read_table(folder / "config.json")
             if not is_known(values.get("model_type")) and (code := named_code(folder)) is not None:
                 raise CheckpointError(f"it needs Python code of its own, which is never run here: {code}")

@@ -1,5 +1,8 @@
 """What the trainer, the evaluation and the sampler know of a model."""
 
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+# torch leaves some types out.
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -48,7 +51,7 @@ class LanguageModel(nn.Module, ABC):
         model makes them all, since only its `forward` is compiled.
         """
         wanted = ids.numel() * self.vocab_size
-        compiled: object = self._compiled_call_impl  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+        compiled: object = self._compiled_call_impl
         parts = self.split() if wanted > LOGITS_AT_ONCE and compiled is None else None
         if parts is None:
             return _summed(self(ids), targets, ignored)

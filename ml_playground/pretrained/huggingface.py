@@ -3,7 +3,6 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError
+from ml_playground.model_folder import read_table
 from ml_playground.models.huggingface import GPT2_BLOCK, GPT2_LINEAR, LLAMA_BLOCK, LLAMA_REST
 
 _INDEX = "model.safetensors.index.json"
@@ -36,11 +36,13 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     reading = config
     tensors: dict[str, Tensor] = {}
     try:
-        values: Any = json.loads(config.read_bytes())
+        values = read_table(config)
         reading = index if index.is_file() and not whole.is_file() else whole
-        names = {_WEIGHTS} if reading == whole else set(json.loads(index.read_bytes())["weight_map"].values())
+        names = {_WEIGHTS} if reading == whole else set(read_table(index)["weight_map"].values())
         for name in sorted(names):
             reading = folder / name
+            if reading.parent != folder:
+                raise CheckpointError(f"{index.name} names {name}, which is not a file beside it")
             tensors |= load_file(reading)
     except FileNotFoundError as error:
         hint = " Name its ckpt_best.pt." if (folder / "ckpt_best.pt").is_file() else ""
