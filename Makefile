@@ -1,8 +1,19 @@
 # Every target sets up what it needs. `make help` lists them.
 EXP ?= phrases
 CONFIG ?=
-LOGDIR ?= ml_playground/experiments/$(EXP)/out
+# EXP is the name of an experiment or the path of its folder.
+LOGDIR ?= $(if $(findstring /,$(EXP))$(filter . ..,$(EXP)),$(EXP)/out,ml_playground/experiments/$(EXP)/out)
 PORT ?= 6006
+
+# A misspelt `exp=x` would run the default in silence.
+OPTIONS := EXP CONFIG LOGDIR PORT NANOGPT ONLY TEXT UV_FIND_LINKS PIP_FIND_LINKS SHELL
+UNKNOWN := $(filter-out $(OPTIONS),$(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
+ifneq ($(UNKNOWN),)
+$(error unknown option $(firstword $(UNKNOWN))=: there are EXP= CONFIG= LOGDIR= PORT= NANOGPT= ONLY= TEXT=, in capitals)
+endif
+ifeq ($(strip $(EXP)),)
+$(error EXP= is empty: name an experiment, or leave it out for phrases)
+endif
 
 UV := $(shell command -v uv || echo python3 -m uv)
 RUN := $(UV) run
@@ -17,7 +28,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
-.PHONY: setup verify help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
+.PHONY: setup verify pins bitsandbytes help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
 	acceptance test-gguf bench bench-gguf bench-finetuning \
 	prepare train sample loop merge export plan describe tensorboard clean
 
@@ -36,7 +47,7 @@ $(READY): pyproject.toml constraints.txt
 		|| python3 -m pip install --quiet --user --break-system-packages uv \
 		|| { echo "pip could not install uv; see https://docs.astral.sh/uv/ for other ways"; exit 1; }; }
 	$(UV) venv --quiet --clear
-	$(UV) pip install --quiet --python .venv --constraints constraints.txt --group dev -e .
+	$(UV) pip install --quiet --python .venv --constraints constraints.txt -e '.[dev]'
 	@touch $@
 
 verify: $(READY) ## show versions and devices, and that the command line works
@@ -71,6 +82,12 @@ quality-ext: quality ## quality, then mutation testing of a few pure modules (do
 	-@$(RUN) cosmic-ray exec out/cosmic-ray/config.toml out/cosmic-ray/session.sqlite
 	-@$(RUN) cr-report out/cosmic-ray/session.sqlite | tail -n 3
 
+pins: $(READY) ## write the installed versions to constraints.txt
+	$(UV) pip freeze --quiet --python .venv --exclude-editable | sed 's/+cpu//' > constraints.txt
+
+bitsandbytes: $(READY) ## install what [train.hf_model] quantization needs, for CUDA
+	$(UV) pip install --python .venv --constraints constraints.txt bitsandbytes
+
 test: $(READY) ## all tests
 	$(RUN) pytest
 
@@ -94,7 +111,7 @@ $(GGUF_READY): $(READY)
 	mkdir .venv-gguf/llama-cpp-python
 	tar -xzf .venv-gguf/source/llama_cpp_python-*.tar.gz -C .venv-gguf/llama-cpp-python --strip-components 1
 	CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(UV) pip install --quiet --python .venv-gguf --constraints constraints.txt \
-		--no-binary llama-cpp-python --group dev --group gguf -e .
+		--no-binary llama-cpp-python -e '.[dev,gguf]'
 	@touch $@
 
 prepare train sample loop merge export plan describe: $(READY)
@@ -119,6 +136,7 @@ bench-finetuning: $(READY) ## measure fine-tuning beside Hugging Face's trainer;
 	$(RUN) python -m benchmarks.finetuning
 
 tensorboard: $(READY) ## show the curves in LOGDIR at http://localhost:PORT
+	@test -d "$(LOGDIR)" || { echo "no runs in $(LOGDIR): set EXP to an experiment that was trained, or LOGDIR to a folder"; exit 2; }
 	$(RUN) tensorboard --logdir "$(LOGDIR)" --port $(PORT)
 
 clean: ## remove caches and reports; data, runs and .venv stay

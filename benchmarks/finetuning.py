@@ -125,7 +125,7 @@ class Circle:
         (self.root / "base" / "config.toml").write_text(BASE.format(text=fetch(TINY_SHAKESPEARE), **sizes))
         for name, options in variants.items():
             text = TUNED.format(text=table, name=name, **options, **sizes)
-            (self.root / "tuned" / f"{name}.toml").write_text(text)
+            (self.root / "tuned" / f"{name}.toml").write_text(f"extends = false\n{text}")
         (self.root / "tuned" / "config.toml").write_text((self.root / "tuned" / "lora.toml").read_text())
         for verb in ("prepare", "train", "export"):
             self.run(verb, "base")

@@ -1,4 +1,4 @@
-"""Draws `schedules.svg` for schedules.md: uv run python docs/plot_schedules.py."""
+"""Draws `schedules.svg` for schedules.md: .venv/bin/python docs/plot_schedules.py."""
 
 from pathlib import Path
 from typing import get_args

@@ -27,6 +27,8 @@ _VERBS = {
     "describe": "tell what the experiment does, and what is there of it already",
 }
 
+_SPINS = "1000"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
@@ -34,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success; 2 a mistake that a message explains; 130 and 143 a stop by SIGINT and SIGTERM; 141 that the reader of
     the output has left; 1, with a traceback, is a bug.
     """
+    if sys.platform == "win32":
+        print("ml_playground runs on Linux and macOS. On Windows, use it in WSL: `wsl --install`.", file=sys.stderr)
+        return 2
     _print_what_can_be_shown()
+    _let_idle_threads_sleep()
     options = _parser().parse_args(arguments)
     try:
         _run(options)
@@ -65,6 +71,16 @@ def _print_what_can_be_shown() -> None:
         cast("io.TextIOWrapper", stdout).reconfigure(errors="replace")
 
 
+def _let_idle_threads_sleep() -> None:
+    """Have OpenMP's threads wait for work without taking a core from others for long.
+
+    libgomp reads this when torch loads it. By itself it spins for milliseconds, in which a thread with work may have to
+    wait for a core: beside other programs a step took up to 40 times as long (docs/LOG.md).
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
+
+
 def _as_typed_here(message: str) -> str:
     """A message whose paths below the current folder are given as one would type them."""
     return re.sub(rf"(?<![^\s\"'(]){re.escape(str(Path.cwd()))}{re.escape(os.sep)}", "", message)
@@ -78,7 +94,7 @@ def _run(options: argparse.Namespace) -> None:
             print(f"{experiment.name:{width}}  {experiment.summary()}")
         return
     experiment = experiments.find(options.experiment)
-    path: Path = (options.exp_config or experiment.config_path).absolute()
+    path: Path = options.exp_config or experiment.config_path
     config = load_config(
         path,
         name=experiment.name,

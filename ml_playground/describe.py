@@ -1,12 +1,13 @@
 """What an experiment is, what it would do, and what is there of it already."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from ml_playground.checkpoint import load_progress
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.config.tables import Table, toml_lines
+from ml_playground.config.tables import Table, is_table, toml_lines
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
@@ -28,6 +29,7 @@ def describe(experiment: Experiment, config: ExperimentConfig, root: Path) -> st
         f"model     {_model(config, manifest)}",
         f"training  {_training(config, manifest)}",
         *_files(RunDirectory(config.train.runtime.out_dir)),
+        *_other_runs(RunDirectory(config.train.runtime.out_dir), experiment.folder / "out"),
         "",
         *toml_lines(_resolved(config, root)),
     ]
@@ -88,6 +90,31 @@ def _files(run: RunDirectory) -> Iterator[str]:
     if run.samples.exists():
         with run.samples.open("rb") as lines:
             yield f"          {run.samples.name}  {sum(1 for _ in lines):,} samples"
+
+
+def _other_runs(run: RunDirectory, out: Path) -> Iterator[str]:
+    """A line for each of the experiment's other runs, and of those beside this one."""
+    folders = dict.fromkeys([out, run.path.parent])
+    others = [each for folder in folders for each in RunDirectory.all_in(folder) if each.path != run.path]
+    width = max((len(str(shown(each.path))) for each in others), default=0)
+    for number, each in enumerate(others):
+        yield f"{'' if number else 'others':10}{shown(each.path)!s:{width}}  {_summary(each)}"
+
+
+def _summary(run: RunDirectory) -> str:
+    try:
+        summary: object = json.loads(run.summary.read_bytes())
+    except FileNotFoundError:
+        return "not finished yet"
+    except ValueError:
+        summary = None
+    if not is_table(summary) or not isinstance(step := summary.get("step"), int):
+        return f"{run.summary.name} is damaged"
+    loss, best_step, best = summary.get("best_val_loss"), summary.get("best_step"), ""
+    if isinstance(loss, float) and isinstance(best_step, int):
+        best = f", best validation loss {loss:.4f} at step {best_step:,}"
+    status = summary.get("status")
+    return f"step {step:,}{best}{'' if status == 'finished' else f', {status}'}"
 
 
 def _standing(path: Path, run: RunDirectory) -> str:

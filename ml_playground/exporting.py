@@ -17,6 +17,7 @@ from ml_playground.files import current
 from ml_playground.inference.load import best_weights, load_trained, merged_from, no_checkpoint
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import memory_errors_explained
+from ml_playground.training.resume import report_other_file
 
 _SHOWN_TOKENS = 4  # of validation text, in a model card
 
@@ -38,6 +39,7 @@ def export(config: ExperimentConfig) -> None:
     run = RunDirectory(config.sample.runtime.out_dir)
     if hf.source is None and not run.path.is_dir():
         raise no_checkpoint(run)
+    report_other_file(run, config.train.runtime.out_dir, config.file)
     is_merged = hf.source is None and config.train.hf_model.model_name is not None
     # A merged model must not be replaced while it is read.
     with run.lock("export"), run.lock("merge") if is_merged else nullcontext():

@@ -15,11 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, cast
 
+import torch
+
 from ml_playground import experiments
 from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, merge_best, origin_of
 from ml_playground.checkpoint import CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
+from ml_playground.config.sections import TrainRuntimeConfig
+from ml_playground.config.tables import is_table
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import CheckpointError, DivergedError, PlaygroundError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
@@ -36,6 +40,7 @@ from ml_playground.runtime import (
     mix_seed,
     peak_memory,
     resolve,
+    use_threads,
 )
 from ml_playground.telemetry import Telemetry
 from ml_playground.telemetry.samples import RULE, SampleWriter
@@ -46,7 +51,7 @@ from ml_playground.training.plan import (
     time_steps,
     warnings,
 )
-from ml_playground.training.resume import agree
+from ml_playground.training.resume import agree, file_name, report_other_file, report_rounding, require_same_file
 from ml_playground.training.trainer import Trainer
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
@@ -78,14 +83,21 @@ def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) 
     """
     settings = config.train.runtime
     run = RunDirectory(settings.out_dir)
+    require_same_file(run, config.file)
     if settings.eval_only:
         print(_evaluate_only(config, run, root))
         return
     with run.lock():
         dataset = dataset or open_dataset(config.train.data.dataset_dir, config.prepare)
-        runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
+        runtime = _runtime(settings)
         store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
         checkpoint = store.resume()
+        nanogpt = run.nanogpt_checkpoint
+        if nanogpt.exists() and config.train.model.init_from != str(nanogpt):
+            print(
+                f"! {shown(nanogpt)}, a checkpoint of nanoGPT, is not resumed. To start from its weights: "
+                f'[train.model] init_from = "{shown(nanogpt)}" (docs/from_nanogpt.md)'
+            )
         if checkpoint is None:
             trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
         else:
@@ -93,7 +105,7 @@ def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) 
             origin = agree(checkpoint, origin_of(config, dataset, root))
             trainer = build_trainer(config, dataset, runtime, store, origin)
             trainer.restore(checkpoint)
-        _record_start(run, trainer)
+        _record_start(run, trainer, file_name(run, config.file))
         _summarise(run, trainer, "running")
         trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
         count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
@@ -147,7 +159,8 @@ def sample(config: ExperimentConfig) -> None:
     """
     settings, wanted = config.sample.runtime, config.sample.sample
     run = RunDirectory(settings.out_dir)
-    runtime = resolve(settings.device, settings.dtype)
+    report_other_file(run, config.train.runtime.out_dir, config.file)
+    runtime = resolve(settings.device, settings.dtype, threads=settings.threads)
     text = read_prompt(wanted.start)
     trained = load_trained(run, config.train.source)
     prompt = encode_prompt(text, trained.tokenizer)
@@ -190,6 +203,7 @@ def merge(config: ExperimentConfig) -> None:
     run = RunDirectory(config.sample.runtime.out_dir)
     if config.train.hf_model.model_name is None:
         raise CheckpointError("[train.hf_model] model_name is not stated: there is nothing to merge. See 'export'.")
+    report_other_file(run, config.train.runtime.out_dir, config.file)
     merge_best(config, open_dataset(config.train.data.dataset_dir, config.prepare), run)
 
 
@@ -198,12 +212,18 @@ def plan(config: ExperimentConfig, root: Path) -> None:
     """Print what the training would take, from a few timed steps whose results are thrown away."""
     data, settings = config.train.data, config.train.runtime
     dataset = open_dataset(data.dataset_dir, config.prepare)
-    runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
+    runtime = _runtime(settings)
     with TemporaryDirectory() as scratch:
         store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
         trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
     step_seconds = time_steps(trainer, _TIMED_STEPS)
     peak_bytes = peak_memory(runtime.device)
+    threads = torch.get_num_threads() if runtime.device.type == "cpu" else 1
+    one_thread_seconds = None
+    if threads > 1:
+        use_threads(1)
+        one_thread_seconds = time_steps(trainer, _TIMED_STEPS)
+        use_threads(threads)
     planned = Plan(
         parameters=trainer.model.num_parameters(),
         all_parameters=sum(each.numel() for each in trainer.model.parameters()),
@@ -215,6 +235,8 @@ def plan(config: ExperimentConfig, root: Path) -> None:
         steps=settings.max_iters,
         evaluations=1 + -(-settings.max_iters // settings.eval_interval),
         step_seconds=step_seconds,
+        threads=threads,
+        one_thread_seconds=one_thread_seconds,
         evaluation_seconds=_evaluation_seconds(config, dataset, trainer.model, runtime),
     )
     print("\n".join(planned.lines()))
@@ -235,11 +257,15 @@ def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: Langu
     return (time.perf_counter() - began) * wanted / few
 
 
+def _runtime(settings: TrainRuntimeConfig) -> Runtime:
+    return resolve(settings.device, settings.dtype, deterministic=settings.deterministic, threads=settings.threads)
+
+
 def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> Evaluation | None:
     """Evaluate `ckpt_last.pt` and write nothing."""
     settings = config.train.runtime
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
-    runtime = resolve(settings.device, settings.dtype, deterministic=settings.deterministic)
+    runtime = _runtime(settings)
     checkpoint = load(run.last_checkpoint)
     agree(checkpoint, origin_of(config, dataset, root))
     checkpoint.origin.check_source(config.train.source, run.last_checkpoint.name)
@@ -256,15 +282,19 @@ def _summarise(run: RunDirectory, trainer: Trainer, status: Status) -> None:
         write_json(run.summary, {**trainer.progress.as_json(), "status": status})
 
 
-def _record_start(run: RunDirectory, trainer: Trainer) -> None:
+def _record_start(run: RunDirectory, trainer: Trainer, toml: str | None) -> None:
     """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
-    start = {"step": trainer.progress.step, "time": _now()}
+    start = {"step": trainer.progress.step, "time": _now(), "threads": torch.get_num_threads()}
     earlier: list[object] = []
     if trainer.progress.step:
         earlier = _earlier_starts(run)
+    if earlier and is_table(earlier[-1]):
+        report_rounding("threads", earlier[-1].get("threads"), start["threads"])
     write_json(run.tokenizer, trainer.origin.tokenizer)
     about = {key: value for key, value in asdict(trainer.origin).items() if key != "tokenizer"}
-    write_json(run.info, {**about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]})
+    write_json(
+        run.info, {"toml": toml, **about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]}
+    )
 
 
 def _earlier_starts(run: RunDirectory) -> list[object]:

@@ -1,7 +1,7 @@
 """The one place that knows the names of the files in a run directory."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
@@ -42,6 +42,13 @@ class RunDirectory:
         self.huggingface = self.exports / "huggingface"
         self.modelfile = self.exports / "Modelfile"
         self.tensorboard = path / "logs" / "tb"
+
+    @classmethod
+    def all_in(cls, folder: Path) -> list["RunDirectory"]:
+        """The runs in a folder, by name."""
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            return [cls(path.parent) for path in sorted(folder.glob("*/run.json"))]
+        return []
 
     def numbered_checkpoint(self, step: int) -> Path:
         """The checkpoint that `always_save_checkpoint` keeps of the evaluation after `step` steps."""

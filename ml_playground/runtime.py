@@ -2,14 +2,12 @@
 
 import ctypes
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-
-if sys.platform != "win32":
-    import resource
 
 import numpy as np
 import torch
@@ -17,6 +15,8 @@ from torch import Tensor
 
 from ml_playground.config.sections import Device, SampleDType
 from ml_playground.errors import DeviceError, OutOfMemoryError
+
+_THREADS = torch.get_num_threads()  # that PyTorch takes by itself
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,16 @@ class Runtime:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def resolve(device: Device, dtype: SampleDType, *, deterministic: bool = False) -> Runtime:
+def use_threads(count: int) -> None:
+    """Compute with so many threads on the CPU; 0 is as many as PyTorch takes by itself."""
+    if torch.get_num_threads() != (count or _THREADS):
+        torch.set_num_threads(count or _THREADS)
+
+
+def resolve(device: Device, dtype: SampleDType, *, deterministic: bool = False, threads: int = 0) -> Runtime:
     """Choose the device and check that it can do what is asked of it. With `int8` weights it computes in bfloat16.
+
+    `threads` is as in `use_threads`.
 
     Raises:
         DeviceError: this machine, or this build of PyTorch, lacks the device or the number format.
@@ -53,6 +61,7 @@ def resolve(device: Device, dtype: SampleDType, *, deterministic: bool = False) 
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs fixed workspaces for it
     if deterministic != torch.are_deterministic_algorithms_enabled():  # asking again would import torch's compiler
         torch.use_deterministic_algorithms(deterministic)
+    use_threads(threads)
     if device == "cpu":
         _keep_freed_memory()
     return Runtime(torch.device(device), torch.bfloat16 if dtype == "int8" else getattr(torch, dtype))
@@ -131,8 +140,6 @@ def peak_memory(device: torch.device) -> int | None:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    if sys.platform == "win32":
-        return None
     unit = 1 if sys.platform == "darwin" else 2**10  # of ru_maxrss
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

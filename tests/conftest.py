@@ -8,6 +8,10 @@ import pytest
 
 from tests.project import Project
 
+# Before torch is imported. Many threads beside each other wait more than they compute: on a busy machine the tests took
+# fifteen times as long, and they change the order in which sums are made.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 if TYPE_CHECKING:
     from ml_playground.data.tokenizers import TiktokenTokenizer
 

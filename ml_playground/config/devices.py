@@ -19,7 +19,7 @@ def _has_cuda_driver() -> bool:
     if Path("/dev/kfd").exists():  # AMD's driver; PyTorch's builds for it call it cuda too
         return True
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
         return False
     return True

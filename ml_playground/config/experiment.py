@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from pydantic import PrivateAttr
 from pydantic.fields import FieldInfo
 
-from ml_playground.config.fields import ModelSource, Section
+from ml_playground.config.fields import ConfigFile, ModelSource, Section
 from ml_playground.config.sections import (
     DataConfig,
     ExportGgufConfig,
@@ -65,6 +66,17 @@ class ExperimentConfig(Section):
     train: TrainConfig
     sample: SampleConfig
     export: ExportConfig
+    _file: ConfigFile | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> ConfigFile | None:
+        """What it was read from, None where it was not."""
+        return self._file
+
+    def read_from(self, file: ConfigFile) -> Self:
+        """The same, which remembers its file."""
+        self._file = file
+        return self
 
     def resolved(self, root: Path) -> Table:
         """All values as JSON types; paths below `root` are given relative to it, so that no home folder leaks.

@@ -1,10 +1,13 @@
 """What a section of a TOML file is, the ways in which an option can get its default, and what is made of several."""
 
+import json
 import math
+import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -36,11 +39,58 @@ def derived(value: str, description: str, **constraints: Any) -> Any:
     return Field(description=description, json_schema_extra={"derived": value}, **constraints)
 
 
+def expanded(path: str) -> str:
+    """A path as a TOML file states it, with `~`, `~user`, `$NAME` and `${NAME}` replaced by what they are.
+
+    Raises ValueError where they are unknown: no folder is ever called `~` or `$NAME`.
+    """
+    if "\0" in path:
+        raise ValueError("a path cannot have a NUL character")
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1].strip("{}")
+        if not os.environ.get(name):
+            raise ValueError(f"there is no environment variable {name} (in {json.dumps(path, ensure_ascii=False)})")
+        return os.environ[name]
+
+    named = re.sub(r"\$(\w+|\{[^}]*\})", value, path)
+    try:
+        return str(Path(named).expanduser())
+    except RuntimeError:
+        user = named.partition("/")[0].removeprefix("~")
+        raise ValueError(f"there is no user {user} (in {json.dumps(path, ensure_ascii=False)})") from None
+
+
+def model_name(name: str | None) -> str | None:
+    """A folder or a name at the Hub, unchanged. Raises ValueError if it needs a variable or a user that is unknown."""
+    if name is not None:
+        expanded(name)
+    return name
+
+
+def prompt(start: str) -> str:
+    """A prompt, unchanged. Raises ValueError if it names a file by a path that cannot be."""
+    if start.startswith("FILE:"):
+        expanded(start.removeprefix("FILE:"))
+    return start
+
+
+def zero_or_from(lowest: float) -> Any:
+    """A check of numbers so small that dividing by them gives infinity: they must be 0, or at least `lowest`."""
+
+    def check(value: float) -> float:
+        if 0 < value < lowest:
+            raise ValueError(f"must be 0 or at least {lowest:g}, not {value:g}")
+        return value
+
+    return AfterValidator(check)
+
+
 def known_encoding(name: str) -> str:
     """`name`, if Python can read and write text in it, or it is `auto`. Raises ValueError."""
     if name != "auto":
         try:
-            "a".encode(name).decode(name)
+            "a".encode(name.encode("ascii").decode()).decode(name)
         except (LookupError, ValueError):  # there is none of that name, or it is not for text, as "rot13" and "uu"
             raise ValueError(f'unknown encoding "{name}" ("auto", "utf-8" and "cp1252" are the usual ones)') from None
     return name
@@ -76,3 +126,17 @@ class ModelSource(NamedTuple):
     model_name: str | None = None
     revision: str | None = None
     adapters: bool = True
+
+
+class ConfigFile(NamedTuple):
+    """The TOML file that a configuration was read from.
+
+    Attributes:
+        path: where it is.
+        root: its project's folder.
+        names_run: whether the file itself, not one that it extends, states `[train.runtime] out_dir`.
+    """
+
+    path: Path
+    root: Path
+    names_run: bool

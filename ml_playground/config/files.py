@@ -1,14 +1,21 @@
 """TOML files and what they extend, with the line that states each key."""
 
+import errno
+import os
+import stat
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from ml_playground.config.experiment import option_fields
-from ml_playground.config.locate import key_lines
-from ml_playground.config.tables import KeyPath, Table, table_at
+from ml_playground.config.fields import expanded
+from ml_playground.config.locate import key_lines, too_deep
+from ml_playground.config.tables import KeyPath, Table, large_integers, table_at
 from ml_playground.errors import ConfigError
+
+_LARGEST = 2**20  # bytes of a TOML file
 
 
 @dataclass(frozen=True)
@@ -18,11 +25,20 @@ class Layer:
     path: Path
     values: Table
     lines: dict[KeyPath, int]
+    stands_alone: bool  # it says by `extends = false` that it is complete
+
+
+def real_path(path: Path) -> Path:
+    """`path` without `..` and links. `Path.resolve` would raise for links that lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def project_root(path: Path) -> Path:
-    """Where relative paths of the file `path` count from: its nearest parent with a pyproject.toml, else its folder."""
-    folder = path.absolute().parent
+    """Where relative paths of the file `path` count from: its nearest parent with a pyproject.toml, else its folder.
+
+    Its parents are those of the file itself, by whatever way through `..` and links it was named.
+    """
+    folder = real_path(path).parent
     return next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()), folder)
 
 
@@ -32,39 +48,76 @@ def shown(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def read_layers(path: Path, extended_by: tuple[Path, ...] = ()) -> list[Layer]:
+def read_layers(path: Path) -> list[Layer]:
     """The file at `path` and all that it extends, the most basic one first.
 
     Raises:
         ConfigError: a file is missing, unreadable or not TOML, or the files extend each other in a circle.
     """
-    text, values = _read(path)
-    lines = key_lines(text)
-    extends = values.pop("extends", None)
-    _anchor_paths(values, project_root(path))
-    layer = Layer(path, values, lines)
-    if extends is None:
-        return [layer]
-    at = f"{shown(path)}:{lines[('extends',)]}: extends"
+    layers: dict[Path, Layer] = {}
+    following: Path | None = real_path(path)
+    while following is not None:
+        file = following
+        text, values = _read(file)
+        lines = key_lines(text)
+        extends = values.pop("extends", None)
+        _refuse_large_integers(file, values, lines)
+        _anchor_paths(values, project_root(file))
+        layers[file] = Layer(file, values, lines, stands_alone=extends is False)
+        following = None
+        if extends is not None and extends is not False:
+            following = _extended(extends, file, f"{shown(file)}:{lines[('extends',)]}: extends")
+        if following in layers:
+            circle = [*list(layers)[list(layers).index(following) :], following]
+            way = " -> ".join(str(shown(each)) for each in circle)
+            raise ConfigError([f"{shown(file)}:{lines[('extends',)]}: extends: goes in a circle ({way})"])
+    return list(layers.values())[::-1]
+
+
+def _extended(extends: object, file: Path, at: str) -> Path:
+    """The file that `file` extends, looked for beside it, then from its project root."""
     if not isinstance(extends, str):
-        raise ConfigError([f"{at}: must be text, the path of another TOML file"])
-    candidates = dict.fromkeys([path.parent / extends, project_root(path) / extends])
-    parent = next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
-    if parent is None:
+        raise ConfigError([f"{at}: must be text, the path of another TOML file (or false, for none)"])
+    try:
+        stated = expanded(extends)
+    except ValueError as error:
+        raise ConfigError([f"{at}: {error}"]) from None
+    candidates = dict.fromkeys([file.parent / stated, project_root(file) / stated])
+    found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # noqa: PTH110 -- see below
+    if found is None:
         raise ConfigError([f"{at}: no such file (looked for {' and '.join(str(shown(each)) for each in candidates)})"])
-    chain = (*extended_by, path.resolve())
-    if parent in chain:
-        raise ConfigError([f"{at}: goes in a circle ({' -> '.join(str(shown(each)) for each in (*chain, parent))})"])
-    return [*read_layers(parent, chain), layer]
+    return real_path(found)
+
+
+def read_regular_file(path: Path, at_most: int | None = None) -> bytes:
+    """The bytes of a file. Nothing else is opened: a pipe or a device could keep its reader waiting for ever.
+
+    Raises:
+        OSError: it cannot be read, is not a file, or has more bytes than `at_most`.
+    """
+    try:
+        about = path.stat()
+    except ValueError as error:  # a NUL character
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    if stat.S_ISDIR(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    if at_most is not None and about.st_size > at_most:
+        raise OSError(errno.EFBIG, f"File too large ({about.st_size:,} bytes)", str(path))
+    return path.read_bytes()
 
 
 def _read(path: Path) -> tuple[str, Table]:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin files with a mark
+        text = read_regular_file(path, _LARGEST).decode("utf-8-sig")  # some editors begin files with a mark
     except OSError as error:
         raise ConfigError([f"{shown(path)}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{shown(path)}: is not UTF-8 text (byte {error.start})"]) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if (deep := too_deep(text)) is not None:  # tomllib would need minutes for some, and its recursion ends at others
+        raise ConfigError([f"{shown(path)}:{deep}: tables or lists are nested too deeply"])
     try:
         return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -72,34 +125,42 @@ def _read(path: Path) -> tuple[str, Table]:
         what, _, where = str(error).rpartition(" (at ")
         line = where.split()[1].rstrip(",") if where.startswith("line") else text.count("\n") + 1
         raise ConfigError([f"{shown(path)}:{line}: not valid TOML: {what}"]) from None
+    except ValueError:  # Python's limit to the digits of a number
+        raise ConfigError([f"{shown(path)}: not valid TOML: a number has thousands of digits"]) from None
+
+
+def _refuse_large_integers(path: Path, values: Table, lines: dict[KeyPath, int]) -> None:
+    """TOML's integers have 64 bits; tomllib reads longer ones, which nothing here can compute with."""
+    problems: list[str] = []
+    for key in large_integers(values):
+        line = next(lines[key[:length]] for length in range(len(key), 0, -1) if key[:length] in lines)
+        problems.append(f"{shown(path)}:{line}: [{'.'.join(key[:-1])}] {key[-1]}: is beyond the 64 bits of an integer")
+    if problems:
+        raise ConfigError(problems)
 
 
 def _anchor_paths(values: Table, root: Path) -> None:
-    """Make the paths of one file absolute, in place: they count from that file's project root."""
+    """Make the paths of one file absolute, in place: they count from that file's project root.
+
+    What cannot be a path stays as it is, for the validation to report.
+    """
     for (*tables, name), field in option_fields():
         table = table_at(values, tables)
         value = table.get(name) if table else None
-        if table is None or not isinstance(value, str) or not value or "\0" in value:
-            continue  # what is no path is left for the validation to tell
-        if Path in (field.annotation, *get_args(field.annotation)):
-            table[name] = root / _home(value)
-        elif name in ("init_from", "tokenizer_from", "model_name") and (
-            (path := root / _home(value)).exists() or _must_be_path(value, root)
-        ):
-            table[name] = str(path)  # anything else is a name at Hugging Face's hub
-        elif name == "start" and value.startswith("FILE:"):
-            table[name] = f"FILE:{root / _home(value.removeprefix('FILE:'))}"
+        if table is None or not isinstance(value, str) or not value:
+            continue
+        with suppress(ValueError):
+            if Path in (field.annotation, *get_args(field.annotation)):
+                table[name] = root / expanded(value)
+            elif name in ("init_from", "tokenizer_from", "model_name"):
+                path = root / expanded(value)  # what is not a path may be a name at the Hub
+                is_path = os.path.exists(path) or _must_be_path(value, root)  # noqa: PTH110 -- any name may be asked for
+                table[name] = str(path) if is_path else expanded(value)
+            elif name == "start" and value.startswith("FILE:"):
+                table[name] = f"FILE:{root / expanded(value.removeprefix('FILE:'))}"
 
 
 def _must_be_path(value: str, root: Path) -> bool:
     """Whether the name of a model is evidently meant as a path, which is not for the hub to see if nothing is there."""
     first, *rest = value.split("/")
-    return value.startswith((".", "/", "~")) or (len(rest) == 1 and first != "" and (root / first).is_dir())
-
-
-def _home(path: str) -> Path:
-    """`path` with a `~` at its beginning spelt out, where the system knows that user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return value.startswith((".", "/", "~", "$")) or (len(rest) == 1 and first != "" and (root / first).is_dir())

@@ -1,12 +1,15 @@
 """From a TOML file to an `ExperimentConfig`, or to all of the file's mistakes at once."""
 
+import json
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
 from ml_playground.config.experiment import ExperimentConfig, default_sources, option_fields
-from ml_playground.config.files import Layer, read_layers, shown
+from ml_playground.config.fields import ConfigFile
+from ml_playground.config.files import Layer, project_root, read_layers, real_path, shown
 from ml_playground.config.tables import KeyPath, Table, merge, states, table_at
 from ml_playground.config.wording import explain, label
 from ml_playground.errors import ConfigError
@@ -26,12 +29,16 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     """
     stated: Table = {}
     lines: dict[KeyPath, tuple[Path, int]] = {}
-    layers = read_layers(path.absolute())
+    folder, own = real_path(folder), real_path(folder / "config.toml")
+    layers = read_layers(path)
+    *_, top = layers
     _refuse_other_experiments(layers, folder)
+    if top.path != own:
+        _refuse_missing_extends(layers, own)
     for layer in layers:
         stated = merge(stated, layer.values)
         lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
-    run_name = name if path.absolute() == folder / "config.toml" else path.stem
+    run_name = name if top.path == own else path.stem
     base: Table = {
         "prepare": {"dataset": name, "dataset_dir": folder / "datasets"},
         "train": {"runtime": {"out_dir": folder / "out" / run_name}},
@@ -49,7 +56,8 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         file, line = next(lines[holder] for holder in holders if holder in lines)
         located.append((file, line, f"{label(key, table_at(stated, key))}: {problem.text}"))
     if config is not None and not located:
-        return config
+        names_run = states(top.values, ("train", "runtime", "out_dir"))
+        return config.read_from(ConfigFile(top.path, project_root(top.path), names_run))
     raise ConfigError([f"{shown(file)}:{line}: {text}" for file, line, text in sorted(located)])
 
 
@@ -59,10 +67,30 @@ def _refuse_other_experiments(layers: list[Layer], folder: Path) -> None:
     if preset.is_relative_to(folder):  # an experiment of its own that takes over another's settings
         return
     homes = [layer.path.parent for layer in layers if (layer.path.parent / "prepare.py").is_file()]
-    if homes and folder.resolve() not in [home.resolve() for home in homes]:
+    if homes and folder not in homes:
         raise ConfigError(
             [f"{shown(preset)}: extends the experiment {homes[0].name}, but the command names {folder.name}"]
         )
+
+
+def _refuse_missing_extends(layers: list[Layer], own: Path) -> None:
+    """Refuse a preset that leaves the experiment's own configuration out without saying so.
+
+    All that it does not state would be at its default, the data too, which would be prepared again as that says.
+    """
+    basis, *_ = layers
+    extended = [layer.path for layer in layers[:-1]]
+    another = any(path.name == "config.toml" and path.with_name("prepare.py").is_file() for path in extended)
+    if basis.stands_alone or own in extended or another:
+        return
+    root = project_root(basis.path)
+    line = own.relative_to(root).as_posix() if own.is_relative_to(root) else os.path.relpath(own, basis.path.parent)
+    problem = (
+        "does not extend the experiment's config.toml, so all that it does not state would be at its default. "
+        f"Add this line at its top: extends = {json.dumps(line, ensure_ascii=False)} "
+        "(or, if the file is complete in itself: extends = false)"
+    )
+    raise ConfigError([f"{shown(basis.path)}:1: {problem}"])
 
 
 def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Mismatch]]:

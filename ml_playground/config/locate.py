@@ -5,6 +5,7 @@ import tomllib
 
 from ml_playground.config.tables import KeyPath
 
+_DEEPEST = 20  # parts of a key, open brackets
 _TOKEN = re.compile(
     r'''(?P<comment>\#[^\n]*)
     |(?P<string>"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*')
@@ -50,6 +51,25 @@ def key_lines(text: str) -> dict[KeyPath, int]:
             place = "start"
         line += word.count("\n")
     return lines
+
+
+def too_deep(text: str) -> int | None:
+    """The line at which tables or lists are nested deeper than anything here needs, None where none are.
+
+    In valid TOML that is so many dots between the parts of a key, or so many open brackets.
+    """
+    line, brackets, parts, before = 1, 0, 0, ""
+    for token in _TOKEN.finditer(text):
+        kind, word = token.lastgroup, token.group()
+        if kind in ("bare", "string"):
+            parts = parts + 1 if before == "." else 1
+        elif kind in ("open", "close"):
+            brackets += 1 if kind == "open" else -1
+        if max(brackets, parts) > _DEEPEST:
+            return line
+        line += word.count("\n")
+        before = before if word in " \t" else word
+    return None
 
 
 def _unquoted(word: str) -> str:

@@ -15,11 +15,13 @@ _INTRODUCTION = """\
 
 Every option of a TOML file. Any of them may be left out; unknown ones are refused. `extends = "other.toml"` at the top
 of a file takes over all of another file (looked for beside this one, then from the project root), key by key; it may
-itself extend a third. Relative paths count from the project root: the nearest folder above the file with a
-`pyproject.toml`, else the file's own folder.
+itself extend a third. A preset (`--exp-config`) must extend the experiment's `config.toml`, or say `extends = false` if
+it is complete in itself. Relative paths count from the project root: the nearest folder above the file with a
+`pyproject.toml`, else the file's own folder. `~`, `~user`, `$NAME` and `${NAME}` in paths are replaced by what they
+stand for.
 
 This page is made from `ml_playground/config/sections.py` by
-`uv run python -m ml_playground.config.reference > docs/configuration.md`.
+`.venv/bin/python -m ml_playground.config.reference > docs/configuration.md`.
 """
 _TYPES = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path"}
 

@@ -14,13 +14,17 @@ from ml_playground.config.fields import (
     derived,
     from_experiment,
     known_encoding,
+    model_name,
     of_kind,
     plain_values,
+    prompt,
     same_as,
+    zero_or_from,
 )
 from ml_playground.config.kinds import fill_in
 from ml_playground.config.tables import is_table
 
+ModelName = Annotated[str | None, AfterValidator(model_name)]
 Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
 SampleDType = Literal[DType, "int8"]
@@ -52,7 +56,7 @@ class PrepareConfig(Section):
         description="`char` makes a vocabulary of the text's characters, `huggingface` is that of the model in "
         "`tokenizer_from`, the others are tiktoken's encodings",
     )
-    tokenizer_from: str | None = same_as(
+    tokenizer_from: ModelName = same_as(
         "train.hf_model.model_name train.model.init_from",
         "the model whose tokenizer `huggingface` is: a folder, or a name at the hub",
     )
@@ -115,27 +119,32 @@ class ModelConfig(Section):
         description="with `file`, options of your own for that model, under any names: `build` finds them in "
         "`config.options`",
     )
-    init_from: str | None = Field(
+    init_from: ModelName = Field(
         None,
         description="begin with the weights and the shape of a trained model, whose values win over those of this "
         "section but for `block_size` and `dropout`: a folder in Hugging Face's format (GPT-2, Llama, Mistral, Qwen2, "
         "Qwen3), a name at its hub, or a checkpoint of nanoGPT",
     )
     n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
-    n_head: PositiveInt = Field(4, description="attention heads; must divide `n_embd`")
-    n_embd: PositiveInt = Field(128, description="width of the residual stream")
-    block_size: PositiveInt = same_as("train.data.block_size", "longest context the model can see, in tokens", gt=0)
+    n_head: PositiveInt = Field(4, le=2**10, description="attention heads; must divide `n_embd`")
+    n_embd: PositiveInt = Field(128, le=2**24, description="width of the residual stream")
+    block_size: PositiveInt = same_as(
+        "train.data.block_size", "longest context the model can see, in tokens", gt=0, le=2**24
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate while training")
     bias: bool = Field(False, description="biases in linear layers and layer norms")
-    n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0)
-    head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0)
-    n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0)
+    n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0, le=2**10)
+    head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0, le=2**24)
+    n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0, le=2**26)
     position: Literal["learned", "sinusoidal", "rope", "alibi", "none"] = of_kind("how the order of tokens is told")
     rope_theta: float = Field(
-        10_000.0, gt=0, description="base of `rope`: its wavelengths go from 2 pi to nearly 2 pi times this, in tokens"
+        10_000.0,
+        ge=1,
+        le=1e15,
+        description="base of `rope`: its wavelengths go from 2 pi to nearly 2 pi times this, in tokens",
     )
     norm: Literal["layernorm", "rmsnorm"] = of_kind("normalisation")
-    norm_eps: float = of_kind("what a norm adds to the variance before its root", gt=0)
+    norm_eps: float = of_kind("what a norm adds to the variance before its root", ge=1e-30, le=1)
     norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
         "before attention and MLP, after their sum with the residual stream, or before and after them"
     )
@@ -148,9 +157,11 @@ class ModelConfig(Section):
     value_embeddings: bool = Field(False, description="each layer adds a learned vector per token to its values")
     ngram_embeddings: NonNegativeInt = of_kind("add embeddings of the last 2, ..., n tokens; 0 does not", le=4)
     ngram_buckets: PositiveInt = Field(
-        2**14, description="most rows per table of n-gram embeddings; n-grams beyond that many share rows"
+        2**14, le=2**26, description="most rows per table of n-gram embeddings; n-grams beyond that many share rows"
     )
-    logit_softcap: float = Field(0.0, ge=0, description="squash logits to within this bound by tanh; 0 does not")
+    logit_softcap: Annotated[float, zero_or_from(1e-3)] = Field(
+        0.0, ge=0, le=1e6, description="squash logits to within this bound by tanh; 0 does not"
+    )
     sliding_window: NonNegativeInt = Field(0, description="attend to this many last tokens only; 0 to all")
     zero_init: bool = of_kind("start with all projections into the residual stream and the logits at zero")
 
@@ -169,13 +180,15 @@ class ModelConfig(Section):
 class HfModelConfig(Section):
     """A trained model to go on with, in Hugging Face's format: any that Transformers knows, on the same trainer."""
 
-    model_name: str | None = Field(
+    model_name: ModelName = Field(
         None,
         min_length=1,
         description="a folder in that format, or a name at the hub; not stated, the model is that of `[train.model]`",
     )
     revision: str | None = Field(None, description="branch, tag or commit at the hub; not stated, the newest")
-    block_size: PositiveInt = same_as("train.data.block_size", "longest context the model is given, in tokens", gt=0)
+    block_size: PositiveInt = same_as(
+        "train.data.block_size", "longest context the model is given, in tokens", gt=0, le=2**24
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute a block's inner values again in the backward pass: less memory, more time"
     )
@@ -191,8 +204,8 @@ class PeftConfig(Section):
     """What of that model is trained: adapters by Hugging Face's PEFT (LoRA, Hu et al. 2021), or all of it."""
 
     enabled: bool = Field(True, description="`false` trains all weights")
-    r: PositiveInt = Field(8, description="rank of the adapters")
-    lora_alpha: float = Field(16, gt=0, description="their output is multiplied by this divided by `r`")
+    r: PositiveInt = Field(8, le=2**16, description="rank of the adapters")
+    lora_alpha: float = Field(16, ge=1e-6, le=1e6, description="their output is multiplied by this divided by `r`")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of their input while training")
     bias: Literal["none", "all", "lora_only"] = Field(
         "none", description="biases to train too: none, all, or those of layers with adapters"
@@ -212,7 +225,7 @@ class DataConfig(Section):
 
     dataset_dir: Path = same_as("prepare.dataset_dir", "folder with the prepared data")
     batch_size: PositiveInt = Field(12, le=10**6, description="sequences per forward pass")
-    block_size: PositiveInt = Field(64, description="tokens per sequence")
+    block_size: PositiveInt = Field(64, le=2**24, description="tokens per sequence")
     grad_accum_steps: PositiveInt = Field(1, le=10**6, description="forward passes per optimiser step")
     sampler: Literal["random", "sequential", "epoch"] = Field(
         "random",
@@ -227,13 +240,16 @@ class OptimConfig(Section):
     kind: Literal["adamw", "muon", "adam", "adagrad", "sgd", "rmsprop"] = Field(
         "adamw", description="`muon` updates the blocks' matrices by Muon and all else by AdamW"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
+    learning_rate: float = Field(1e-3, ge=1e-30, le=1e30, description="peak learning rate")
     embedding_learning_rate: float = same_as(
-        "train.optim.learning_rate", "peak learning rate of embeddings that are not the head too", gt=0
+        "train.optim.learning_rate", "peak learning rate of embeddings that are not the head too", ge=1e-30, le=1e30
     )
-    muon_learning_rate: float = Field(0.02, gt=0, description="peak learning rate of what Muon updates")
+    muon_learning_rate: float = Field(0.02, ge=1e-30, le=1e30, description="peak learning rate of what Muon updates")
     weight_decay: float = Field(
-        0.1, ge=0, description="weight decay, on matrices only; decoupled from the gradient by `adamw` and `muon`"
+        0.1,
+        ge=0,
+        le=1e6,
+        description="weight decay, on matrices only; decoupled from the gradient by `adamw` and `muon`",
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean in Adam's family")
     beta2: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient's running mean there")
@@ -294,6 +310,9 @@ class TrainRuntimeConfig(Section):
     device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
     dtype: DType = Field("float32", description="number format of the forward pass; weights stay float32")
     compile: bool = Field(False, description="compile the model with `torch.compile`")
+    threads: NonNegativeInt = Field(
+        0, le=1024, description="threads that compute on a CPU; 0 is PyTorch's choice, usually one for each core"
+    )
     deterministic: bool = Field(False, description="deterministic kernels on CUDA, for bit-exact resume there")
 
 
@@ -308,20 +327,21 @@ class SampleRuntimeConfig(Section):
         "`int8`: weights of 8 bits, activations in bfloat16, for a CPU",
     )
     seed: NonNegativeInt = Field(1337, description="same seed, same text")
+    threads: NonNegativeInt = same_as("train.runtime.threads", "threads that compute on a CPU", ge=0, le=1024)
     compile: bool = Field(False, description="compile the model with `torch.compile`")
 
 
 class SamplingConfig(Section):
     """What to generate."""
 
-    start: str = Field(
+    start: Annotated[str, AfterValidator(prompt)] = Field(
         "\n",
         description='prompt, or `FILE:<path>` for a file\'s text; "" starts a new document where there are any. '
         "Names of the tokenizer's special tokens, such as `<|endoftext|>`, mean these tokens",
     )
-    num_samples: PositiveInt = Field(3, description="texts to generate")
+    num_samples: PositiveInt = Field(3, le=10**6, description="texts to generate")
     max_new_tokens: PositiveInt = Field(200, description="most tokens per text")
-    temperature: float = Field(0.8, ge=0, description="0 always takes the likeliest token")
+    temperature: float = Field(0.8, ge=0, le=1e30, description="0 always takes the likeliest token")
     top_k: NonNegativeInt = Field(200, description="choose among this many likeliest tokens; 0 among all")
     top_p: float = Field(
         1.0, gt=0, le=1, description="choose among the likeliest tokens that together have this probability"
@@ -330,10 +350,12 @@ class SamplingConfig(Section):
         0.0, ge=0, le=1, description="choose among tokens at least this many times as likely as the likeliest"
     )
     repetition_penalty: float = Field(
-        1.0, gt=0, description="above 1, tokens that are in the context become less likely; 1 does nothing"
+        1.0, ge=1e-3, le=1e3, description="above 1, tokens that are in the context become less likely; 1 does nothing"
     )
     batch_size: PositiveInt = Field(
-        1, description="texts generated side by side, which is faster; one by one they are printed as they come"
+        1,
+        le=10**4,
+        description="texts generated side by side, which is faster; one by one they are printed as they come",
     )
 
 

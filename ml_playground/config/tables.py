@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 Table = dict[str, Any]
 KeyPath = tuple[str, ...]
@@ -37,6 +37,23 @@ def states(values: Table, key: KeyPath) -> bool:
     """Whether `values` has something at `key`."""
     table = table_at(values, key[:-1])
     return table is not None and key[-1] in table
+
+
+def large_integers(values: Table, at: KeyPath = ()) -> Iterator[KeyPath]:
+    """Keys whose value is, or holds, an integer of more than 64 bits."""
+    for key, value in values.items():
+        if is_table(value):
+            yield from large_integers(value, (*at, key))
+        elif _is_large(value):
+            yield (*at, key)
+
+
+def _is_large(value: object) -> bool:
+    if isinstance(value, int):
+        return not -(2**63) <= value < 2**63
+    if is_table(value):  # in a list
+        return any(map(_is_large, value.values()))
+    return isinstance(value, list) and any(map(_is_large, cast("list[object]", value)))
 
 
 def toml_lines(tables: Table, at: KeyPath = ()) -> Iterator[str]:

@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from ml_playground.config import synonyms
 from ml_playground.config.experiment import option_fields, section_at
+from ml_playground.config.fields import expanded
 from ml_playground.config.tables import KeyPath, is_table
 
 _BOUNDS = {
@@ -30,6 +32,8 @@ _TYPES = {
     "model_attributes_type": "a table",
 }
 
+_LONGEST = 200  # characters of a value in a message
+
 
 def label(key: KeyPath, value: object = None) -> str:
     """`("train", "data", "batch_size")` as `[train.data] batch_size`; a section or a table as `[train]`."""
@@ -45,15 +49,18 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return key, _unknown(key, "section" if is_table(value) else "key")
+    if kind in ("path_type", "is_instance_of") and isinstance(value, str) and value:
+        return key, _why_no_path(value)
     if kind in _TYPES:
         return key, f"must be {_TYPES[kind]}, not {_toml(value)}"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return key, f"must be {words} {context[bound]:g}, not {_toml(value)}"
+        limit = context[bound]
+        return key, f"must be {words} {limit if isinstance(limit, int) else f'{limit:g}'}, not {_toml(value)}"
     if kind == "literal_error":
         choices = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         listed = ", ".join(_toml(choice) for choice in choices)
-        return key, f"must be one of {listed}; not {_toml(value)}{_did_you_mean(str(value), choices)}"
+        return key, f"must be one of {listed}; not {_toml(value)}{_meant_choice(str(value), choices)}"
     if kind in ("too_short", "string_too_short"):
         return key, "must not be empty"
     if kind == "value_error":
@@ -62,9 +69,14 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
 
 
 def _unknown(key: KeyPath, kind: str) -> str:
-    section = section_at(key[:-1])
+    section, elsewhere = section_at(key[:-1]), synonyms.OPTIONS.get(key[-1].lower())
+    if elsewhere is not None and kind == "key":
+        return f"unknown {kind} (here it is {elsewhere})"
     hint = _did_you_mean(key[-1], list(section.model_fields) if section else [])
     homes = [path for path, _ in option_fields() if path[-1] == key[-1]]
+    sections = dict.fromkeys(path[:-1] for path, _ in option_fields() if path[-2] == key[-1])
+    if not hint and kind == "section" and sections:
+        hint = f" (did you mean {' or '.join(map(label, sections))}?)"
     if not hint and homes:
         hint = f" (it belongs in {' or '.join(label(home[:-1]) for home in homes)})"
     return f"unknown {kind}{hint}"
@@ -75,5 +87,19 @@ def _did_you_mean(word: str, choices: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def _meant_choice(word: str, choices: list[str]) -> str:
+    meant = [choice for choice in synonyms.CHOICES.get(word.lower(), ()) if choice in choices]
+    return f" (did you mean {meant[0]}?)" if meant else _did_you_mean(word, choices)
+
+
+def _why_no_path(value: str) -> str:
+    try:
+        expanded(value)
+    except ValueError as error:
+        return str(error)
+    return f"must be a path in quotes, not {_toml(value)}"
+
+
 def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -34,6 +34,7 @@ from ml_playground.data.manifest import (
 from ml_playground.data.marks import marks_of, without_marks
 from ml_playground.data.model_tokenizer import tokenizer_of_model, write_tokenizer
 from ml_playground.data.reports import lost_share, warn_of_sides, warn_of_unseen
+from ml_playground.data.sources import Download, fetch
 from ml_playground.data.speeches import SpeechTable
 from ml_playground.data.split import DocumentSplit, PositionSplit, Side
 from ml_playground.data.store import document_file, token_dtype, token_file, tokenizer_files, tokenizer_folder
@@ -97,6 +98,18 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
 def _nothing_to_do(manifest: Manifest, config: PrepareConfig) -> Manifest:
     print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
     return manifest
+
+
+def prepare_download(download: Download, config: PrepareConfig) -> Manifest:
+    """As `prepare_texts`, of one downloaded file; what is up to date needs neither network nor the file itself.
+
+    Raises:
+        DataError: it could not be downloaded, or there is too little text to split.
+    """
+    found, _ = _there(None, config)
+    if found is not None and [each.sha256 for each in found.sources] == [download.sha256]:
+        return _nothing_to_do(found, config)
+    return prepare_texts([fetch(download)], config)
 
 
 def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile], list[Source]]:
@@ -273,7 +286,7 @@ def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:
     return np.array([tokenizer.end_id])
 
 
-def _there(files: Sequence[Path], config: PrepareConfig) -> tuple[Manifest | None, list[str]]:
+def _there(files: Sequence[Path] | None, config: PrepareConfig) -> tuple[Manifest | None, list[str]]:
     """The manifest, if sources, settings and all prepared files are what it says; else why there is none."""
     folder = config.dataset_dir
     try:

@@ -31,7 +31,7 @@ TINY_SHAKESPEARE = Download(
 
 def cache_folder() -> Path:
     """Where downloads are kept: `$ML_PLAYGROUND_CACHE`, else the system's cache folder."""
-    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("ml_playground"))
+    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("ml_playground")).expanduser()
 
 
 def fetch(download: Download) -> Path:

@@ -4,13 +4,16 @@ A new one is a new folder; nothing else has to know of it. See `Readme.md` besid
 """
 
 import difflib
+import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_playground.config.files import read_layers, real_path, shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.manifest import manifest_path
-from ml_playground.errors import PlaygroundError
+from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.imports import import_file
 
 Preparer = Callable[[PrepareConfig], object]
@@ -67,15 +70,32 @@ def find(name: str) -> Experiment:
         PlaygroundError: there is none.
     """
     by_name = [_HOME / name] if Path(name).name == name else []  # "./phrases" is a path
-    for folder in (*by_name, Path(name).absolute()):
+    for folder in (*by_name, Path(name)):
         if (folder / "config.toml").is_file():
-            return Experiment(folder)
+            return Experiment(real_path(folder))  # whose name is not ".."
+    if name.endswith(".toml") or Path(name).is_file():
+        raise PlaygroundError(_name_its_experiment(Path(name)))
     if Path(name).is_dir():
         raise PlaygroundError(f"{name}: no config.toml in this folder (a preset is given by --exp-config)")
     known = [experiment.name for experiment in all_experiments()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
     raise PlaygroundError(f"no experiment {name!r} ({hint})")
+
+
+def _name_its_experiment(preset: Path) -> str:
+    """The message for a command that names a TOML file where an experiment is asked for."""
+    if not preset.is_file():
+        return f"{preset}: no such file. A command names an experiment, and a TOML file after it: --exp-config <file>"
+    experiment = "<experiment>"
+    with suppress(ConfigError):
+        for layer in read_layers(preset):
+            home = layer.path.parent
+            if (home / "config.toml").is_file() and (home / "prepare.py").is_file():
+                experiment = home.name if home.parent == real_path(_HOME) else shlex.quote(str(shown(home)))
+    is_its_own = preset.name == "config.toml" and experiment != "<experiment>"
+    file = "" if is_its_own else f" --exp-config {shlex.quote(str(preset))}"
+    return f"{preset} is a file, not an experiment. Name the experiment first: {experiment}{file}"
 
 
 def prepare(experiment: Experiment, config: PrepareConfig) -> None:
@@ -117,5 +137,5 @@ def _load_preparers(experiment: Experiment) -> dict[str, Preparer]:
     if not path.is_file():
         return {}
     before = dict(PREPARERS)
-    import_file(path, f"{__name__}.{experiment.name}.prepare")
+    import_file(path)
     return {name: preparer for name, preparer in PREPARERS.items() if preparer is not before.get(name)}

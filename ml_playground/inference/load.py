@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ml_playground.checkpoint import Origin, load, source_hash
 from ml_playground.checksums import sha256_of, verify_checksums
 from ml_playground.config.fields import ModelSource
+from ml_playground.config.files import shown
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
@@ -173,7 +174,11 @@ def _candidates(run: RunDirectory, source: ModelSource) -> Iterator[Path]:
 
 def no_checkpoint(run: RunDirectory) -> CheckpointError:
     """The error to raise where a run has no model yet."""
-    return CheckpointError(f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.")
+    beside = ", ".join(str(shown(each.path)) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path)
+    others = f" Or set [sample.runtime] out_dir to a run that is there: {beside}" if beside else ""
+    return CheckpointError(
+        f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.{others}"
+    )
 
 
 def _load(path: Path, *, source: ModelSource, dtype: str | None) -> TrainedModel:

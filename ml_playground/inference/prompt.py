@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ml_playground.config.files import read_regular_file
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import PromptError
 
@@ -10,17 +11,18 @@ def read_prompt(start: str) -> str:
     """The text of `[sample.sample] start`: itself, or that of the file behind `FILE:`.
 
     Raises:
-        PromptError: the file cannot be read or is not UTF-8.
+        PromptError: the file cannot be read, is not a regular file or not UTF-8.
     """
     if not start.startswith("FILE:"):
         return start
     path = Path(start.removeprefix("FILE:"))
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = read_regular_file(path).decode("utf-8-sig")
     except OSError as error:
         raise PromptError(f"[sample.sample] start: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"[sample.sample] start: {path} is not UTF-8 text (byte {error.start})") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def encode_prompt(text: str, tokenizer: Tokenizer) -> list[int]:

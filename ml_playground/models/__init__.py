@@ -91,7 +91,7 @@ def _users(file: Path, config: ModelConfig, vocab_size: int) -> LanguageModel:
         CheckpointError: the file makes no language model.
         ConfigError: it refuses `[train.model.options]`.
     """
-    build = getattr(import_file(file, f"own_model_{file.stem}"), "build", None)  # apart from modules called the same
+    build = getattr(import_file(file), "build", None)
     if build is None:
         raise CheckpointError(f"{file} has no function build(config, vocab_size).")
     try:
@@ -158,11 +158,13 @@ def _problem_of(model: LanguageModel, weights: Any) -> str | None:
 
 
 def count_parameters(model_args: Mapping[str, Any], source: ModelSource = OURS) -> int:
-    """Trainable values of the model that `build_model` would build; hardly any of its memory is written to.
+    """Trainable values of the model that `build_model` would build; one of [train.model] takes no memory for it.
 
     A model of the user's own is really built: what it computes from its weights on the way must be able to.
     """
-    with nullcontext() if source.file else _Uninitialised():
+    if source.file is not None:
+        return build_model(model_args, source).num_parameters()
+    with nullcontext() if source.model_name else torch.device("meta"), _Uninitialised():
         return build_model(model_args, source).num_parameters()
 
 

@@ -79,7 +79,7 @@ def _quantized(hf_model: HfModelConfig, dtype: torch.dtype) -> dict[str, Any]:
     except PackageNotFoundError:
         raise DeviceError(
             f'[train.hf_model] quantization = "{hf_model.quantization}" needs bitsandbytes: '
-            'uv pip install bitsandbytes, or set it to "none".'
+            'install it (make bitsandbytes), or set "none".'
         ) from None
     if hf_model.quantization == "8bit":
         config = BitsAndBytesConfig(load_in_8bit=True)

@@ -12,6 +12,7 @@ class Console:
     def __init__(self, *, step: int, max_iters: int, val_loss: float = math.inf) -> None:
         self._max_iters = max_iters
         self._val = f" val {val_loss:.4f}" if math.isfinite(val_loss) else ""
+        self._numbers = "", ""  # of the last training loss, before and after the validation loss
         live = sys.stderr.isatty()
         self._bar = tqdm(total=max_iters, initial=step, unit="step", dynamic_ncols=True, leave=False) if live else None
 
@@ -22,19 +23,26 @@ class Console:
 
     def train(self, step: int, loss: float, learning_rate: float, tokens_per_sec: float, seconds_left: float) -> None:
         """A training loss was measured."""
-        numbers = f"loss {loss:.4f}{self._val} lr {learning_rate:.2e} {tokens_per_sec:,.0f} tok/s"
+        self._numbers = f"loss {loss:.4f}", f" lr {learning_rate:.2e} {tokens_per_sec:,.0f} tok/s"
         if self._bar is not None:
-            self._bar.set_postfix_str(numbers)
+            self._show()
         else:
+            numbers = self._val.join(self._numbers)
             print(f"step {step}/{self._max_iters} {numbers} {_duration(seconds_left)} left", flush=True)
 
     def validation(self, step: int, loss: float, bits_per_byte: float, *, improved: bool) -> None:
         """An evaluation is done."""
         self._val = f" val {loss:.4f}"
+        self._show()
         best = " (best so far)" if improved else ""
         self._write(
             f"step {step}/{self._max_iters} validation: {loss:.4f} nats/token, {bits_per_byte:.4f} bits/byte{best}"
         )
+
+    def _show(self) -> None:
+        """Bring the live line up to date."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._val.join(self._numbers).strip())
 
     def _write(self, text: str) -> None:
         """A line that stays."""

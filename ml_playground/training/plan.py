@@ -11,6 +11,7 @@ from ml_playground.training.trainer import Trainer
 
 _MANY_EPOCHS = 20
 _MUCH_EVALUATION = 0.3
+_FASTER = 0.95  # of the time, to be worth a line
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Plan:
         evaluations: evaluations to come.
         step_seconds: measured.
         evaluation_seconds: of one evaluation, measured.
+        threads: that computed them, where the device is the CPU.
+        one_thread_seconds: measured with one thread, where there were several.
     """
 
     parameters: int
@@ -42,6 +45,8 @@ class Plan:
     evaluations: int
     step_seconds: float
     evaluation_seconds: float
+    threads: int = 1
+    one_thread_seconds: float | None = None
 
     @property
     def epochs(self) -> float:
@@ -75,6 +80,11 @@ class Plan:
             f"speed       {self.step_seconds * 1000:.1f} ms per step, "
             f"{self.tokens_per_step / self.step_seconds:,.0f} tokens/s, {rate / 1e9:,.0f} GFLOP/s"
         )
+        if self.one_thread_seconds is not None:
+            yield (
+                f"threads     {self.threads} take {self.step_seconds * 1000:.1f} ms per step, "
+                f"1 takes {self.one_thread_seconds * 1000:.1f} ms"
+            )
         yield (
             f"time        {_duration(self.seconds)}, of which {self.evaluation_share:.0%} for "
             f"{self.evaluations:,} evaluations of {self.evaluation_seconds:.1f} s"
@@ -117,6 +127,8 @@ def schedule_warnings(schedule: ScheduleConfig, *, max_iters: int) -> Iterator[s
 def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
     """What is likely not meant."""
     yield from schedule_warnings(schedule, max_iters=max_iters)
+    if plan.one_thread_seconds is not None and plan.one_thread_seconds < _FASTER * plan.step_seconds:
+        yield "One thread is faster: set [train.runtime] threads = 1 (or wait until the machine is less busy)."
     if plan.epochs > _MANY_EPOCHS:
         yield (
             f"The model sees each token {plan.epochs:.0f} times. Expect the validation loss to rise at some point: add "

@@ -2,19 +2,69 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
-from ml_playground.config.fields import ModelSource
+from ml_playground.config.fields import ConfigFile, ModelSource
+from ml_playground.config.files import project_root, real_path, shown
 from ml_playground.config.tables import Table, is_table
-from ml_playground.errors import CheckpointError
+from ml_playground.errors import CheckpointError, RunDirectoryError
 from ml_playground.evaluation import Evaluator
+from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import Runtime
 
 _FREE = ("model_name", "revision", "block_size", "gradient_checkpointing")  # none of which changes a weight
 _OF_THE_MODEL = ("[train.model]", "[train.hf_model]", "[train.peft]")
 _ASKED_OF_OTHERS = ("init_from", "block_size", "dropout")  # what `[train.model]` decides of a model from elsewhere
+
+
+def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
+    """Refuse to train in the run of another TOML file, such as a preset of the same name in another folder.
+
+    A file that names the run directory itself may use that of another, and one that is gone was moved or renamed.
+
+    Raises:
+        RunDirectoryError: another file's run is there.
+    """
+    other = other_file(run, file)
+    if file is not None and other is not None:
+        raise RunDirectoryError(
+            f"{run.path}: this run was trained with {shown(other)}, and this command names {shown(file.path)}. Rename "
+            "one of the two, or state [train.runtime] out_dir in the latter: another folder for a run of its own, or "
+            "this one to resume this run with it."
+        )
+
+
+def report_other_file(run: RunDirectory, out_dir: Path, file: ConfigFile | None) -> None:
+    """Warn that a run is that of another TOML file, unless it is not the one of `out_dir`, which `file` would train."""
+    if run.path == out_dir and (other := other_file(run, file)) is not None:
+        print(f"! {shown(run.path)} was trained with {shown(other)}, another TOML file", file=sys.stderr)
+
+
+def other_file(run: RunDirectory, file: ConfigFile | None) -> Path | None:
+    """The TOML file that a run was trained with, where that is there and another than `file`, which did not name it."""
+    if file is None or file.names_run:
+        return None
+    try:
+        trained_with = real_path(_project(run) / json.loads(run.info.read_bytes())["toml"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None  # nothing is known of it
+    return trained_with if trained_with != file.path and trained_with.is_file() else None
+
+
+def file_name(run: RunDirectory, file: ConfigFile | None) -> str | None:
+    """How `run.json` names the TOML file: relative to the run's project, so that the two can be moved together."""
+    root = _project(run)
+    if file is None:
+        return None
+    return file.path.relative_to(root).as_posix() if file.path.is_relative_to(root) else str(file.path)
+
+
+def _project(run: RunDirectory) -> Path:
+    return project_root(run.info)
 
 
 def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
@@ -52,7 +102,14 @@ def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
     for key, old, new in _changes(before, now, "train"):
         if not key.startswith(_OF_THE_MODEL) or key.removeprefix("[train.hf_model] ") in _FREE:
             print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")
+    report_rounding("torch", checkpoint.origin.versions.get("torch"), origin.versions["torch"])
     return origin.with_model(model_args)
+
+
+def report_rounding(what: str, before: object, now: object) -> None:
+    """Print that sums are rounded otherwise than before, if what that depends on is known to have changed."""
+    if before not in (None, now):
+        print(f"{what}: {now} now, {before} before: the weights can differ by rounding from an uninterrupted run's")
 
 
 def _fine_tuned_args(model_args: Table, origin: Origin) -> Table:

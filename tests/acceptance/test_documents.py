@@ -11,6 +11,7 @@ import pytest
 
 from ml_playground import experiments
 from ml_playground.cli import main
+from ml_playground.config.experiment import option_fields
 from ml_playground.config.reference import reference
 from ml_playground.config.sections import ScheduleConfig
 
@@ -58,6 +59,43 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
             check_options(rest, line)
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_document_shows_a_command_that_setup_does_not_put_in_place(document: Path) -> None:
+    """`uv` may be on no PATH after `make setup` has installed it; what is in .venv/bin, is there by its path."""
+    if document.name == "LOG.md":
+        return
+    for line in code_lines(document):
+        for command in re.split(r"&&|\|", line.split("#")[0]):
+            words = [word for word in command.split() if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+            assert not words or words[0] not in ("uv", "python", "python3", "pip", "ml-playground", "pytest"), line
+            if words and words[0].startswith(".venv/bin/"):
+                assert (ROOT / words[0]).exists(), line
+
+
+def test_make_runs_without_an_activated_environment_and_uv_leaves_it_alone() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
+    assert settings["managed"] is False  # a plain `uv run` would replace a CPU build of PyTorch by 5 GB of CUDA
+
+
+NANOGPT = """
+out_dir eval_interval log_interval eval_iters eval_only always_save_checkpoint init_from
+wandb_log wandb_project wandb_run_name dataset
+gradient_accumulation_steps batch_size block_size n_layer n_head n_embd dropout bias learning_rate
+max_iters weight_decay beta1 beta2 grad_clip decay_lr warmup_iters lr_decay_iters min_lr backend device dtype compile
+start num_samples max_new_tokens temperature top_k seed
+"""
+
+
+def test_the_page_for_users_of_nanogpt_has_all_of_its_options_and_none_that_we_lack() -> None:
+    page = (ROOT / "docs" / "from_nanogpt.md").read_text(encoding="utf-8")
+    ours = {f"[{'.'.join(key[:-1])}] {key[-1]}" for key, _ in option_fields()}
+    named = set(re.findall(r"\[[a-z_.]+\] [a-z0-9_]+", page))
+    assert len(named) > 30
+    assert named <= ours
+    first = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    assert set(NANOGPT.split()) <= set(re.findall(r"`(\w+)`", " ".join(first)))
+
+
 def check_options(options: str, line: str) -> None:
     for name, value in re.findall(r"([A-Z]+)=(\S+)", options):
         assert name in ("EXP", "CONFIG", "LOGDIR", "PORT", "NANOGPT", "ONLY", "TEXT"), line
@@ -101,7 +139,7 @@ def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.
     (tmp_path / "parts.toml").write_text(f'{base}/experiments/phrases/config.toml"\n{parts}')
     assert main(["describe", "phrases", "--exp-config", str(tmp_path / "parts.toml")]) == 0
     assert 'mlp = "relu2"' in capsys.readouterr().out
-    (tmp_path / "tuned.toml").write_text(tuned)
+    (tmp_path / "tuned.toml").write_text(f"extends = false\n{tuned}")
     assert main(["describe", "phrases", "--exp-config", str(tmp_path / "tuned.toml")]) == 0
     assert "adapters of rank 16 for Qwen/Qwen2.5-0.5B" in capsys.readouterr().out
 

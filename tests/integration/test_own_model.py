@@ -94,7 +94,7 @@ def test_the_model_that_the_readme_shows_works(project: Project) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (None, " is no Python file"),
+        (None, " is not a Python file"),
         ("", " has no function build(config, vocab_size)"),
         ("build = lambda config, vocab_size: None", ": build(config, vocab_size) made a NoneType, no LanguageModel."),
         (MODEL.replace("self.block_size =", "size ="), ": its model lacks the attribute block_size"),

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 from tests.project import Project
 
@@ -34,3 +35,10 @@ def test_a_schedule_that_does_not_fit_is_warned_of(project: Project) -> None:
 def test_data_must_be_prepared(project: Project) -> None:
     (project.datasets / "meta.json").unlink()
     assert "Run 'prepare' first" in project.run("plan").err
+
+
+def test_one_thread_is_timed_beside_several(project: Project) -> None:
+    assert "threads" not in project.ok("plan").out  # the tests have one
+    project.configure({"train.runtime.threads": "2"})
+    assert re.search(r"threads     2 take [\d.]+ ms per step, 1 takes [\d.]+ ms\n", project.ok("plan").out)
+    assert torch.get_num_threads() == 2

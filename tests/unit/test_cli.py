@@ -5,6 +5,12 @@ import pytest
 from ml_playground.cli import main
 
 
+def test_windows_is_pointed_to_wsl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("ml_playground.cli.sys.platform", "win32")
+    assert main(["list"]) == 2
+    assert "use it in WSL" in capsys.readouterr().err
+
+
 def test_paths_are_shown_as_one_would_type_them_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 """Writes `phrases.txt`: every sentence that the patterns below allow.
 
 The patterns and their words were written by hand for this experiment. Run it after changing them:
-`uv run python ml_playground/experiments/phrases/write_phrases.py`.
+`.venv/bin/python ml_playground/experiments/phrases/write_phrases.py`.
 """
 
 import hashlib

@@ -1,12 +1,12 @@
 """Tiny Shakespeare by character."""
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.sources import TINY_SHAKESPEARE, fetch
+from ml_playground.data.prepare import prepare_download
+from ml_playground.data.sources import TINY_SHAKESPEARE
 from ml_playground.experiments import register
 
 
 @register("shakespeare_char")
 def main(config: PrepareConfig) -> None:
     """Download Tiny Shakespeare and write its characters as tokens."""
-    prepare_texts([fetch(TINY_SHAKESPEARE)], config)
+    prepare_download(TINY_SHAKESPEARE, config)

@@ -1,5 +1,6 @@
 """Mistakes in TOML files and on the command line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -69,5 +70,33 @@ def no_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("prepare")
 
 
+@mistake("a preset that extends nothing")
+def no_extends(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("train", project.preset("wide", "[train.model]\nn_embd = 32\n"))
+
+
+@mistake("a TOML file in place of an experiment")
+def file_as_experiment(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.folder = project.preset("wide", 'extends = "config.toml"\n').relative_to(project.root)
+    return project.run("train")
+
+
+@mistake("a configuration that is a pipe")
+def pipe(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    os.mkfifo(project.root / "pipe")
+    return project.run("train", project.root / "pipe")
+
+
+@mistake("a configuration nested a thousand deep")
+def deep(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("train", project.preset("deep", f'extends = "config.toml"\na = {"[" * 1000}{"]" * 1000}\n'))
+
+
+configured("an environment variable that is not set", {"prepare.raw_dir": '"$NO_SUCH_FOLDER/texts"'}, "prepare")
+configured("a home of nobody", {"train.runtime.out_dir": '"~nobody-of-that-name/run"'})
+configured("an option by the name that it has elsewhere", {"train.optim.lr": "1e-3"})
+configured("an option that is a choice here", {"train.model.rotary": "true"})
+configured("a device by another name", {"train.runtime.device": '"gpu"'})
+configured("an integer of more than 64 bits", {"train.runtime.seed": "99999999999999999999"})
 configured("adapters without a model to put them in", {"train.peft.r": "4"})
 configured("tokens for structure without documents that have any", {"prepare.add_structure_tokens": "true"}, "prepare")

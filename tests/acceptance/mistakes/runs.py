@@ -46,6 +46,23 @@ def other_data(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train")
 
 
+@mistake("a preset of the same name in another folder")
+def same_name(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    presets = [project.root / folder / "wide.toml" for folder in ("a", "b")]
+    for preset in presets:
+        preset.parent.mkdir()
+        preset.write_text('extends = "tiny/config.toml"\n')
+    project.ok("train", presets[0])
+    return project.run("train", presets[1])
+
+
+@mistake("a prompt file that is a pipe")
+def prompt_pipe(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    os.mkfifo(project.root / "pipe")
+    project.configure({"sample.sample.start": '"FILE:pipe"'})
+    return project.run("sample")
+
+
 @mistake("a disk that is full when a checkpoint is saved")
 def disk_full(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.configure({"train.runtime.max_iters": "8"})

@@ -45,7 +45,8 @@ def test_an_empty_file_is_a_whole_configuration(folder: Folder) -> None:
 
 
 def test_a_run_goes_by_the_name_of_its_file_so_that_a_variant_never_resumes_another(folder: Folder) -> None:
-    assert folder.load("", "wider.toml").train.runtime.out_dir == folder.path / "out" / "wider"
+    folder.write("")
+    assert folder.load('extends = "config.toml"', "wider.toml").train.runtime.out_dir == folder.path / "out" / "wider"
 
 
 def test_a_default_follows_the_key_that_it_is_taken_from(folder: Folder) -> None:
@@ -69,9 +70,9 @@ def test_extends_merges_key_by_key(folder: Folder) -> None:
 
 def test_extends_is_looked_for_beside_the_file_then_from_the_project_root(folder: Folder) -> None:
     folder.write("", "pyproject.toml")
-    folder.write("[train.model]\nn_layer = 2", "base.toml")
+    folder.write("extends = false\n[train.model]\nn_layer = 2", "base.toml")
     assert folder.load('extends = "base.toml"', "deep/down/a.toml").train.model.n_layer == 2
-    folder.write("[train.model]\nn_layer = 3", "deep/down/base.toml")
+    folder.write("extends = false\n[train.model]\nn_layer = 3", "deep/down/base.toml")
     assert folder.load('extends = "base.toml"', "deep/down/a.toml").train.model.n_layer == 3
 
 
@@ -229,7 +230,6 @@ def test_a_mistake_is_told_with_its_line(folder: Folder, text: str, problem: str
         "[train.optim]\nlearning_rate = 1",
         "[train.model]\nn_head = 128",
         "[train.runtime]\nmax_iters = 0",
-        '[prepare]\nraw_dir = "~nobody-of-that-name/texts"',
     ],
 )
 def test_what_just_fits_is_accepted(folder: Folder, text: str) -> None:
@@ -284,7 +284,9 @@ def test_extending_in_a_circle_is_an_error(folder: Folder) -> None:
 
 
 def test_extends_must_be_text(folder: Folder) -> None:
-    assert folder.problems("extends = 3") == ["config.toml:1: extends: must be text, the path of another TOML file"]
+    assert folder.problems("extends = 3") == [
+        "config.toml:1: extends: must be text, the path of another TOML file (or false, for none)"
+    ]
 
 
 def test_a_device_that_is_not_there_is_told_only_to_those_who_need_it(
