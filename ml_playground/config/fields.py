@@ -4,10 +4,13 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ml_playground.config.tables import is_table
 
 
 class Section(BaseModel):
@@ -100,7 +103,9 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     """`values`, if checkpoints and JSON can hold them as they are. Raises ValueError."""
 
     def check(value: Any, at: str) -> None:
-        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        inner: Iterable[tuple[object, Any]] = value.items() if is_table(value) else ()
+        if isinstance(value, list):
+            inner = enumerate(cast("list[Any]", value))
         for key, each in inner:
             check(each, f"{at}.{key}" if at else str(key))
         if not isinstance(value, str | bool | int | float | list | dict):

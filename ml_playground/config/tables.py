@@ -76,4 +76,6 @@ def _value(value: Any) -> str:
     """JSON's text, numbers and booleans are TOML's too; tables in lists are written inline."""
     if is_table(value):
         return f"{{{', '.join(f'{_key(key)} = {_value(inner)}' for key, inner in value.items())}}}"
-    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, cast('list[Any]', value)))}]"
+    return json.dumps(value, ensure_ascii=False)

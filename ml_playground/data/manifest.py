@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ml_playground.checksums import sha256_of
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.folders import contents_of, require_file
 from ml_playground.data.marks import marks_of
@@ -210,9 +211,3 @@ def _settled(file: Path) -> os.stat_result:
         time.sleep((tick - age) / 1e9)
         about = file.stat()
     return about
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
+from ml_playground.checksums import sha256_of
 from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.documents import Document, in_batches, text_documents
@@ -29,7 +30,6 @@ from ml_playground.data.manifest import (
     manifest_text,
     read_manifest,
     settings_of,
-    sha256_of,
 )
 from ml_playground.data.marks import marks_of, without_marks
 from ml_playground.data.model_tokenizer import tokenizer_of_model, write_tokenizer

@@ -14,7 +14,7 @@ import pytest
 
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import ModelConfig
-from ml_playground.data.fast_tokenizer import tokenizer_of_model
+from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.errors import PlaygroundError
 from ml_playground.export.source import FolderSource
 from ml_playground.hub import fingerprint
@@ -47,7 +47,9 @@ def opened(folder: Path) -> list[Callable[[], object]]:
         lambda: fingerprint(folder),
         tokenizer,
         lambda: build_model(args, ModelSource(model_name=str(folder))),
-        lambda: load_pretrained(str(folder), ModelConfig(block_size=8), tokenizer(), "Das ist nicht wahr."),
+        lambda: load_pretrained(
+            str(folder), ModelConfig.model_validate({"block_size": 8}), tokenizer(), "Das ist nicht wahr."
+        ),
         lambda: FolderSource.open(folder),
     ]
 

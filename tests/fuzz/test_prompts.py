@@ -100,5 +100,5 @@ def test_a_huge_prompt_ends(unit: str) -> None:
             prompt = encode_prompt(unit * 100_000, tokenizer)
         except PlaygroundError:
             continue
-        steps = generate(MODELS[name], prompt, tokenizer, SamplingConfig(), runtime=RUNTIME, seeds=[0])
+        steps = generate(MODELS[name], prompt, tokenizer, SamplingConfig.model_validate({}), runtime=RUNTIME, seeds=[0])
         next(steps, None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml_playground import checksums
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data import manifest as manifest_module
 from ml_playground.data import store
@@ -330,7 +331,7 @@ def test_a_manifest_that_is_a_pipe_does_not_hang(source: Path, tmp_path: Path) -
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were hashed."""
     names: list[str] = []
-    plain = manifest_module.sha256_of
+    plain = checksums.sha256_of
 
     def sha256_of(path: Path) -> str:
         names.append(path.name)

@@ -55,8 +55,7 @@ def test_what_a_network_remembers_can_be_copied(windowed: bool) -> None:
         model.extend(ids[:, :7], cache)
         copy = cache.repeated(3)
         assert copy is not None
-        for step in range(7, 10):
-            rows = model.extend(ids[:, step : step + 1].repeat(3, 1), copy)
+        rows = [model.extend(ids[:, step : step + 1].repeat(3, 1), copy) for step in range(7, 10)][-1]
         assert cache.length == 7
         torch.testing.assert_close(rows, model(ids)[:, -1].expand(3, -1), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(model.extend(ids[:, 7:], cache), rows[:1], atol=1e-5, rtol=1e-5)

@@ -38,7 +38,8 @@ SIZES: dict[str, Any] = {
 
 
 def llama(**more: Any) -> PreTrainedModel:
-    return LlamaForCausalLM(LlamaConfig(**SIZES, **{"tie_word_embeddings": False, **more}))
+    options: dict[str, Any] = {**SIZES, "tie_word_embeddings": False, **more}
+    return LlamaForCausalLM(LlamaConfig(**options))
 
 
 def moe() -> PreTrainedModel:
