@@ -105,7 +105,7 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     def check(value: Any, at: str) -> None:
         inner: Iterable[tuple[object, Any]] = value.items() if is_table(value) else ()
         if isinstance(value, list):
-            inner = enumerate(cast("list[Any]", value))
+            inner = enumerate(cast("list[object]", value))
         for key, each in inner:
             check(each, f"{at}.{key}" if at else str(key))
         if not isinstance(value, str | bool | int | float | list | dict):

@@ -77,5 +77,5 @@ def _value(value: Any) -> str:
     if is_table(value):
         return f"{{{', '.join(f'{_key(key)} = {_value(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, cast('list[Any]', value)))}]"
+        return f"[{', '.join(map(_value, cast('list[object]', value)))}]"
     return json.dumps(value, ensure_ascii=False)

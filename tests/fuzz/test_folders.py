@@ -15,6 +15,7 @@ import pytest
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import ModelConfig
 from ml_playground.data.model_tokenizer import tokenizer_of_model
+from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import PlaygroundError
 from ml_playground.export.source import FolderSource
 from ml_playground.hub import fingerprint
@@ -42,14 +43,16 @@ def opened(folder: Path) -> list[Callable[[], object]]:
     """Every way in which a folder is opened."""
     hf_model = {"model_name": "x", "block_size": 8, "dtype": "float32"}
     args = {"hf_model": hf_model, "peft": {"r": 2}, "block_size": 8, "vocab_size": 300, "new_tokens": {}}
-    tokenizer = lambda: tokenizer_of_model(str(folder), documents="whole")  # noqa: E731
+    block = ModelConfig.model_validate({"block_size": 8})
+
+    def tokenizer() -> Tokenizer:
+        return tokenizer_of_model(str(folder), documents="whole")
+
     return [
         lambda: fingerprint(folder),
         tokenizer,
         lambda: build_model(args, ModelSource(model_name=str(folder))),
-        lambda: load_pretrained(
-            str(folder), ModelConfig.model_validate({"block_size": 8}), tokenizer(), "Das ist nicht wahr."
-        ),
+        lambda: load_pretrained(str(folder), block, tokenizer(), "Das ist nicht wahr."),
         lambda: FolderSource.open(folder),
     ]
 
