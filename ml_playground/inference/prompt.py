@@ -29,10 +29,13 @@ def encode_prompt(text: str, tokenizer: Tokenizer) -> list[int]:
     """The ids to continue, behind the start token if the model knows documents.
 
     Raises:
-        PromptError: a character is outside the vocabulary, or there is nothing to start from.
+        PromptError: a character is outside the vocabulary, or none at all, or there is nothing to start from.
     """
     try:
+        text.encode()
         ids: list[int] = tokenizer.encode_prompt(text).tolist()
+    except UnicodeEncodeError as error:  # half a character, as UTF-16 has them
+        raise PromptError(f"[sample.sample] start: {text[error.start]!r} is not a character") from error
     except PromptError as error:
         raise PromptError(f"[sample.sample] start: {error}") from error
     if tokenizer.start_id is not None:

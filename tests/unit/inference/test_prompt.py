@@ -40,3 +40,13 @@ def test_a_character_outside_the_vocabulary_is_refused_by_name() -> None:
         PromptError, match=r"\[sample\.sample\] start: not among .* 'é' \(LATIN SMALL LETTER E WITH ACUTE"
     ):
         encode_prompt("abé", PLAIN)
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(PromptError, match="is not a character"):
+        encode_prompt("a\ud800", CharTokenizer("ab", start_token=False))
+
+
+def test_a_file_name_that_cannot_be_is_refused() -> None:
+    with pytest.raises(PromptError, match="cannot be the name of a file"):
+        read_prompt("FILE:a\0b")
