@@ -79,9 +79,10 @@ def _built_in(config: ModelConfig, vocab_size: int) -> LanguageModel:
     try:
         return Transformer(config, vocab_size)
     except (RuntimeError, TypeError) as error:
-        if not any(word in str(error) for word in ("overflow", "int64")):
+        what = str(error).partition("\n")[0]
+        if "overflow" not in what.lower() and "int64" not in what:
             raise
-        raise OutOfMemoryError(f"no memory can hold this model, whose sizes are beyond counting ({error}).") from error
+        raise OutOfMemoryError(f"no memory can hold this model, whose sizes are beyond counting ({what}).") from error
 
 
 def _users(file: Path, config: ModelConfig, vocab_size: int) -> LanguageModel:
