@@ -29,7 +29,7 @@ export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
 .PHONY: setup verify pins bitsandbytes help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
-	acceptance test-gguf bench bench-gguf bench-finetuning \
+	acceptance test-gguf test-faults test-fuzz bench bench-gguf bench-finetuning \
 	prepare train sample loop merge export plan describe tensorboard clean
 
 help: ## list the targets
@@ -103,6 +103,12 @@ unit-cov: $(READY) ## unit tests with coverage
 
 test-gguf: $(GGUF_READY) ## what llama.cpp makes of exported models; builds it in .venv-gguf, which takes minutes
 	LLAMA_CPP=.venv-gguf/llama-cpp-python/vendor/llama.cpp .venv-gguf/bin/python -m pytest tests/gguf
+
+test-faults: $(READY) ## kills, failing calls, damaged files, power cuts: minutes; FAULTS_ALL=1 tries all, for hours
+	$(RUN) pytest tests/faults
+
+test-fuzz: $(READY) ## odd configurations, texts, tables and prompts, made up by hypothesis; takes minutes
+	$(RUN) pytest tests/fuzz
 
 $(GGUF_READY): $(READY)
 	$(UV) venv --quiet --clear --seed .venv-gguf

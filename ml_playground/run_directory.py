@@ -111,7 +111,8 @@ class RunDirectory:
         """Remove what a training that was killed had not finished writing."""
         with storage_errors(self.path):
             for leftover in self.path.glob("*.tmp"):
-                leftover.unlink()
+                if leftover.is_file():  # a folder is of a merge, which may be under way
+                    leftover.unlink()
 
     def require(self) -> None:
         """Nothing is written under a name that has come to mean another folder.
