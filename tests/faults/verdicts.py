@@ -56,7 +56,7 @@ def after_damage(root: Path, file: str, verb: str, ended: Ended, expected: Resul
 
 
 _COMPLAINS = re.compile(
-    r"(?i)damaged|altered|checksum|cut short|missing|expected|stale|aside|unreadable|cannot|could not|not (a|the|what)\b|^!"
+    r"(?i)damaged|altered|checksum|cut short|missing|expected|stale|aside|unreadable|cannot|could not|not (a|the)\b|^!"
 )
 # What a command makes, of all that is in a project.
 MADE = {"train": "out/", "prepare": "datasets/", "export": "/export/", "merge": "/merged/", "describe": "nothing"}
