@@ -22,7 +22,7 @@ _MISPLACED = {errno.EISDIR, errno.ENOTDIR}
 _OTHER = {errno.ENOLCK, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY, errno.ETXTBSY}
 _REFUSALS = _FULL | _DENIED | _FAILED | _MISPLACED | _OTHER
 _BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError)  # whatever was handled when they came up
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+_NUMBER = re.compile(r"\((?:os error )?(\d+)\)")  # of an error, as libraries in Rust and C++ give it with its words
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
@@ -181,16 +181,17 @@ def system_error(error: BaseException | None) -> OSError | None:
     """The refusal of the operating system that led to `error`, such as a full disk or a missing permission.
 
     None if there was none. A missing file is not among these: it may be a bug. torch.save raises a RuntimeError of its
-    own when the file that it writes to raises; Rust's libraries give the error number in words, and numpy how much it
-    could write.
+    own when the file that it writes to raises; other libraries give the error's number and words in a text of their
+    own, and numpy how much it could write.
     """
     seen: set[int] = set()  # an error that is raised again can be its own context
     while error is not None and not isinstance(error, _BUGS) and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             return error
-        if (found := _RUST_ERROR.search(str(error))) and int(found[1]) in _REFUSALS:
-            return OSError(int(found[1]), os.strerror(int(found[1])))
+        for number in map(int, _NUMBER.findall(str(error))):
+            if number in _REFUSALS and os.strerror(number) in str(error):
+                return OSError(number, os.strerror(number))
         if isinstance(error, OSError) and _SHORT_WRITE.fullmatch(str(error)):
             return OSError(errno.ENOSPC, f"only {error}")
         error = error.__cause__ or error.__context__
@@ -257,6 +258,12 @@ def keep_copy(path: Path, copy: Path) -> None:
         finally:
             _discard(temporary)  # renaming does nothing between two names of one file
         sync(copy.parent)
+
+
+def share_like(path: Path, other: Path) -> None:
+    """Let those read `path` who may read `other`, where the file system can: safetensors writes for its owner alone."""
+    with suppress(OSError):
+        path.chmod(other.stat().st_mode)
 
 
 def unused_name(path: Path) -> Path:

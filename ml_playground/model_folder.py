@@ -12,6 +12,7 @@ from ml_playground.errors import CheckpointError
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _LONGEST_POINTER = 1024
+_READ_AHEAD = 2**20  # bytes of a file: all of what is not weights
 _CODE = "auto_map"  # the key under which a JSON file names Python classes to import
 _SUFFIXES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken", ".md")  # of files that cannot be run
 
@@ -68,6 +69,14 @@ def named_kernels(values: object) -> Iterator[str]:
             yield from (text for text in inner if isinstance(text, str) and "/" in text)
         elif is_table(value):
             yield from named_kernels(value)
+
+
+def require_readable(folder: Path) -> None:
+    """Raises the system's own error if a file cannot be read: libraries raise others, or do without the file."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            with path.open("rb") as file:
+                file.read(_READ_AHEAD)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ml_playground.locks import locked
 
 Use = Literal["train", "merge", "export"]
 
-_USES: dict[Use, str] = {"train": "training", "merge": "merging", "export": "export"}
+_USES: dict[Use, str] = {"train": "training", "merge": "merge, or export of what was merged,", "export": "export"}
 
 
 class RunDirectory:

@@ -15,7 +15,7 @@ from ml_playground.data.store import Dataset, Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.export.tokenizer import end_of_text, fast_tokenizer
-from ml_playground.files import json_text, staged
+from ml_playground.files import json_text, share_like, staged
 from ml_playground.models import LanguageModel, loading
 from ml_playground.models.huggingface import to_huggingface
 from ml_playground.models.transformer import Transformer
@@ -61,7 +61,7 @@ def write_folder(
         owned = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         weights = folder / "model.safetensors"
         save_file(owned, weights, metadata={"format": "pt"})
-        weights.chmod((folder / "config.json").stat().st_mode)  # it is made for its owner's eyes only
+        share_like(weights, folder / "config.json")
         PreTrainedTokenizerFast(
             tokenizer_object=fast_tokenizer(tokenizer),
             model_max_length=model.block_size,

@@ -17,7 +17,7 @@ from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
-from ml_playground.files import staged, write_json
+from ml_playground.files import share_like, staged, write_json
 from ml_playground.models import loading
 from ml_playground.models.finetuned import FineTuned
 from ml_playground.models.network import first_line, whole_or_refused
@@ -76,7 +76,7 @@ def merge(
         model.end_training()
         model.network.save_pretrained(str(folder))
         for weights in folder.glob("*.safetensors"):
-            weights.chmod((folder / "config.json").stat().st_mode)  # it is made for its owner's eyes only
+            share_like(weights, folder / "config.json")
         for name in TOKENIZER_FILES:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)

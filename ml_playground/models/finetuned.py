@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError
+from ml_playground.files import share_like
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.models.linear import Linear
@@ -154,7 +155,7 @@ class FineTuned(LanguageModel):
         config = copy(network.peft_config["default"])
         config.inference_mode = True
         config.save_pretrained(str(folder))
-        weights.chmod((folder / "adapter_config.json").stat().st_mode)  # it is made for its owner's eyes only
+        share_like(weights, folder / "adapter_config.json")
 
 
 class _NetworkCache(Cache):

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from ml_playground.config.tables import Table
 from ml_playground.errors import CheckpointError
-from ml_playground.model_folder import named_code, named_kernels, read_table
+from ml_playground.model_folder import named_code, named_kernels, read_table, require_readable
 
 _OURS = __name__.partition(".")[0]
 _LIBRARIES = ("transformers", "peft", "huggingface_hub", "safetensors", "tokenizers")
@@ -54,6 +54,7 @@ def load_network(folder: Path, *, dtype: torch.dtype, **options: Any) -> tuple[P
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder. What Transformers raises comes through, as in `load_network`."""
+    require_readable(folder)
     _quiet()
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
@@ -85,6 +86,7 @@ def _quiet() -> None:
 
 def _check(folder: Path) -> None:
     """Refuse what Transformers would ask about, download or build for hours."""
+    require_readable(folder)
     config = read_table(folder / "config.json")
     kind = config.get("model_type")
     if not is_known(kind) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:

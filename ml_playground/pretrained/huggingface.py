@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError
-from ml_playground.model_folder import read_table
+from ml_playground.model_folder import read_table, require_readable
 from ml_playground.models.huggingface import GPT2_BLOCK, GPT2_LINEAR, LLAMA_BLOCK, LLAMA_REST
 
 _INDEX = "model.safetensors.index.json"
@@ -32,6 +32,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         CheckpointError: files are missing or damaged, or the model does something that ours cannot.
     """
+    require_readable(folder)
     config, index, whole = folder / "config.json", folder / _INDEX, folder / _WEIGHTS
     reading = config
     tensors: dict[str, Tensor] = {}

@@ -66,7 +66,9 @@ def test_what_the_system_refuses_is_named_with_the_file(tmp_path: Path, number: 
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("a", b"old")]
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file"), KeyError("a bug"), ValueError()])
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(errno.ENOENT, "no such file"), KeyError("a bug"), ValueError("5 is not allowed (28)")]
+)
 def test_a_bug_is_not_called_a_refusal(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(type(error)), atomic_write(tmp_path / "a"):
         raise error
@@ -82,6 +84,7 @@ def test_a_bug_while_a_refusal_is_handled_stays_a_bug() -> None:
     "error",
     [
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("unable to open file <a> in read-only mode: No space left on device (28)"),
         OSError("100 requested and 20 written"),
     ],
 )

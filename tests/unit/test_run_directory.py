@@ -52,7 +52,7 @@ def test_what_a_kill_left_half_written_is_removed_by_the_next_training(tmp_path:
 def test_each_use_has_a_lock_of_its_own(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     with run.lock(), run.lock("merge"), RunDirectory(tmp_path).lock("export"):
-        with pytest.raises(RunDirectoryError, match="another merging"), RunDirectory(tmp_path).lock("merge"):
+        with pytest.raises(RunDirectoryError, match="another merge"), RunDirectory(tmp_path).lock("merge"):
             pass
         run.require()
 
