@@ -7,6 +7,7 @@ folders in their order, as a journal has. What was written and not synced is the
 
 import hashlib
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,14 +152,16 @@ def _apply(tree: Tree, change: _Change) -> None:
         tree.pop(path, None)
 
 
-def write(files: dict[str, bytes | None], root: Path) -> None:
-    """Make a state again in an empty folder."""
+def write(files: dict[str, bytes | None], root: Path, before: Path) -> None:
+    """Make a state again in an empty folder; what was there before the command keeps its time."""
     for name, data in sorted(files.items()):
         if data is None:
             (root / name).mkdir(parents=True, exist_ok=True)
         else:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(data)
+            if (before / name).is_file() and (before / name).read_bytes() == data:
+                shutil.copystat(before / name, root / name)
 
 
 @dataclass(frozen=True)

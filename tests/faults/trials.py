@@ -146,7 +146,7 @@ def cuts(template: str, verb: str, each: int, folder: str, most: int) -> Result:
         states: list[dict[str, Any]] = []
         for number, state in enumerate(chosen):
             place = Path(folder) / str(number) / "p"
-            power_cut.write(state.files, place)
+            power_cut.write(state.files, place, Path(template))
             states.append({"template": str(place), "what": state.what, "saved": state.saved})
         return {"calls": len(calls), "possible": len(found), "states": states, "expected": expected}
 
