@@ -4,7 +4,6 @@ Preparing is `experiments.prepare`, which needs none of the heavy imports here; 
 imports are heavier still.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterable
@@ -27,7 +26,7 @@ from ml_playground.config.tables import is_table
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import CheckpointError, DivergedError, PlaygroundError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation, Evaluator
-from ml_playground.files import read_file, unused_name, write_json
+from ml_playground.files import unused_name, write_json
 from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
@@ -299,19 +298,13 @@ def _record_start(run: RunDirectory, trainer: Trainer, toml: str | None) -> None
 
 def _earlier_starts(run: RunDirectory) -> list[object]:
     """The starts in `run.json`; a file that is damaged is set aside, as all else in it is written again."""
-    try:
-        starts: object = json.loads(read_file(run.info))["starts"]
-        if isinstance(starts, list):
-            return cast("list[object]", starts)
-    except FileNotFoundError:
-        return []
-    except (IsADirectoryError, ValueError, LookupError, TypeError, RecursionError):
-        pass
+    info = run.read_info()
+    starts = None if info is None else info.get("starts", [])
+    if isinstance(starts, list):
+        return cast("list[object]", starts)
     aside = unused_name(run.info)
     run.info.rename(aside)
-    print(
-        f"! {run.info.name} is damaged and now {aside.name}: the list of the run's starts begins again", file=sys.stderr
-    )
+    print(f"! {run.info.name} is damaged and now {aside.name}; the list of starts begins again", file=sys.stderr)
     return []
 
 

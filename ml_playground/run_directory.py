@@ -1,5 +1,6 @@
 """The one place that knows the names of the files in a run directory."""
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -7,8 +8,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
+from ml_playground.config.tables import Table, is_table
 from ml_playground.errors import LockedError, RunDirectoryError
-from ml_playground.files import storage_errors, unused_name
+from ml_playground.files import read_file, storage_errors, unused_name
 from ml_playground.locks import locked
 
 Use = Literal["train", "merge", "export"]
@@ -71,6 +73,16 @@ class RunDirectory:
     def gguf(self, kind: str) -> Path:
         """The file for llama.cpp whose matrices are of a kind such as `f16`."""
         return self.exports / f"{self.path.name}-{kind}.gguf"
+
+    def read_info(self) -> Table | None:
+        """What `run.json` says, an empty table where there is no such file, None where it is damaged."""
+        try:
+            info: object = json.loads(read_file(self.info))
+        except FileNotFoundError:
+            return {}
+        except (IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+            return None
+        return info if is_table(info) else None
 
     def set_aside_metrics(self) -> None:
         """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""

@@ -48,10 +48,10 @@ def other_file(run: RunDirectory, file: ConfigFile | None) -> Path | None:
     """The TOML file that a run was trained with, where that is there and another than `file`, which did not name it."""
     if file is None or file.names_run:
         return None
-    try:
-        trained_with = real_path(_project(run) / json.loads(run.info.read_bytes())["toml"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    toml = (run.read_info() or {}).get("toml")
+    if not isinstance(toml, str):
         return None  # nothing is known of it
+    trained_with = real_path(_project(run) / toml)
     return trained_with if trained_with != file.path and trained_with.is_file() else None
 
 

@@ -127,7 +127,7 @@ def test_weights_that_are_no_numbers_do_not_leave(german: Project) -> None:
     checkpoint = load(path)
     checkpoint.model["transformer.ln_f.weight"][0] = torch.nan
     save(path, checkpoint)
-    assert "differ from ours by up to nan" in german.run("export").err
+    assert "transformer.ln_f.weight holds values that are not finite" in german.run("export").err
     assert not (german.out / "export" / "huggingface").exists()
 
 
@@ -143,9 +143,7 @@ def test_models_without_a_class_are_refused(german: Project) -> None:
 
 def test_a_model_of_ones_own_stays_here_even_if_it_derives_from_ours(german: Project) -> None:
     (german.root / "model.py").write_text(
-        "from ml_playground.models.transformer import Transformer\n"
-        "class Odd(Transformer):\n    def forward(self, ids): return -super().forward(ids)\n"
-        "build = Odd\n"
+        "from ml_playground.models.transformer import Transformer\nclass Odd(Transformer): pass\nbuild = Odd\n"
     )
     german.configure({"train.model.file": '"model.py"'})
     german.ok("prepare")
@@ -197,12 +195,12 @@ def test_a_file_does_not_take_the_place_of_a_folder(german: Project) -> None:
     (folder / "tiny-f16.gguf").unlink()
     (folder / "tiny-f16.gguf").mkdir()
     (folder / "tiny-f16.gguf" / "notes.txt").write_text("mine")
-    assert "tiny-f16.gguf: Is a directory" in german.run("export").err
+    assert "tiny-f16.gguf: could not be written: Is a directory" in german.run("export").err
     assert (folder / "tiny-f16.gguf" / "notes.txt").read_text() == "mine"
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / "huggingface").write_text("mine")
-    assert "huggingface: Not a directory" in german.run("export").err
+    assert "huggingface: could not be written: Not a directory" in german.run("export").err
     assert (folder / "huggingface").read_text() == "mine"
     assert sorted(path.name for path in folder.iterdir()) == ["huggingface"]
 

@@ -130,7 +130,7 @@ def test_a_damaged_best_is_not_asked_for_again(qwen: Project) -> None:
     for verb in ("prepare", "train"):
         qwen.ok(verb)
     (qwen.out / "adapters" / "best" / "adapter_model.safetensors").write_bytes(b"damaged")
-    assert "last (step 6" in qwen.ok("merge").out
+    assert "ckpt_best.pt (step 6" in qwen.ok("merge").out
     qwen.ok("export")
 
 
