@@ -53,7 +53,9 @@ def build_trainer(
     batches = Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"}))
     evaluator = build_evaluator(config, dataset)
     if config.train.model.file is not None:  # on a model of its own, so that training is as without it
-        require_causal(build_model(origin.model_args, config.train.source).to(runtime.device), config.train.model.file)
+        looked_at = build_model(origin.model_args, config.train.source).to(runtime.device)
+        if (warning := require_causal(looked_at, config.train.model.file)) is not None:
+            print(f"! {warning}")
     seed_everything(settings.seed)  # for the initial weights
     model = build_model(origin.model_args, config.train.source)
     if weights is not None:

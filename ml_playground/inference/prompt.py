@@ -22,8 +22,6 @@ def read_prompt(start: str) -> str:
         raise PromptError(f"[sample.sample] start: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"[sample.sample] start: {path} is not UTF-8 text (byte {error.start})") from error
-    except ValueError as error:  # a NUL in its name
-        raise PromptError(f"[sample.sample] start: {str(path)!r} cannot be the name of a file ({error})") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from pydantic import PositiveInt, TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ml_playground.config.checks import model_mismatches
@@ -130,7 +130,7 @@ def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
 
     Raises:
         CheckpointError: it does not fit.
-        DamagedCheckpointError: it holds what no training leaves there, such as NaN.
+        DamagedCheckpointError: it holds what no training leaves there.
     """
     if (problem := _problem_of(model, weights)) is not None:
         raise DamagedCheckpointError(f"the checkpoint's weights are of no use: {problem}.")
@@ -153,8 +153,6 @@ def _problem_of(model: LanguageModel, weights: Any) -> str | None:
         like = own.get(name)
         if like is not None and (value.is_floating_point(), value.is_complex()) != (like.is_floating_point(), False):
             return f"{name} holds numbers of the type {value.dtype} instead of {like.dtype}"
-        if isinstance(like, nn.Parameter) and not bool(torch.isfinite(value).all()):
-            return f"{name} holds values that are not finite"
     return None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ml_playground.config.files import shown
 from ml_playground.errors import ConfigError
 from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import seed_everything
@@ -17,19 +18,22 @@ _SAME_IN_STEPS = 1e-2  # there, where they are computed in another way
 
 
 @torch.no_grad()
-def require_causal(model: LanguageModel, file: Path) -> None:
+def require_causal(model: LanguageModel, file: Path) -> str | None:
     """Compare logits for texts that are the same up to some position, in evaluation mode.
 
     Args:
         model: on its device; of no use afterwards.
         file: where it comes from.
 
+    Returns:
+        A warning where the model has a `forward` of its own beside a built-in model's `extend`, which does not agree.
+
     Raises:
-        ConfigError: logits depend on later tokens, `extend` gives others than `forward`, or their shape is wrong.
+        ConfigError: logits depend on later tokens, its `extend` gives others than `forward`, or their shape is wrong.
     """
     length = min(model.block_size, _LONGEST)
     if length < 2 or model.vocab_size < 2:
-        return
+        return None
     model.eval()
     device = next((each.device for each in model.parameters()), torch.device("cpu"))
     seed_everything(_SEED)
@@ -60,8 +64,12 @@ def require_causal(model: LanguageModel, file: Path) -> None:
             f"position {cuts[row]} on do: it sees what it is to predict, and its loss would mean nothing. Look at "
             "its convolutions (pad on the left only), attention masks, and norms or sums over positions.",
         )
+    problem = None
     if type(model).extend is not LanguageModel.extend:
-        _require_same_in_steps(model, ids[:1].to(device), one[:1], file)
+        problem = _difference_in_steps(model, ids[:1].to(device), one[:1])
+    if problem is not None and not type(model).extend.__module__.startswith("ml_playground."):
+        raise _refusal(file, problem)
+    return problem and f"[train.model] file: {shown(file)}: {problem}"
 
 
 def _logits(model: LanguageModel, ids: Tensor) -> Tensor:
@@ -85,22 +93,20 @@ def _refuse_random(model: LanguageModel, logits: Tensor, ids: Tensor, file: Path
         )
 
 
-def _require_same_in_steps(model: LanguageModel, ids: Tensor, expected: Tensor, file: Path) -> None:
-    """Give `extend` a first piece and then single tokens, as sampling does."""
-    length = ids.shape[1]
+def _difference_in_steps(model: LanguageModel, ids: Tensor, expected: Tensor) -> str | None:
+    """Give `extend` a first piece and then single tokens, as sampling does; what is wrong, None if nothing is."""
+    length, tolerance = ids.shape[1], _SAME_IN_STEPS * _scale(expected)
     cache, first = model.new_cache(1), max(1, length - 3)
     ends = [first, *range(first + 1, length + 1)]
     for start, end in zip([0, *ends], ends, strict=False):
         seed_everything(_SEED)
         logits = model.extend(ids[:, start:end].contiguous(), cache).float().cpu()
-        if not torch.allclose(
-            logits, expected[:, end - 1], rtol=0, atol=_SAME_IN_STEPS * _scale(expected), equal_nan=True
-        ):
-            raise _refusal(
-                file,
-                f"its extend predicts something else after {end} tokens than its "
-                "forward does, so that it would sample otherwise than it was trained.",
+        if not torch.allclose(logits, expected[:, end - 1], rtol=0, atol=tolerance, equal_nan=True):
+            return (
+                f"its extend predicts something else after {end} tokens than its forward does, so that it samples "
+                "otherwise than it is trained."
             )
+    return None
 
 
 def _refusal(file: Path, text: str) -> ConfigError:

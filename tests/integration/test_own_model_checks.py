@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml_playground.checkpoint import load
+from ml_playground.checkpoint import load, save
 from ml_playground.config.fields import ModelSource
 from ml_playground.errors import ConfigError
 from ml_playground.inference.load import load_trained
@@ -193,6 +193,17 @@ def test_steps_that_differ_from_the_whole_are_refused(tmp_path: Path) -> None:
         check(write(tmp_path, past + steps.format(seen="ids")))
 
 
+def test_steps_of_a_built_in_model_beside_another_forward_are_warned_of(project: Project) -> None:
+    (project.folder / "model.py").write_text(
+        "from ml_playground.models.transformer import Transformer\n"
+        "class Odd(Transformer):\n    def forward(self, ids): return -super().forward(ids)\n"
+        "build = Odd\n"
+    )
+    project.configure({"train.model.file": '"tiny/model.py"'})
+    project.ok("prepare")
+    assert "! [train.model] file: tiny/model.py: its extend predicts something else" in project.ok("train").out
+
+
 def test_training_is_told_at_its_start_and_nothing_is_written(project: Project) -> None:
     write(project.folder, SEES_THE_FUTURE["padded on both sides"])
     project.configure({"train.model.file": '"tiny/model.py"'})
@@ -325,3 +336,16 @@ def test_options_without_a_model_of_ones_own_are_refused(project: Project) -> No
     outcome = project.run("describe")
     assert outcome.code == 2
     assert "[train.model.options]: means nothing without file" in outcome.err
+
+
+def test_weights_that_are_not_numbers_are_one_message(project: Project) -> None:
+    project.ok("prepare")
+    project.ok("train")
+    path = project.out / "ckpt_best.pt"
+    checkpoint = load(path)
+    checkpoint.model["transformer.ln_f.weight"][0] = torch.nan
+    save(path, checkpoint)
+    outcome = project.run("sample")
+    assert outcome.code == 2
+    assert "the model's logits are not finite: its weights are of no use" in outcome.err
+    assert "Traceback" not in outcome.err

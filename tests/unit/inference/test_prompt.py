@@ -48,5 +48,5 @@ def test_half_a_character_is_refused() -> None:
 
 
 def test_a_file_name_that_cannot_be_is_refused() -> None:
-    with pytest.raises(PromptError, match="cannot be the name of a file"):
+    with pytest.raises(PromptError, match="cannot be read"):
         read_prompt("FILE:a\0b")
