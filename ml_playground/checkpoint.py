@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ml_playground import sealed
@@ -158,10 +157,6 @@ def _check_types(checkpoint: Checkpoint) -> None:
     for section, option in _READ_ON_RESUME:
         if not states(origin.config, ("train", section, option)):
             raise TypeError(f"config.train.{section} lacks {option}")
-    values: dict[str, object] = {**checkpoint.model, **(checkpoint.ema or {})}
-    for name, value in values.items():
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
-            raise TypeError(f"model.{name} is not a dense tensor")
 
 
 def load_progress(path: Path) -> Progress | None:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ml_playground.errors import StorageError
+from ml_playground.errors import PlaygroundError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -168,7 +168,7 @@ def storage_errors(path: Path) -> Generator[None]:
     """Turn what the system refuses while `path` is written into a StorageError that says so."""
     try:
         yield
-    except StorageError:
+    except PlaygroundError:
         raise
     except Exception as error:
         cause = error if isinstance(error, FileExistsError) else system_error(error)

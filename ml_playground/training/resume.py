@@ -49,7 +49,7 @@ def other_file(run: RunDirectory, file: ConfigFile | None) -> Path | None:
     if file is None or file.names_run:
         return None
     toml = (run.read_info() or {}).get("toml")
-    if not isinstance(toml, str):
+    if not isinstance(toml, str) or "\0" in toml:
         return None  # nothing is known of it
     trained_with = real_path(_project(run) / toml)
     return trained_with if trained_with != file.path and trained_with.is_file() else None

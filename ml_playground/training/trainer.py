@@ -19,7 +19,7 @@ from ml_playground.config.sections import TrainRuntimeConfig
 from ml_playground.data.batches import Batches
 from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
-from ml_playground.models import LanguageModel
+from ml_playground.models import LanguageModel, load_weights
 from ml_playground.progress import Progress
 from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.telemetry import Telemetry
@@ -77,13 +77,10 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
+        load_weights(self.model, checkpoint.model)
         try:
-            self.model.load_trained_state(checkpoint.model)
             if self._average is not None:
                 self._average.load_state_dict(checkpoint.ema or checkpoint.model)
-        except (RuntimeError, KeyError) as error:
-            raise CheckpointError(f"the weights in ckpt_last.pt do not fit its model arguments ({error})") from error
-        try:
             if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
                 restore_moments(self.optimizer, checkpoint.optimizer)  # another optimiser starts with fresh state
             if checkpoint.scaler:  # empty where the run was not in float16 before
