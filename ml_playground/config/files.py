@@ -97,8 +97,8 @@ def read_regular_file(path: Path, at_most: int | None = None) -> bytes:
     """
     try:
         about = path.stat()
-    except ValueError as error:  # a NUL character
-        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    except ValueError:  # a NUL character
+        raise OSError(errno.EINVAL, "That cannot be the name of a file", str(path)) from None
     if stat.S_ISDIR(about.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(about.st_mode):
