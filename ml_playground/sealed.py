@@ -46,15 +46,15 @@ class _HashingSink:
     """Passes on what is written, and hashes it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self.file = file
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
-        return self._file.write(data)
+        return self.file.write(data)
 
     def flush(self) -> None:
-        self._file.flush()
+        self.file.flush()
 
 
 def read(path: Path) -> tuple[Table, bool]:

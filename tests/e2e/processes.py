@@ -63,10 +63,11 @@ def _deadly_save(save: Callable[..., None], name: str, number: int) -> Callable[
     """torch.save, but the n-th time that it writes the file `name`, half is written and the process is gone."""
     seen = 0
 
-    def wrapper(values: Any, file: IO[bytes]) -> None:
+    def wrapper(values: Any, sink: Any) -> None:
         nonlocal seen
+        file: IO[bytes] = sink.file
         seen += Path(file.name).name == name
-        save(values, file)
+        save(values, sink)
         if seen == number and Path(file.name).name == name:
             file.flush()
             os.ftruncate(file.fileno(), file.tell() // 2)
