@@ -24,8 +24,6 @@ GGUF_READY := .venv-gguf/.ready
 
 # uv does not read pip's folder of local wheels by itself.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-# What `setup` installed is what runs.
-export UV_NO_SYNC := 1
 
 .DEFAULT_GOAL := help
 .PHONY: setup verify pins bitsandbytes help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
