@@ -105,7 +105,7 @@ def copy_files(folder: Path, to: Path) -> None:
     """Copy a folder of files to the new folder `to`."""
     to.mkdir(parents=True)
     for each in folder.iterdir():
-        shutil.copy2(each, to / each.name)
+        shutil.copyfile(each, to / each.name)
 
 
 def _copy_missing(folder: Path, to: Path) -> None:
@@ -118,7 +118,9 @@ def _copy_missing(folder: Path, to: Path) -> None:
             copy.mkdir()
             _copy_missing(each, copy)
         else:
-            shutil.copy2(each, copy, follow_symlinks=False)
+            shutil.copyfile(each, copy, follow_symlinks=False)
+            with suppress(OSError):  # not every file system keeps times and permissions
+                shutil.copystat(each, copy, follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,8 @@
 """Folders in Hugging Face's format, as files. They may come from a stranger: what they bring to be run is left out."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -69,6 +71,18 @@ def named_kernels(values: object) -> Iterator[str]:
             yield from (text for text in inner if isinstance(text, str) and "/" in text)
         elif is_table(value):
             yield from named_kernels(value)
+
+
+@contextmanager
+def read_errors(folder: Path) -> Generator[None]:
+    """Within it, a file that is there and cannot be read is called that; safetensors calls it missing."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        there = next((path for path in folder.glob("*.safetensors") if str(path) in str(error)), None)
+        if there is None:
+            raise
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(there)) from error
 
 
 def require_readable(folder: Path) -> None:

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from ml_playground.config.tables import Table
 from ml_playground.errors import CheckpointError
-from ml_playground.model_folder import named_code, named_kernels, read_table, require_readable
+from ml_playground.model_folder import named_code, named_kernels, read_errors, read_table, require_readable
 
 _OURS = __name__.partition(".")[0]
 _LIBRARIES = ("transformers", "peft", "huggingface_hub", "safetensors", "tokenizers")
@@ -36,17 +36,18 @@ def load_network(folder: Path, *, dtype: torch.dtype, **options: Any) -> tuple[P
         CheckpointError: it needs code of its own, or is not of a kind that Transformers knows. What Transformers itself
             raises comes through: see `is_the_libraries`.
     """
-    _check(folder)
     _quiet()
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-        **options,
-    )
+    with read_errors(folder):
+        _check(folder)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
     network, report = loaded
     vars(network.config).pop("auto_map", None)  # so that what is written of it later names no code
     return network, report
