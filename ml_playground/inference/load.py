@@ -59,11 +59,7 @@ class AdapterInfo:
         try:
             info = cls(**json.loads((folder / RunDirectory.ADAPTER_INFO).read_bytes()))
             text = (folder / TOKENIZER_FILES[0]).read_text(encoding="utf-8")
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-        ) as error:  # it was written with all of it, so somebody made the list anew
+        except (OSError, ValueError, TypeError) as error:  # somebody changed it, and the checksums with it
             raise DamagedCheckpointError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
         # JSON's keys are texts, and the tokenizer is in a file that other programs know.
         new_tokens = {int(token): before for token, before in info.model_args["new_tokens"].items()}
