@@ -34,9 +34,10 @@ def verify_checksums(folder: Path) -> None:
     try:
         text = read_file(path)
         listed: object = json.loads(text)
+        is_as_written = json_text(listed) == text
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedFolderError(f"{shown(path)}: damaged ({error})") from error
-    if not is_table(listed) or json_text(listed) != text:
+    if not is_table(listed) or not is_as_written:
         raise DamagedFolderError(f"{shown(path)}: damaged (it is not as it was written)")
     for name, digest in listed.items():
         file = folder / name

@@ -1,13 +1,12 @@
 """What an experiment is, what it would do, and what is there of it already."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from ml_playground.checkpoint import load_progress
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
-from ml_playground.config.tables import Table, is_table, toml_lines
+from ml_playground.config.tables import Table, toml_lines
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
@@ -102,13 +101,10 @@ def _other_runs(run: RunDirectory, out: Path) -> Iterator[str]:
 
 
 def _summary(run: RunDirectory) -> str:
-    try:
-        summary: object = json.loads(run.summary.read_bytes())
-    except FileNotFoundError:
+    summary = run.read_summary()
+    if summary == {}:
         return "not finished yet"
-    except ValueError:
-        summary = None
-    if not is_table(summary) or not isinstance(step := summary.get("step"), int):
+    if summary is None or not isinstance(step := summary.get("step"), int):
         return f"{run.summary.name} is damaged"
     loss, best_step, best = summary.get("best_val_loss"), summary.get("best_step"), ""
     if isinstance(loss, float) and isinstance(best_step, int):

@@ -14,6 +14,7 @@ from ml_playground.export.llama_cpp import quantize, require_programs
 from ml_playground.export.ollama import model_name
 from ml_playground.export.source import FolderSource, OwnSource, Source
 from ml_playground.files import current
+from ml_playground.hub import verify_folder
 from ml_playground.inference.load import best_weights, load_trained, merged_from, no_checkpoint
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import memory_errors_explained
@@ -49,6 +50,8 @@ def export(config: ExperimentConfig) -> None:
 def _export(config: ExperimentConfig, run: RunDirectory, folder: Path | None) -> None:
     """Write the model in `folder`, or the best of the run where there is none."""
     gguf, ollama = config.export.gguf, config.export.ollama
+    if config.export.hf.source is not None:
+        verify_folder(config.export.hf.source)
     source = _export_folder(config, run) if folder is None else FolderSource.open(folder)
     if folder is not None:
         print(f"{shown(folder)}: is in Hugging Face's format already")

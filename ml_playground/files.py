@@ -1,7 +1,6 @@
 """Writing files so that a crash, a kill or a full disk never leaves half of one."""
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -155,6 +154,8 @@ def sync(path: Path) -> None:
 def _sync_descriptor(descriptor: int) -> None:
     """fsync; on macOS that does not reach the medium, and F_FULLFSYNC does where the file system has it."""
     if sys.platform == "darwin":
+        import fcntl  # which Windows lacks, where the command line still has to say so
+
         with suppress(OSError):
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return

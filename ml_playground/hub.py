@@ -50,10 +50,15 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
     elif not path.is_dir():  # the configuration has made absolute what is, or can only be, a path
         raise CheckpointError(f"there is no folder {shown(path)}.")
     refuse_others(path, wanted)
-    if (path / CHECKSUMS).is_file():  # one that `merge` wrote
+    verify_folder(path)
+    return path
+
+
+def verify_folder(path: Path) -> None:
+    """Raises CheckpointError if a folder that `merge` wrote has been altered. Others have no checksums."""
+    if (path / CHECKSUMS).is_file():
         files = sorted(each for each in path.iterdir() if each.is_file())
         _verify(path, tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files))
-    return path
 
 
 @lru_cache(maxsize=16)

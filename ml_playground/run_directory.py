@@ -76,13 +76,11 @@ class RunDirectory:
 
     def read_info(self) -> Table | None:
         """What `run.json` says, an empty table where there is no such file, None where it is damaged."""
-        try:
-            info: object = json.loads(read_file(self.info))
-        except FileNotFoundError:
-            return {}
-        except (IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
-            return None
-        return info if is_table(info) else None
+        return _table_in(self.info)
+
+    def read_summary(self) -> Table | None:
+        """What `summary.json` says, as in `read_info`."""
+        return _table_in(self.summary)
 
     def set_aside_metrics(self) -> None:
         """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
@@ -143,3 +141,14 @@ class RunDirectory:
                 f"{self.path} was moved or deleted by somebody else, so nothing more is written. "
                 "Move it back, then run the same command again: it resumes from the last checkpoint there."
             )
+
+
+def _table_in(path: Path) -> Table | None:
+    """The JSON object in a file, an empty one where there is no such file, None where it is damaged."""
+    try:
+        values: object = json.loads(read_file(path))
+    except FileNotFoundError:
+        return {}
+    except (IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+        return None
+    return values if is_table(values) else None

@@ -16,7 +16,7 @@ from ml_playground.config.files import shown
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.files import current
+from ml_playground.files import current, read_file
 from ml_playground.models import OURS, LanguageModel, restore_model
 from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.run_directory import RunDirectory
@@ -59,11 +59,12 @@ class AdapterInfo:
         try:
             info = cls(**json.loads((folder / RunDirectory.ADAPTER_INFO).read_bytes()))
             text = (folder / TOKENIZER_FILES[0]).read_text(encoding="utf-8")
-        except (OSError, ValueError, TypeError) as error:  # somebody changed it, and the checksums with it
+            # JSON's keys are texts, and the tokenizer is in a file that other programs know.
+            new_tokens = {int(token): before for token, before in info.model_args["new_tokens"].items()}
+            model_args, tokenizer = {**info.model_args, "new_tokens": new_tokens}, {**info.tokenizer, "tokenizer": text}
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            # Somebody changed it, and the checksums with it.
             raise DamagedCheckpointError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
-        # JSON's keys are texts, and the tokenizer is in a file that other programs know.
-        new_tokens = {int(token): before for token, before in info.model_args["new_tokens"].items()}
-        model_args, tokenizer = {**info.model_args, "new_tokens": new_tokens}, {**info.tokenizer, "tokenizer": text}
         return replace(info, model_args=model_args, tokenizer=tokenizer)
 
 
@@ -152,8 +153,8 @@ def weights_of(path: Path) -> str:
 def merged_from(run: RunDirectory) -> str | None:
     """The hash of the weights that `merged/` was made of, None where there is no such folder or it does not tell."""
     try:
-        return str(json.loads((current(run.merged) / RunDirectory.MERGE_INFO).read_bytes())["weights"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(read_file(current(run.merged) / RunDirectory.MERGE_INFO))["weights"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 

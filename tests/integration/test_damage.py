@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ml_playground.checkpoint import load
+from ml_playground.checksums import write_checksums
 from ml_playground.run_directory import RunDirectory
 from tests.full_disk import full_disk
 from tests.integration.runs import weights
@@ -61,6 +62,25 @@ def test_a_merged_model_that_was_altered_is_not_exported(tuned: Project) -> None
     assert refused.err == (
         "tiny/out/tiny/merged/config.json: damaged (its checksum does not match checksums.json). Run 'merge' again.\n"
     )
+
+
+@with_transformers
+def test_a_merged_model_that_was_altered_is_no_source_of_an_export(tuned: Project) -> None:
+    tuned.configure({"export.hf.source": '"tiny/out/tiny/merged"'})
+    alter(tuned.out / "merged" / "config.json", '"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-02')
+    refused = tuned.run("export")
+    assert refused.code == 2
+    assert refused.err.startswith("tiny/out/tiny/merged/config.json: damaged (its checksum does not match")
+
+
+@with_transformers
+@pytest.mark.parametrize("model_args", ["{}", "[]", '{"new_tokens": {"x": [1]}}'])
+def test_adapters_whose_facts_were_changed_with_their_checksums_are_named(tuned: Project, model_args: str) -> None:
+    best = tuned.out / "adapters" / "best"
+    about = json.loads((best / "training.json").read_text())
+    (best / "training.json").write_text(json.dumps({**about, "model_args": json.loads(model_args)}))
+    write_checksums(best)
+    assert "adapters/best: damaged" in tuned.ok("sample").err
 
 
 @with_transformers

@@ -44,3 +44,10 @@ def test_files_that_are_missing_or_cut_short_are_named(folder: Path, name: str) 
     path.unlink()
     with pytest.raises(DamagedFolderError, match=name):
         verify_checksums(folder)
+
+
+@pytest.mark.parametrize("text", ["{", '{"config.json": NaN}\n', "[" * 100_000, '["config.json"]\n', '{"a": 1}'])
+def test_a_list_that_is_none_is_named(folder: Path, text: str) -> None:
+    (folder / "checksums.json").write_text(text)
+    with pytest.raises(DamagedFolderError, match=r"checksums\.json: damaged"):
+        verify_checksums(folder)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,11 @@ def test_windows_is_pointed_to_wsl(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr("ml_playground.cli.sys.platform", "win32")
     assert main(["list"]) == 2
     assert "use it in WSL" in capsys.readouterr().err
+
+
+def test_the_command_line_can_say_so_where_unix_modules_are_missing() -> None:
+    without = "import sys; sys.modules.update(fcntl=None, resource=None); import ml_playground.cli"
+    subprocess.run([sys.executable, "-c", without], check=True)
 
 
 def test_paths_are_shown_as_one_would_type_them_here(

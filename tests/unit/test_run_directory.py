@@ -68,3 +68,13 @@ def test_a_folder_that_was_moved_while_it_is_locked_is_not_written_to(tmp_path: 
         with pytest.raises(RunDirectoryError, match="was moved or deleted by somebody else"):
             run.require()
     run.require()  # nothing is held any more
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 100_000, b"[1]", None])
+def test_files_that_say_nothing_are_damaged_not_a_traceback(tmp_path: Path, text: bytes | None) -> None:
+    run = RunDirectory(tmp_path)
+    assert run.read_info() == run.read_summary() == {}
+    for path in (run.info, run.summary):
+        path.mkdir() if text is None else path.write_bytes(text)
+    assert run.read_info() is None
+    assert run.read_summary() is None

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
@@ -151,3 +152,13 @@ def test_what_is_not_a_table_is_not_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "plain.pt").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(DamagedCheckpointError):
         sealed.read(tmp_path / "plain.pt")
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 50_000, b"[1]", b""])
+def test_a_header_that_is_none_is_damage_whatever_its_checksum_says(path: Path, text: bytes) -> None:
+    whole = path.read_bytes()
+    comment = text + hashlib.sha256(text).hexdigest().encode()
+    path.write_bytes(whole[: whole.rindex(b"PK\x05\x06") + 20] + len(comment).to_bytes(2, "little") + comment)
+    for read in (sealed.read, sealed.read_header):
+        with pytest.raises(DamagedCheckpointError, match="its header is not a table"):
+            read(path)
