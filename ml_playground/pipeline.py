@@ -70,7 +70,7 @@ def loop(experiment: experiments.Experiment, config: ExperimentConfig, root: Pat
 
 @memory_errors_explained()
 def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) -> None:
-    """Train to the last step, going on from `ckpt_last.pt` where there is one.
+    """Train to the last step, resuming from `ckpt_last.pt` where there is one.
 
     Args:
         config: what to train, on what, how.
@@ -110,21 +110,20 @@ def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) 
         count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
         print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
         is_new = config.train.hf_model.model_name is None and config.train.model.init_from is None
-        begun = "from nothing" if is_new else "from the weights of another model"
-        print(f"going on from step {trainer.progress.step:,}" if checkpoint else begun)
+        begun = "from scratch" if is_new else "from the weights of another model"
+        print(f"resuming from step {trainer.progress.step:,}" if checkpoint else begun)
         for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
             print(f"! {warning}")
         resumed_at = None if checkpoint is None else trainer.progress.step
-        telemetry = Telemetry(
-            run,
-            resumed_at=resumed_at,
-            evaluated=trainer.progress.evaluated_at == resumed_at,
-            max_iters=settings.max_iters,
-            val_loss=trainer.progress.val_loss,
-        )
         status: Status = "failed"
         try:
-            with telemetry:
+            with Telemetry(
+                run,
+                resumed_at=resumed_at,
+                evaluated=trainer.progress.evaluated_at == resumed_at,
+                max_iters=settings.max_iters,
+                val_loss=trainer.progress.val_loss,
+            ) as telemetry:
                 stopped_by = trainer.fit(telemetry)
             status = "finished" if trainer.finished else "stopped"
         except DivergedError:
@@ -147,7 +146,7 @@ def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) 
             "move it away to sample from this one"
         )
     if stopped_by is not None:
-        raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command goes on from here", stopped_by)
+        raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command resumes from here", stopped_by)
 
 
 @memory_errors_explained()
