@@ -121,7 +121,7 @@ $(GGUF_READY): $(READY)
 prepare train sample loop merge export plan describe: $(READY)
 	$(CLI) $@ $(ARGS)
 prepare: ## make the data of EXP
-train: ## train EXP, going on from its last checkpoint
+train: ## train EXP, resuming from its last checkpoint
 sample: ## generate text with EXP
 loop: ## prepare, train and sample EXP
 merge: ## write the fine-tuned model of EXP with its adapters merged in

@@ -123,7 +123,7 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
     trained = load_trained(run, config.train.source, dtype="float32")
     if not isinstance(trained.model, FineTuned):
         raise CheckpointError(
-            f"{trained.path} is no model of [train.hf_model]: there is nothing to merge. See 'export'."
+            f"{trained.path} is not a model of [train.hf_model]: there is nothing to merge. See 'export'."
         )
     if trained.data != dataset.manifest.fingerprint:
         raise CheckpointError(
@@ -171,7 +171,7 @@ def fresh_start(config: ExperimentConfig, dataset: Dataset, root: Path) -> tuple
     origin, source = origin_of(config, dataset, root), config.train.model.init_from
     if source is None:
         return origin, None
-    # Hugging Face's libraries take half a second to import, which a training from nothing is spared.
+    # Hugging Face's libraries take half a second to import, which a training from scratch is spared.
     from ml_playground.pretrained.load import load_pretrained
 
     sample = dataset.tokenizer.decode(dataset.val[:_COMPARED_TOKENS].tolist())

@@ -18,13 +18,13 @@ from ml_playground.hub import use_token_of
 
 _VERBS = {
     "prepare": "make token files from the experiment's text",
-    "train": "train, going on from ckpt_last.pt where there is one",
+    "train": "train, resuming from ckpt_last.pt where there is one",
     "sample": "generate text with the best checkpoint",
     "loop": "prepare, train and sample",
     "merge": "write a fine-tuned model with its adapters merged in, as a folder of its own",
     "export": "write the best model for Hugging Face, llama.cpp and Ollama",
-    "plan": "tell what the training would take, from a few timed steps",
-    "describe": "tell what the experiment does, and what is there of it already",
+    "plan": "estimate what the training would take, from a few timed steps",
+    "describe": "show what the experiment does, and what is there of it already",
 }
 
 _SPINS = "1000"

@@ -39,7 +39,7 @@ class DeviceError(PlaygroundError):
 
 
 class CheckpointError(PlaygroundError):
-    """A checkpoint is missing, from a newer version, no checkpoint at all, or does not belong to this data."""
+    """A checkpoint is missing, from a newer version, not a checkpoint, or does not belong to this data."""
 
 
 class DamagedCheckpointError(CheckpointError):
@@ -51,7 +51,7 @@ class DamagedFolderError(DamagedCheckpointError):
 
 
 class RunDirectoryError(PlaygroundError):
-    """A run directory is no folder, or another process is training in it."""
+    """A run directory is not a folder, or another process is training in it."""
 
 
 class StorageError(PlaygroundError):

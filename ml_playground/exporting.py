@@ -112,7 +112,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
 
 
 def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Source, model_file: Path) -> None:
-    """Write what Ollama needs beside `model_file`, and tell what to do with it."""
+    """Write what Ollama needs beside `model_file`, and print what to do with it."""
     gguf, ollama = config.export.gguf, config.export.ollama
     if ollama.convert_bin != gguf.convert_bin:
         model_file = run.gguf(f"{gguf.dtype}-ollama")

@@ -105,7 +105,7 @@ def _why_not(source: str, revision: str | None, error: Exception, token: str | N
         case errors.HFValidationError():
             as_name = source.removeprefix("https://huggingface.co/").strip("/")
             hint = f" (write {as_name})" if as_name != source else ""
-            return f"{nowhere} that is no name at Hugging Face's hub{hint}."
+            return f"{nowhere} that is not a name at Hugging Face's hub{hint}."
         case errors.GatedRepoError():
             return f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then {sign_in}."
         case errors.RevisionNotFoundError():
@@ -149,7 +149,7 @@ def fingerprint(folder: Path) -> str:
             raise CheckpointError(
                 f"{folder} holds adapters, no model. Merge them (the verb 'merge'), and name the folder of that."
             ) from None
-        raise CheckpointError(f"{folder} has no config.json: it is no model in Hugging Face's format.") from None
+        raise CheckpointError(f"{folder} has no config.json: it is not a model in Hugging Face's format.") from None
     computed = {key: value for key, value in config.items() if key not in _NOTES}
     weights = [path for path in sorted(folder.glob("*.safetensors")) if not path.match(_OTHER_FORMS[0])]
     parts = [json.dumps(computed, sort_keys=True), *map(_content, weights)]

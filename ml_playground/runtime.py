@@ -68,7 +68,7 @@ def resolve(device: Device, dtype: SampleDType, *, deterministic: bool = False, 
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep large freed blocks for the next step, instead of faulting in every page of them anew.
+    """Have glibc keep large freed blocks for the next step, instead of faulting in every page of them again.
 
     With GPT-2's vocabulary, whose logits are large, this halves the time of a step (docs/LOG.md).
     """

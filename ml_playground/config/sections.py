@@ -230,7 +230,7 @@ class DataConfig(Section):
     sampler: Literal["random", "sequential", "epoch"] = Field(
         "random",
         description="`random`: windows anywhere, with replacement; `sequential`: in the order of the text; "
-        "`epoch`: every window once per epoch, shuffled anew each time",
+        "`epoch`: every window once per epoch, shuffled again each time",
     )
 
 

@@ -162,7 +162,7 @@ def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: P
 
 
 def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[tuple[int, str]]:
-    """The text in pieces by file, and on a terminal how far it is read for the how manieth time."""
+    """The text in pieces by file, and on a terminal a progress bar with the number of the pass."""
     with _progress(texts, passes) as bar:
         yield from joined(texts, on_read=bar.update)
 

@@ -75,7 +75,7 @@ class LanguageModel(nn.Module, ABC):
     def extend(self, ids: Tensor, cache: Cache) -> Tensor:
         """Logits (B, vocab_size) for the token after `ids` (B, T), which follow those in `cache` and join them.
 
-        This one computes everything anew; models that remember keys and values override it.
+        This one computes everything again; models that remember keys and values override it.
         """
         cache.append(ids)
         logits: Tensor = self(cache.ids)

@@ -135,7 +135,7 @@ def _differing(model_args: Table, asked_for: Table) -> Iterator[tuple[str, Any, 
 def best_on_disk(
     store: CheckpointStore, origin: Origin, evaluator: Evaluator, runtime: Runtime, source: ModelSource
 ) -> float:
-    """The validation loss of `ckpt_best.pt`, measured anew if validation has changed; infinite where there is none.
+    """The validation loss of `ckpt_best.pt`, measured again if validation has changed; infinite where there is none.
 
     Raises:
         CheckpointError: it is of other data.

@@ -16,7 +16,7 @@ from ml_playground.models.huggingface import class_of
 from tests.project import Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
-TRAINED = ["bundestag_char", "bundestag_tiktoken", "phrases", "shakespeare", "shakespeare_char"]  # from nothing
+TRAINED = ["bundestag_char", "bundestag_tiktoken", "phrases", "shakespeare", "shakespeare_char"]  # from scratch
 FINE_TUNED = ["bundestag_finetuning_mps", "bundestag_qwen15b_lora_mps", "speakger"]
 SHIPPED = [*TRAINED, *FINE_TUNED]  # users add others
 PRESETS = [

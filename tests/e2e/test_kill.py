@@ -89,7 +89,7 @@ def test_a_polite_stop_saves_and_says_how_to_go_on(project: Project, signum: sig
     assert process.pid is not None
     os.kill(process.pid, signum)
     assert finish(process) == 128 + signum
-    assert f"stopped by {signum.name}; the same command goes on from here" in (project.root / "train.log").read_text()
+    assert f"stopped by {signum.name}; the same command resumes from here" in (project.root / "train.log").read_text()
     step = load(project.out / "ckpt_last.pt").progress["step"]
     assert 0 < step < STEPS
     assert_same_bits(train_to_the_end(project), expected)

@@ -201,7 +201,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(project: Projec
 
     assert "block_size = 65 is beyond its context of 64" in refusal("llama", {"train.model.block_size": "65"})
     project.configure({"train.model.block_size": "8"})
-    assert "there is no folder 'no/where/at/all', and that is no name at Hugging Face's hub" in refusal(
+    assert "there is no folder 'no/where/at/all', and that is not a name at Hugging Face's hub" in refusal(
         "no/where/at/all"
     )
     assert "config.json is missing: not a model in Hugging Face's format" in refusal("tiny")

@@ -122,7 +122,7 @@ def test_a_model_of_ours_in_the_run_directory_has_nothing_to_merge(project: Proj
     project.ok("prepare")
     refused = project.run("merge")
     assert refused.code == 2
-    assert "ckpt_best.pt is no model of [train.hf_model]: there is nothing to merge" in refused.err
+    assert "ckpt_best.pt is not a model of [train.hf_model]: there is nothing to merge" in refused.err
 
 
 def test_a_damaged_best_is_not_asked_for_again(qwen: Project) -> None:

@@ -46,7 +46,7 @@ def test_it_trains_resumes_and_samples_like_ours(project: Project) -> None:
     losses = [row["val/loss"] for row in project.metrics() if "val/loss" in row]
     assert losses[-1] < losses[0]
     project.configure({"train.runtime.max_iters": "8"})
-    assert "going on from step 6" in project.ok("train").out
+    assert "resuming from step 6" in project.ok("train").out
     assert project.ok("sample").out.count("---------------") == 2
     assert f"{22 * 22:,} parameters" in project.ok("describe").out
     assert str(project.root) not in (project.out / "run.json").read_text()

@@ -72,7 +72,7 @@ def test_a_finished_run_stays_finished_and_more_steps_go_on_from_it(project: Pro
     project.ok("train")
     finished = weights(project)
     again = project.ok("train")
-    assert "going on from step 6" in again.out
+    assert "resuming from step 6" in again.out
     assert_same_state(weights(project), finished)
     project.configure({"train.runtime.max_iters": "8"})
     project.ok("train")
@@ -109,7 +109,7 @@ def test_deleting_the_last_checkpoint_starts_afresh(project: Project) -> None:
     first, best = weights(project), (project.out / "ckpt_best.pt").read_bytes()
     (project.out / "ckpt_last.pt").unlink()
     said = project.ok("train").out
-    assert "from nothing" in said
+    assert "from scratch" in said
     assert "ckpt_best.pt of an earlier run stays until this run has a better one" in said
     assert_same_state(weights(project), first)
     assert (project.out / "ckpt_best.pt").read_bytes() == best  # not better, so untouched
@@ -155,7 +155,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     at_step(2, lambda: os.kill(os.getpid(), signum))
     stopped = project.run("train")
     assert stopped.code == 128 + signum
-    assert stopped.err == f"stopped by {signum.name}; the same command goes on from here\n"
+    assert stopped.err == f"stopped by {signum.name}; the same command resumes from here\n"
     assert weights(project).progress["step"] == 3
     assert json.loads((project.out / "summary.json").read_text())["status"] == "stopped"
 

@@ -58,7 +58,7 @@ def test_nor_do_files_outside_the_runs_project(project: Project, tmp_path_factor
 def test_a_file_that_names_the_run_may_resume_that_of_another(project: Project) -> None:
     project.ok("train", preset(project, "a/p.toml"))
     resumed = PRESET.format(steps=4) + 'out_dir = "tiny/out/p"\n'
-    assert "going on from step 2" in project.ok("train", preset(project, "b/p.toml", resumed)).out
+    assert "resuming from step 2" in project.ok("train", preset(project, "b/p.toml", resumed)).out
     assert trained_with(project, "p") == "b/p.toml"
 
 
@@ -72,14 +72,14 @@ def test_a_project_that_was_moved_or_a_file_that_was_renamed_resumes(project: Pr
     project.ok("train", preset(project, "a/p.toml"))
     (project.root / "a").rename(project.root / "presets")
     preset(project, "presets/p.toml", PRESET.format(steps=4))
-    assert "going on from step 2" in project.ok("train", project.root / "presets" / "p.toml").out
+    assert "resuming from step 2" in project.ok("train", project.root / "presets" / "p.toml").out
     moved = tmp_path / "moved"
     moved.mkdir()
     for name in ("tiny", "presets", "pyproject.toml"):
         shutil.move(project.root / name, moved / name)
     project.folder = moved / "tiny"
     preset(project, "moved/presets/p.toml", PRESET.format(steps=6))
-    assert "going on from step 4" in project.ok("train", moved / "presets" / "p.toml").out
+    assert "resuming from step 4" in project.ok("train", moved / "presets" / "p.toml").out
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "nothing", '{"toml": 3}', '{"toml": "a\\u0000b"}'])
