@@ -86,7 +86,7 @@ def _files(run: RunDirectory) -> Iterator[str]:
     for folder in (run.adapters("best"), run.adapters("last"), run.adapters("final"), run.merged):
         if folder.exists():
             yield f"          {folder.relative_to(run.path)}/"
-    if run.samples.exists():
+    if run.samples.is_file():
         with run.samples.open("rb") as lines:
             yield f"          {run.samples.name}  {sum(1 for _ in lines):,} samples"
 

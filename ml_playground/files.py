@@ -222,14 +222,19 @@ def _reason(path: Path, cause: OSError) -> str:
     return f"{cause.strerror}{free}. No file was damaged. {advice(cause)}"
 
 
+def refuse_other(path: Path) -> None:
+    """Raises OSError if there is something at `path` that is not a file: a pipe or a device could wait for ever."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EISDIR, "not a file", str(path))
+
+
 def read_file(path: Path) -> bytes:
-    """The content of a regular file. Reading a pipe or a device in its place could wait for ever.
+    """The content of a regular file.
 
     Raises:
         OSError: there is none, or it cannot be read.
     """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EISDIR, "not a file", str(path))
+    refuse_other(path)
     return path.read_bytes()
 
 

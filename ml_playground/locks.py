@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ml_playground.errors import LockedError
-from ml_playground.files import storage_errors
+from ml_playground.files import refuse_other, storage_errors
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
@@ -27,6 +27,7 @@ def locked(path: Path, *, wait: bool = False) -> Generator[None]:
         StorageError: the system refuses to write there.
     """
     with storage_errors(path):
+        refuse_other(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
     try:
         with storage_errors(path):

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ml_playground.config.tables import is_table
-from ml_playground.files import atomic_write, keep_copy, unused_name
+from ml_playground.files import atomic_write, keep_copy, refuse_other, unused_name
 
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
     """Append one row."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_other(path)
     with path.open("a+b") as file:
         if file.tell() and _last_byte(file) != b"\n":  # a crash cut the last row short
             file.write(b"\n")

@@ -1,6 +1,7 @@
 """Files of a run that were altered since they were written: found before they are used, and named."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def test_damaged_metrics_are_kept_and_their_readable_rows_used(trained: Project,
     )
     assert (trained.out / "metrics-1.jsonl").read_bytes() == first + b"\n" + damage + rest
     assert (trained.out / "metrics.jsonl").read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "train.lock", "summary.json", "samples.jsonl"])
+def test_a_pipe_in_place_of_a_file_is_neither_waited_for_nor_a_traceback(trained: Project, name: str) -> None:
+    trained.configure({"train.runtime.max_iters": "8"})
+    (trained.out / name).unlink(missing_ok=True)
+    os.mkfifo(trained.out / name)
+    trained.ok("describe")
+    outcomes = trained.run("train"), trained.run("sample")
+    assert all(outcome.code in (0, 2) for outcome in outcomes)
+    if name in ("metrics.jsonl", "train.lock"):
+        assert "could not be written: not a file" in outcomes[0].err
+    elif name == "samples.jsonl":
+        assert "! samples are not kept in " in outcomes[1].err
 
 
 def test_a_row_that_a_crash_cut_short_is_not_damage(trained: Project) -> None:
