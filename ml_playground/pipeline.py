@@ -18,7 +18,7 @@ import torch
 
 from ml_playground import experiments
 from ml_playground.assembly import build_evaluator, build_trainer, fresh_start, merge_best, origin_of
-from ml_playground.checkpoint import CheckpointStore, load
+from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import shown
 from ml_playground.config.sections import TrainRuntimeConfig
@@ -31,6 +31,7 @@ from ml_playground.inference.generate import decode_stream, generate, prefill, t
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models import LanguageModel, quantize
+from ml_playground.progress import Progress
 from ml_playground.run_directory import RunDirectory
 from ml_playground.runtime import (
     Runtime,
@@ -97,15 +98,16 @@ def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) 
                 f"! {shown(nanogpt)}, a checkpoint of nanoGPT, is not resumed. To start from its weights: "
                 f'[train.model] init_from = "{shown(nanogpt)}" (docs/from_nanogpt.md)'
             )
-        if checkpoint is None:
-            trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
-        else:
-            checkpoint.origin.check_source(config.train.source, run.last_checkpoint.name)
-            origin = agree(checkpoint, origin_of(config, dataset, root))
-            trainer = build_trainer(config, dataset, runtime, store, origin)
-            trainer.restore(checkpoint)
+        try:
+            trainer = _ready_trainer(config, dataset, runtime, store, checkpoint, root)
+        except PlaygroundError:  # nothing has begun
+            raise
+        except Exception:
+            if run.summary.exists():  # of a start before, which may have finished
+                _summarise(run, Progress() if checkpoint is None else Progress(**checkpoint.progress), "failed")
+            raise
         _record_start(run, trainer, file_name(run, config.file))
-        _summarise(run, trainer, "running")
+        _summarise(run, trainer.progress, "running")
         trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
         count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
         print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
@@ -133,7 +135,7 @@ def train(config: ExperimentConfig, root: Path, dataset: Dataset | None = None) 
             status = "stopped"
             raise
         finally:
-            _summarise(run, trainer, status)
+            _summarise(run, trainer.progress, status)
     print(f"{trainer.progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
     if trainer.stopped_early:
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
@@ -270,14 +272,31 @@ def _evaluate_only(config: ExperimentConfig, run: RunDirectory, root: Path) -> E
     return build_evaluator(config, dataset)(checkpoint.trained_model(config.train.source).to(runtime.device), runtime)
 
 
-def _summarise(run: RunDirectory, trainer: Trainer, status: Status) -> None:
+def _ready_trainer(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    runtime: Runtime,
+    store: CheckpointStore,
+    checkpoint: Checkpoint | None,
+    root: Path,
+) -> Trainer:
+    """The trainer at the step of `checkpoint`, or of a new run where that is None."""
+    if checkpoint is None:
+        return build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset, root))
+    checkpoint.origin.check_source(config.train.source, store.run.last_checkpoint.name)
+    trainer = build_trainer(config, dataset, runtime, store, agree(checkpoint, origin_of(config, dataset, root)))
+    trainer.restore(checkpoint)
+    return trainer
+
+
+def _summarise(run: RunDirectory, progress: Progress, status: Status) -> None:
     """Write how far the run is to `summary.json`. One that is killed stays "running" there."""
     if status == "failed":  # by what may fail here too, such as a full disk or a folder that is gone: that matters more
         with suppress(OSError, PlaygroundError):
             run.require()
-            write_json(run.summary, {**trainer.progress.as_json(), "status": status})
+            write_json(run.summary, {**progress.as_json(), "status": status})
     else:
-        write_json(run.summary, {**trainer.progress.as_json(), "status": status})
+        write_json(run.summary, {**progress.as_json(), "status": status})
 
 
 def _record_start(run: RunDirectory, trainer: Trainer, toml: str | None) -> None:

@@ -152,6 +152,22 @@ def test_a_missing_last_checkpoint_costs_nothing_at_a_start_that_fails(
     assert (project.out / "ckpt_prev-1.pt").read_bytes() == previous
 
 
+@pytest.mark.parametrize("where", ["pipeline.build_trainer", "telemetry.telemetry.SummaryWriter"])
+def test_a_start_that_crashes_before_its_first_step_is_not_called_finished(
+    project: Project, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    project.ok("train")
+
+    def crash(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"ml_playground.{where}", crash)
+    with pytest.raises(ZeroDivisionError):
+        project.run("train")
+    summary = json.loads((project.out / "summary.json").read_text())
+    assert (summary["status"], summary["step"]) == ("failed", 6)
+
+
 @pytest.mark.parametrize("status", ["failed", "diverged", "stopped", "finished", "running"])
 def test_the_summary_says_how_the_last_start_ended(
     project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep, status: str
