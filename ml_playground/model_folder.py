@@ -19,6 +19,11 @@ _CODE = "auto_map"  # the key under which a JSON file names Python classes to im
 _SUFFIXES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken", ".md")  # of files that cannot be run
 
 
+def is_lfs_pointer(head: bytes) -> bool:
+    """Whether a file that begins like this is what Git LFS leaves in place of one that was not downloaded."""
+    return head.startswith(_POINTER)
+
+
 def read_table(path: Path) -> Table:
     """The JSON object in a file.
 
@@ -46,7 +51,7 @@ def refuse_others(folder: Path, patterns: Iterable[str]) -> None:
 def _refuse_other(path: Path) -> None:
     if not path.is_file():  # but a folder, or a pipe that would be waited for
         raise CheckpointError(f"{path} is not a file.")
-    if path.stat().st_size <= _LONGEST_POINTER and path.read_bytes().startswith(_POINTER):
+    if path.stat().st_size <= _LONGEST_POINTER and is_lfs_pointer(path.read_bytes()):
         raise CheckpointError(
             f"{path} is a Git LFS pointer, not the file itself. Run 'git lfs pull' in {path.parent}, "
             "or download the model again."

@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_playground.data.encodings import Survey, Utf8Evidence, by_mark, is_plain, wide
 from ml_playground.data.folders import require_file
 from ml_playground.errors import DataError
+from ml_playground.model_folder import is_lfs_pointer
 
 _BLOCK = 2**18  # bytes read at once
 _HEAD = 2**16  # bytes by which an encoding is guessed
@@ -49,6 +50,8 @@ class TextFile:
         require_file(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
+        if is_lfs_pointer(head):
+            raise DataError(f"{path} is a Git LFS pointer, not the text itself. Run 'git lfs pull' in {path.parent}.")
         guess = by_mark(head) or wide(head)
         candidates = [encoding] if encoding != "auto" else ["utf-8", "cp1252"] if guess is None else [guess]
         failures: list[str] = []
@@ -207,8 +210,9 @@ def _refuse_utf8_in_disguise(path: Path, encoding: str, head: bytes, stated: str
         file.seek(evidence.first_invalid)
         byte = file.read(1)[0]
     bad, good = evidence.invalid, evidence.strong + evidence.weak
+    others = f", and {bad - 1:,} others are not" if bad > 1 else ""
     raise DataError(
-        f"{path}: byte {byte:#04x} at offset {evidence.first_invalid:,} is not utf-8, and {bad - 1:,} others are not, "
+        f"{path}: byte {byte:#04x} at offset {evidence.first_invalid:,} is not utf-8{others}, "
         f'but {good:,} characters beyond ASCII are. Mend the file, then set [prepare] encoding to "utf-8"; '
         "iconv -c -f utf-8 -t utf-8 leaves such bytes out."
     )

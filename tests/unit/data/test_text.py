@@ -74,7 +74,7 @@ LONG = "Grüße aus Köln, schöne Wörter.\n" * 1000
         (
             LONG.encode()[:5000] + b"\xff" + LONG.encode()[5000:],
             "auto",
-            r"byte 0xff at offset 5,000 is not utf-8, and 0",
+            r"byte 0xff at offset 5,000 is not utf-8, but 5,000",
         ),
         (LONG.encode() + b"\xe4", "cp1252", r"byte 0xe4 at offset [\d,]+ is not utf-8.*Mend the file"),
         ("Привет, мир\n".encode() * 9 + b"\xff", "auto", "byte 0xff at offset 189"),
@@ -254,3 +254,10 @@ def test_no_token_spans_two_pieces_of_any_text(encoding: str, text: str) -> None
 def test_gpt2s_tokens_of_the_pieces_are_those_of_the_whole_text(gpt2: Tokenizer, real_data: Path) -> None:
     text = (real_data / "tinyshakespeare" / "input.txt").read_text()[:100_000]
     assert [token for piece in separable([text], 100) for token in gpt2.encode(piece)] == gpt2.encode(text).tolist()
+
+
+def test_a_pointer_of_git_lfs_is_not_taken_for_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n")
+    with pytest.raises(DataError, match="is a Git LFS pointer, not the text itself"):
+        TextFile.find(path, "utf-8")
