@@ -13,7 +13,7 @@ from benchmarks.report import Result, median, rounds, write
 from benchmarks.sampling import PROMPTS, ROUNDS, SHAPES, TEMPERATURE, TOKENS, TOP_K, our_contenders, seconds_per_token
 from ml_playground.config.sections import GGUFType
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
-from ml_playground.export.gguf import write_gguf
+from ml_playground.interop.gguf import write_gguf
 from ml_playground.models import build_model
 from ml_playground.models.transformer import Transformer
 

@@ -27,16 +27,16 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainingArgument
 from transformers import Trainer as TheirTrainer
 
 from benchmarks.report import Result, median, rounds, write
-from ml_playground.assembly import build_trainer, origin_of
-from ml_playground.checkpoint import CheckpointStore
+from ml_playground.commands.build import build_trainer, origin_of
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
 from ml_playground.data.sources import TINY_SHAKESPEARE, cache_folder, fetch
 from ml_playground.data.store import open_dataset
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import CheckpointStore
+from ml_playground.run.directory import RunDirectory
+from ml_playground.run.sinks import Telemetry
+from ml_playground.run.sinks.jsonl import read_jsonl
 from ml_playground.runtime import resolve
-from ml_playground.telemetry import Telemetry
-from ml_playground.telemetry.jsonl import read_jsonl
 
 ROUNDS = 5
 STEPS = 40  # of a round, after the first ones
@@ -181,7 +181,7 @@ def trainers(circle: Circle) -> Result:
     """Tokens per second of the two trainers, with the same model, adapters, data and batches, in turn."""
     config = circle.config("lora")
     contenders: dict[str, Callable[[], float]] = {
-        "ours": lambda: _ours(config, circle.root),
+        "ours": lambda: _ours(config),
         "transformers.Trainer with PEFT": lambda: _theirs(config),
     }
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -197,12 +197,12 @@ def trainers(circle: Circle) -> Result:
     return result
 
 
-def _ours(config: ExperimentConfig, root: Path) -> float:
+def _ours(config: ExperimentConfig) -> float:
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     with tempfile.TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch))
         store = CheckpointStore(run, keep_last_n=0)
-        origin = origin_of(config, dataset, root)
+        origin = origin_of(config, dataset)
         trainer = build_trainer(config, dataset, resolve("cpu", "float32"), store, origin)
         with Telemetry(run, resumed_at=None, max_iters=STEPS) as telemetry:
             for _ in range(WARM_UP):

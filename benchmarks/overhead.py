@@ -7,16 +7,16 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.contenders import NanoGPT
-from benchmarks.report import ROOT, Result, median, rounds
+from benchmarks.report import Result, median, rounds
 from benchmarks.training import BASE
-from ml_playground.assembly import build_trainer, origin_of
-from ml_playground.checkpoint import CheckpointStore
+from ml_playground.commands.build import build_trainer, origin_of
 from ml_playground.config.load import load_config
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import open_dataset
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import CheckpointStore
+from ml_playground.run.directory import RunDirectory
+from ml_playground.run.sinks import Telemetry
 from ml_playground.runtime import resolve
-from ml_playground.telemetry import Telemetry
 from ml_playground.training.trainer import Trainer
 
 ROUNDS = 7
@@ -31,7 +31,7 @@ def loop_overhead(_nanogpt: NanoGPT, scratch: Path) -> Result:
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     run = RunDirectory(config.train.runtime.out_dir)
     store = CheckpointStore(run, keep_last_n=0)
-    trainer = build_trainer(config, dataset, resolve("cpu", "float32"), store, origin_of(config, dataset, ROOT))
+    trainer = build_trainer(config, dataset, resolve("cpu", "float32"), store, origin_of(config, dataset))
     batches = Batches(dataset.train, seed=1337, **config.train.data.model_dump(exclude={"dataset_dir"}))
     ours: list[float] = []
     bare: list[float] = []

@@ -9,23 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from ml_playground import experiments
-from ml_playground.config.files import project_root
-from ml_playground.config.load import load_config
+from ml_playground import commands
 from ml_playground.errors import PlaygroundError
-from ml_playground.files import advice, system_error
-from ml_playground.hub import use_token_of
-
-_VERBS = {
-    "prepare": "make token files from the experiment's text",
-    "train": "train, resuming from ckpt_last.pt where there is one",
-    "sample": "generate text with the best checkpoint",
-    "loop": "prepare, train and sample",
-    "merge": "write a fine-tuned model with its adapters merged in, as a folder of its own",
-    "export": "write the best model for Hugging Face, llama.cpp and Ollama",
-    "plan": "estimate what the training would take, from a few timed steps",
-    "describe": "show what the experiment does, and what is there of it already",
-}
+from ml_playground.utils.files import advice, system_error
 
 _SPINS = "1000"
 
@@ -43,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _let_idle_threads_sleep()
     options = _parser().parse_args(arguments)
     try:
-        _run(options)
+        commands.run(options.verb, options)
     except PlaygroundError as error:
         print(_as_typed_here(str(error)), file=sys.stderr)
         return error.exit_code
@@ -86,59 +72,13 @@ def _as_typed_here(message: str) -> str:
     return re.sub(rf"(?<![^\s\"'(]){re.escape(str(Path.cwd()))}{re.escape(os.sep)}", "", message)
 
 
-def _run(options: argparse.Namespace) -> None:
-    if options.verb == "list":
-        all_of_them = experiments.all_experiments()
-        width = max(len(experiment.name) for experiment in all_of_them)
-        for experiment in all_of_them:
-            print(f"{experiment.name:{width}}  {experiment.summary()}")
-        return
-    experiment = experiments.find(options.experiment)
-    path: Path = options.exp_config or experiment.config_path
-    config = load_config(
-        path,
-        name=experiment.name,
-        folder=experiment.folder,
-        check_devices=options.verb in ("train", "sample", "loop", "plan"),
-    )
-    use_token_of(project_root(path) / ".env")
-    if options.verb == "prepare":
-        experiments.prepare(experiment, config.prepare)
-    elif options.verb == "export":
-        from ml_playground.exporting import export
-
-        export(config)
-    elif options.verb == "describe":
-        from ml_playground.describe import describe
-
-        print(describe(experiment, config, project_root(path)))
-    else:
-        from ml_playground import pipeline
-
-        if options.verb == "loop":
-            pipeline.loop(experiment, config, project_root(path))
-        elif options.verb == "merge":
-            pipeline.merge(config)
-        elif options.verb == "plan":
-            pipeline.plan(config, project_root(path))
-        elif options.verb == "train":
-            pipeline.train(config, project_root(path))
-        else:
-            pipeline.sample(config)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ml-playground", description="Small language-model experiments on your own machine."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="command")
-    for verb, description in _VERBS.items():
-        command = verbs.add_parser(verb, help=description, description=description)
-        command.add_argument("experiment", help="name of an experiment, as `list` shows them, or path of its folder")
-        command.add_argument(
-            "--exp-config", type=Path, metavar="PATH", help="TOML file to use instead of the experiment's config.toml"
-        )
-    verbs.add_parser("list", help="list the experiments", description="List the experiments.")
+    for name, verb in commands.VERBS.items():
+        verb.add_arguments(verbs.add_parser(name, help=verb.help, description=verb.help))
     return parser
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ml_playground.config.devices import missing_device
 from ml_playground.config.experiment import ExperimentConfig, ExportConfig
 from ml_playground.config.sections import HfModelConfig, ModelConfig, PeftConfig, PrepareConfig
-from ml_playground.config.tables import KeyPath
+from ml_playground.utils.tables import KeyPath
 
 
 @dataclass(frozen=True)

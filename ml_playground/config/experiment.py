@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
 from ml_playground.config.fields import ConfigFile, ModelSource, Section
+from ml_playground.config.parts import part_of
 from ml_playground.config.sections import (
     DataConfig,
     ExportGgufConfig,
@@ -24,7 +25,7 @@ from ml_playground.config.sections import (
     ScheduleConfig,
     TrainRuntimeConfig,
 )
-from ml_playground.config.tables import KeyPath, Table, is_table
+from ml_playground.utils.tables import KeyPath, Table, is_table, merge, table_at
 
 
 class TrainConfig(Section):
@@ -62,15 +63,18 @@ class ExportConfig(Section):
 class ExperimentConfig(Section):
     """One TOML file with everything it extends and all defaults filled in."""
 
+    plugins: list[Path] = Field(
+        [], description="Python files that register parts of your own, such as an optimiser or a source"
+    )
     prepare: PrepareConfig
     train: TrainConfig
     sample: SampleConfig
     export: ExportConfig
-    _file: ConfigFile | None = PrivateAttr(default=None)
+    _file: ConfigFile = PrivateAttr()
 
     @property
-    def file(self) -> ConfigFile | None:
-        """What it was read from, None where it was not."""
+    def file(self) -> ConfigFile:
+        """What it was read from."""
         return self._file
 
     def read_from(self, file: ConfigFile) -> Self:
@@ -78,15 +82,18 @@ class ExperimentConfig(Section):
         self._file = file
         return self
 
-    def resolved(self, root: Path) -> Table:
-        """All values as JSON types; paths below `root` are given relative to it, so that no home folder leaks.
+    def resolved(self) -> Table:
+        """All values as JSON types; paths below the project are relative to it, so that no home folder leaks.
 
         The options of a user's own model are kept as they are stated: what they mean is known to that model only.
         """
+        root = self.file.root
 
         def plain(value: Any) -> Any:
             if is_table(value):
                 return {key: inner if key == "options" else plain(inner) for key, inner in value.items()}
+            if isinstance(value, list):
+                return [plain(each) for each in value]
             if isinstance(value, Path):
                 return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
             if isinstance(value, str) and value.startswith(f"{root}{os.sep}"):  # such as init_from
@@ -98,14 +105,41 @@ class ExperimentConfig(Section):
         return {key: plain(value) for key, value in self.model_dump().items()}
 
 
-def option_fields(section: type[Section] = ExperimentConfig, at: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
-    """Every option with its path, such as `("train", "data", "batch_size")`, in the order of the sections."""
+def option_fields(
+    stated: Table | None = None, section: type[Section] = ExperimentConfig, at: KeyPath = ()
+) -> Iterator[tuple[KeyPath, FieldInfo]]:
+    """Every option with its path, such as `("train", "data", "batch_size")`, in the order of the sections.
+
+    Of parts they are the options of the kinds that are `stated`.
+    """
+    stated = section.completed(stated or {})
     for name, field in section.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
-            yield from option_fields(inner, (*at, name))
-        else:
+        value = stated.get(name)
+        inner = _section_of(field, value)
+        if inner is None:
             yield (*at, name), field
+        else:
+            yield from option_fields(value if is_table(value) else {}, inner, (*at, name))
+
+
+def all_option_fields(
+    section: type[Section] = ExperimentConfig, at: KeyPath = (), kind: str | None = None
+) -> Iterator[tuple[KeyPath, str | None, FieldInfo]]:
+    """The options of all kinds: each with its path and, if it is of one kind of a part only, that kind."""
+    for name, field in section.model_fields.items():
+        mark = part_of(field)
+        inner = _section_of(field, None)
+        if mark is not None:
+            base = mark.registry.base
+            yield from all_option_fields(base, (*at, name), kind)
+            for each in mark.registry.built_in:
+                for path, _, own in all_option_fields(mark.registry.load(each), (*at, name), each):
+                    if path[len(at) + 1] not in base.model_fields:
+                        yield path, each, own
+        elif inner is not None:
+            yield from all_option_fields(inner, (*at, name), kind)
+        else:
+            yield (*at, name), kind, field
 
 
 def default_sources(field: FieldInfo) -> list[KeyPath]:
@@ -115,12 +149,62 @@ def default_sources(field: FieldInfo) -> list[KeyPath]:
     return [tuple(key.split(".")) for key in keys.split()]
 
 
-def section_at(path: KeyPath) -> type[Section] | None:
+def section_at(path: KeyPath, stated: Table | None = None) -> type[Section] | None:
     """The section class that a table such as `("train", "data")` is read into, None where there is none."""
     section: type[Section] = ExperimentConfig
+    table = stated or {}
     for name in path:
-        field = section.model_fields.get(name)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+        table = section.completed(table)
+        field, value = section.model_fields.get(name), table.get(name)
+        inner = None if field is None else _section_of(field, value)
+        if inner is None:
             return None
-        section = field.annotation
+        section, table = inner, value if is_table(value) else {}
     return section
+
+
+def kind_at(path: KeyPath, stated: Table) -> str:
+    """The kind of the part at `path`."""
+    *tables, name = path
+    section = section_at(tuple(tables), stated)
+    mark = None if section is None else part_of(section.model_fields[name])
+    holder = table_at(stated, tables)
+    assert section is not None
+    assert mark is not None  # it is the path of a part
+    return mark.kind(section.completed(holder or {}).get(name, {}))
+
+
+def with_base(base: Table, over: Table, section: type[Section] = ExperimentConfig) -> Table:
+    """What `over` states and, key by key, what it leaves to `base`. Neither is changed.
+
+    Where `over` changes the kind of a part, the options that the other kind does not have are left out of `base`.
+    """
+    kept, stated = dict(base), dict(over)
+    for name, field in section.model_fields.items():
+        old, new = kept.get(name), stated.get(name)
+        mark = part_of(field)
+        if mark is not None:
+            kept[name], stated[name] = old, new = _as_table(old), _as_table(new)
+            if is_table(old) and is_table(new) and "kind" in new and mark.kind(new) != mark.kind(old):
+                known = mark.options(new).model_fields
+                kept[name] = {key: value for key, value in old.items() if key in known}
+        if (inner := _section_of(field, new)) is not None and is_table(new):
+            stated[name] = with_base(below if is_table(below := kept.get(name)) else {}, new, inner)
+    return merge({key: value for key, value in kept.items() if value is not None}, _given(stated))
+
+
+def _section_of(field: FieldInfo, value: object) -> type[Section] | None:
+    """The section that the `value` of a field is read into, None where it is an option."""
+    if (mark := part_of(field)) is not None:
+        return mark.options(value if value is not None else {})
+    inner = field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, Section) else None
+
+
+def _as_table(value: object) -> object:
+    """A part as a table where a text names its kind."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _given(table: Table) -> Table:
+    return {key: value for key, value in table.items() if value is not None}

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
-from ml_playground.config.tables import is_table
+from ml_playground.utils.tables import Table, is_table
 
 
 class Section(BaseModel):
     """A TOML table: unknown keys, wrong types, NaN and infinity are refused, and nothing changes once it is loaded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def completed(cls, stated: Table) -> Table:
+        """What a table states, with defaults that depend on it."""
+        return stated
 
 
 def same_as(keys: str, description: str, **constraints: Any) -> Any:
@@ -76,6 +82,16 @@ def prompt(start: str) -> str:
     if start.startswith("FILE:"):
         expanded(start.removeprefix("FILE:"))
     return start
+
+
+def is_model_name(field: FieldInfo) -> bool:
+    """Whether an option names a model."""
+    return any(isinstance(each, AfterValidator) and each.func is model_name for each in field.metadata)
+
+
+def is_prompt(field: FieldInfo) -> bool:
+    """Whether an option is a prompt."""
+    return any(isinstance(each, AfterValidator) and each.func is prompt for each in field.metadata)
 
 
 def zero_or_from(lowest: float) -> Any:

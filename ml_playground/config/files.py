@@ -4,33 +4,31 @@ import errno
 import os
 import stat
 import tomllib
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
-from ml_playground.config.experiment import option_fields
-from ml_playground.config.fields import expanded
+from pydantic.fields import FieldInfo
+
+from ml_playground.config.fields import expanded, is_model_name, is_prompt
 from ml_playground.config.locate import key_lines, too_deep
-from ml_playground.config.tables import KeyPath, Table, large_integers, table_at
 from ml_playground.errors import ConfigError
+from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.tables import KeyPath, Table, large_integers, table_at
 
 _LARGEST = 2**20  # bytes of a TOML file
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One TOML file: its values, with absolute paths, and the line of each key."""
+    """One TOML file: its values and the line of each key."""
 
     path: Path
     values: Table
     lines: dict[KeyPath, int]
     stands_alone: bool  # it says by `extends = false` that it is complete
-
-
-def real_path(path: Path) -> Path:
-    """`path` without `..` and links. `Path.resolve` would raise for links that lead in a circle."""
-    return Path(os.path.realpath(path))
 
 
 def project_root(path: Path) -> Path:
@@ -40,12 +38,6 @@ def project_root(path: Path) -> Path:
     """
     folder = real_path(path).parent
     return next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()), folder)
-
-
-def shown(path: Path) -> str:
-    """`path` as a message shows it: relative to the current folder where it is below, and printable."""
-    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return str(path).encode(errors="backslashreplace").decode()
 
 
 def read_layers(path: Path) -> list[Layer]:
@@ -62,7 +54,6 @@ def read_layers(path: Path) -> list[Layer]:
         lines = key_lines(text)
         extends = values.pop("extends", None)
         _refuse_large_integers(file, values, lines)
-        _anchor_paths(values, project_root(file))
         layers[file] = Layer(file, values, lines, stands_alone=extends is False)
         following = None
         if extends is not None and extends is not False:
@@ -139,25 +130,37 @@ def _refuse_large_integers(path: Path, values: Table, lines: dict[KeyPath, int])
         raise ConfigError(problems)
 
 
-def _anchor_paths(values: Table, root: Path) -> None:
+def anchor_paths(values: Table, root: Path, options: Iterable[tuple[KeyPath, FieldInfo]]) -> None:
     """Make the paths of one file absolute, in place: they count from that file's project root.
 
     What cannot be a path stays as it is, for the validation to report.
     """
-    for (*tables, name), field in option_fields():
-        table = table_at(values, tables)
-        value = table.get(name) if table else None
-        if table is None or not isinstance(value, str) or not value:
-            continue
-        with suppress(ValueError):
-            if Path in (field.annotation, *get_args(field.annotation)):
-                table[name] = root / expanded(value)
-            elif name in ("init_from", "tokenizer_from", "model_name"):
-                path = root / expanded(value)  # what is not a path may be a name at the Hub
-                is_path = os.path.exists(path) or _must_be_path(value, root)  # noqa: PTH110 -- any name may be asked for
-                table[name] = str(path) if is_path else expanded(value)
-            elif name == "start" and value.startswith("FILE:"):
-                table[name] = f"FILE:{root / expanded(value.removeprefix('FILE:'))}"
+    for (*tables, name), field in options:
+        table = values if not tables else table_at(values, tables)
+        value: object = table.get(name) if table else None
+        if table is not None and value:
+            table[name] = _anchored(value, root, field)
+
+
+def _anchored(value: object, root: Path, field: FieldInfo) -> object:
+    if isinstance(value, list):
+        return [_anchored(each, root, field) for each in cast("list[object]", value)]
+    if not isinstance(value, str):
+        return value
+    with suppress(ValueError):
+        if _is_path(field.annotation):
+            return root / expanded(value)
+        if is_model_name(field):
+            path = root / expanded(value)  # what is not a path may be a name at the Hub
+            is_path = os.path.exists(path) or _must_be_path(value, root)  # noqa: PTH110 -- any name may be asked for
+            return str(path) if is_path else expanded(value)
+        if is_prompt(field) and value.startswith("FILE:"):
+            return f"FILE:{root / expanded(value.removeprefix('FILE:'))}"
+    return value
+
+
+def _is_path(annotation: object) -> bool:
+    return annotation is Path or any(_is_path(each) for each in get_args(annotation))
 
 
 def _must_be_path(value: str, root: Path) -> bool:

@@ -2,17 +2,21 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from pydantic import ValidationError
 
 from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
-from ml_playground.config.experiment import ExperimentConfig, default_sources, option_fields
-from ml_playground.config.fields import ConfigFile
-from ml_playground.config.files import Layer, project_root, read_layers, real_path, shown
-from ml_playground.config.tables import KeyPath, Table, merge, states, table_at
+from ml_playground.config.experiment import ExperimentConfig, default_sources, option_fields, with_base
+from ml_playground.config.fields import ConfigFile, expanded
+from ml_playground.config.files import Layer, anchor_paths, project_root, read_layers
 from ml_playground.config.wording import explain, label
 from ml_playground.errors import ConfigError
+from ml_playground.utils.modules import import_file
+from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.tables import KeyPath, Table, merge, states, table_at
 
 
 def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = False) -> ExperimentConfig:
@@ -36,7 +40,9 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     if top.path != own:
         _refuse_missing_extends(layers, own)
     for layer in layers:
-        stated = merge(stated, layer.values)
+        _import_plugins(layer)
+        anchor_paths(layer.values, project_root(layer.path), option_fields(with_base(stated, layer.values)))
+        stated = with_base(stated, layer.values)
         lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
     run_name = name if top.path == own else path.stem
     base: Table = {
@@ -93,13 +99,24 @@ def _refuse_missing_extends(layers: list[Layer], own: Path) -> None:
     raise ConfigError([f"{shown(basis.path)}:1: {problem}"])
 
 
+def _import_plugins(layer: Layer) -> None:
+    """Run the files that register parts, whose options the rest of the file may state."""
+    files: object = layer.values.get("plugins", [])
+    if not isinstance(files, list):
+        return
+    for name in cast("list[object]", files):
+        if isinstance(name, str):
+            with suppress(ValueError):  # which is reported with all else
+                import_file(project_root(layer.path) / expanded(name))
+
+
 def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Mismatch]]:
     """The configuration and all its problems; no configuration where it cannot even be checked across keys."""
     problems: list[Mismatch] = []
     try:
         config = ExperimentConfig.model_validate(_complete(merge(base, stated)))
     except ValidationError as error:
-        for key, text in map(explain, error.errors()):
+        for key, text in (explain(each, stated) for each in error.errors()):
             problems.append(Mismatch((key,), text))
         # Without its bad keys the rest can still be checked for contradictions, so that one run tells all.
         bad = [problem.keys[0] for problem in problems]
@@ -126,8 +143,9 @@ def _without(stated: Table, keys: list[KeyPath]) -> Table:
 def _complete(values: Table) -> Table:
     """`values` with all sections, and with the defaults that are another key's value."""
     completed = merge({}, values)
-    defaults = {key: field.default for key, field in option_fields() if not field.is_required()}
-    for key, field in option_fields():
+    options = list(option_fields(completed))
+    defaults = {key: field.default for key, field in options if not field.is_required()}
+    for key, field in options:
         *tables, name = key
         for depth in range(len(tables)):
             holder = table_at(completed, tables[:depth])

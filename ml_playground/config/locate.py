@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from ml_playground.config.tables import KeyPath
+from ml_playground.utils.tables import KeyPath
 
 _DEEPEST = 20  # parts of a key, open brackets
 _TOKEN = re.compile(

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from ml_playground.config.experiment import default_sources, option_fields, section_at
 from ml_playground.config.kinds import KINDS
-from ml_playground.config.tables import KeyPath, is_table
+from ml_playground.utils.tables import KeyPath, is_table
 
 _INTRODUCTION = """\
 # Configuration

@@ -22,7 +22,7 @@ from ml_playground.config.fields import (
     zero_or_from,
 )
 from ml_playground.config.kinds import fill_in
-from ml_playground.config.tables import is_table
+from ml_playground.utils.tables import is_table
 
 ModelName = Annotated[str | None, AfterValidator(model_name)]
 Device = Literal["cpu", "mps", "cuda", "auto"]

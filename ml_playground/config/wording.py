@@ -2,14 +2,15 @@
 
 import difflib
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
 from ml_playground.config import synonyms
-from ml_playground.config.experiment import option_fields, section_at
+from ml_playground.config.experiment import all_option_fields, kind_at, section_at
 from ml_playground.config.fields import expanded
-from ml_playground.config.tables import KeyPath, is_table
+from ml_playground.config.parts import Part
+from ml_playground.utils.tables import KeyPath, Table, is_table
 
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
@@ -28,6 +29,7 @@ _TYPES = {
     "list_type": 'a list of texts, such as ["q_proj", "v_proj"]',
     "path_type": "a path in quotes",
     "is_instance_of": "a path in quotes",
+    "part_type": "a table, or the name of a kind",
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
@@ -43,12 +45,12 @@ def label(key: KeyPath, value: object = None) -> str:
     return f"[{'.'.join(tables)}] {name}" if tables else name
 
 
-def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
-    """The key that a finding of pydantic is about, and what is wrong with it."""
+def explain(error: ErrorDetails, stated: Table) -> tuple[KeyPath, str]:
+    """The key that a finding of pydantic about what is `stated` is about, and what is wrong with it."""
     key = tuple(part for part in error["loc"] if isinstance(part, str))  # a place in a list is not a key
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return key, _unknown(key, "section" if is_table(value) else "key")
+        return key, _unknown(key, "section" if is_table(value) else "key", stated)
     if kind in ("path_type", "is_instance_of") and isinstance(value, str) and value:
         return key, _why_no_path(value)
     if kind in _TYPES:
@@ -57,8 +59,8 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
         bound, words = _BOUNDS[kind]
         limit = context[bound]
         return key, f"must be {words} {limit if isinstance(limit, int) else f'{limit:g}'}, not {_toml(value)}"
-    if kind == "literal_error":
-        choices = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
+    if kind in ("literal_error", "unknown_kind"):
+        choices = context.get("choices") or _choices(key, stated)
         listed = ", ".join(_toml(choice) for choice in choices)
         return key, f"must be one of {listed}; not {_toml(value)}{_meant_choice(str(value), choices)}"
     if kind in ("too_short", "string_too_short"):
@@ -68,18 +70,32 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
     return key, error["msg"]
 
 
-def _unknown(key: KeyPath, kind: str) -> str:
-    section, elsewhere = section_at(key[:-1]), synonyms.OPTIONS.get(key[-1].lower())
-    if elsewhere is not None and kind == "key":
-        return f"unknown {kind} (here it is {elsewhere})"
-    hint = _did_you_mean(key[-1], list(section.model_fields) if section else [])
-    homes = [path for path, _ in option_fields() if path[-1] == key[-1]]
-    sections = dict.fromkeys(path[:-1] for path, _ in option_fields() if path[-2] == key[-1])
-    if not hint and kind == "section" and sections:
+def _choices(key: KeyPath, stated: Table) -> list[str]:
+    """What an option may be."""
+    section = section_at(key[:-1], stated)
+    annotation = None if section is None else section.model_fields[key[-1]].annotation
+    return [str(choice) for choice in get_args(annotation)]
+
+
+def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
+    *tables, name = key
+    section, elsewhere = section_at(key[:-1], stated), synonyms.OPTIONS.get(name.lower())
+    if elsewhere is not None and sort == "key":
+        return f"unknown {sort} (here it is {elsewhere})"
+    hint = _did_you_mean(name, list(section.model_fields) if section else [])
+    others = list(all_option_fields())
+    kinds = [kind for path, kind, _ in others if path == key and kind is not None]
+    homes = dict.fromkeys(path for path, _, _ in others if path[-1] == name and path != key)
+    sections = dict.fromkeys(path[:-1] for path, _, _ in others if len(path) > 1 and path[-2] == name)
+    if kinds:
+        hint = f" (it is an option of {' and '.join(map(_toml, kinds))})"
+    elif not hint and sort == "section" and sections:
         hint = f" (did you mean {' or '.join(map(label, sections))}?)"
-    if not hint and homes:
+    elif not hint and homes:
         hint = f" (it belongs in {' or '.join(label(home[:-1]) for home in homes)})"
-    return f"unknown {kind}{hint}"
+    if section is not None and issubclass(section, Part):
+        return f"{_toml(kind_at(tuple(tables), stated))} has no option {name}{hint}"
+    return f"unknown {sort}{hint}"
 
 
 def _did_you_mean(word: str, choices: list[str]) -> str:

@@ -15,7 +15,7 @@ from ml_playground.data.manifest import SplitInfo
 from ml_playground.data.split import Side
 from ml_playground.data.tokenizers import Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
-from ml_playground.files import atomic_write
+from ml_playground.utils.files import atomic_write
 
 T = TypeVar("T")
 

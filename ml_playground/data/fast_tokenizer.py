@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer as Library
 
-from ml_playground.config.tables import Table
 from ml_playground.data.marks import END_OF_SPEECH
 from ml_playground.data.text import separable
 from ml_playground.data.tokenizers import Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
+from ml_playground.utils.tables import Table
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What other programs read of a tokenizer."""

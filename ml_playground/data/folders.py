@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml_playground.config.files import shown
 from ml_playground.errors import DataError
+from ml_playground.utils.paths import shown
 
 TEXTS = (".txt",)
 TABLES = (".csv", ".tsv")

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_playground.checksums import sha256_of
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.folders import contents_of, require_file
 from ml_playground.data.marks import marks_of
 from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.errors import DataError
-from ml_playground.files import json_text
+from ml_playground.utils.checksums import sha256_of
+from ml_playground.utils.files import json_text
 
 FORMAT = 3
 

@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple, cast
 
 from tokenizers import AddedToken
 
-from ml_playground.config.tables import Table, is_table
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES, FastTokenizer, library_of
 from ml_playground.data.folders import require_file
 from ml_playground.data.tokenizers import CharTokenizer, Tokenizer
 from ml_playground.errors import DataError
-from ml_playground.files import staged
-from ml_playground.hub import find_folder
+from ml_playground.utils.files import staged
+from ml_playground.utils.hub import find_folder
+from ml_playground.utils.tables import Table, is_table
 
 
 def tokenizer_of_model(

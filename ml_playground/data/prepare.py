@@ -14,8 +14,6 @@ from typing import Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from ml_playground.checksums import sha256_of
-from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.documents import Document, in_batches, text_documents
 from ml_playground.data.encode import Encoded, SideFiles, encode, in_parallel
@@ -41,8 +39,10 @@ from ml_playground.data.store import document_file, token_dtype, token_file, tok
 from ml_playground.data.text import TextFile, joined, lines
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
 from ml_playground.errors import DataError
-from ml_playground.files import atomic_write
-from ml_playground.locks import locked
+from ml_playground.utils.checksums import sha256_of
+from ml_playground.utils.files import atomic_write
+from ml_playground.utils.locks import locked
+from ml_playground.utils.paths import shown
 
 Split = PositionSplit | DocumentSplit[str] | DocumentSplit[Document]
 

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml_playground.config.files import shown
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.encode import Encoded
 from ml_playground.errors import DataError
+from ml_playground.utils.paths import shown
 
 _NAMED = 8  # characters
 _FILES = 4

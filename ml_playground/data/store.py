@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ml_playground.checksums import sha256_of
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.manifest import Manifest, SplitInfo, differences, read_manifest
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import DataError
+from ml_playground.utils.checksums import sha256_of
 
 _RESIDENT = 2**28  # bytes; a larger file is left to the system's cache, which gives its memory up when others need it
 

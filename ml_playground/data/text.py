@@ -10,7 +10,7 @@ from pathlib import Path
 from ml_playground.data.encodings import Survey, Utf8Evidence, by_mark, is_plain, wide
 from ml_playground.data.folders import require_file
 from ml_playground.errors import DataError
-from ml_playground.model_folder import is_lfs_pointer
+from ml_playground.utils.model_folder import is_lfs_pointer
 
 _BLOCK = 2**18  # bytes read at once
 _HEAD = 2**16  # bytes by which an encoding is guessed

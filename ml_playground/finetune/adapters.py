@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
-from ml_playground.checksums import write_checksums
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
-from ml_playground.files import copy_files, staged, write_json
 from ml_playground.models.finetuned import FineTuned
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.run.directory import RunDirectory
+from ml_playground.utils.checksums import write_checksums
+from ml_playground.utils.files import copy_files, staged, write_json
 
 
 class AdapterStore(CheckpointStore):

@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ml_playground.checksums import write_checksums
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
-from ml_playground.files import share_like, staged, write_json
 from ml_playground.models import loading
 from ml_playground.models.finetuned import FineTuned
 from ml_playground.models.network import first_line, whole_or_refused
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.directory import RunDirectory
+from ml_playground.utils.checksums import write_checksums
+from ml_playground.utils.files import share_like, staged, write_json
 
 TOLERANCE = 1e-4  # of logits, as a share of the largest
 

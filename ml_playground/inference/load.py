@@ -9,17 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ml_playground.checkpoint import Origin, load, source_hash
-from ml_playground.checksums import sha256_of, verify_checksums
 from ml_playground.config.fields import ModelSource
-from ml_playground.config.files import shown
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.files import current, read_file
+from ml_playground.interop.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.models import OURS, LanguageModel, restore_model
-from ml_playground.pretrained.nanogpt import nanogpt_tokenizer, read_nanogpt
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import Origin, load, source_hash
+from ml_playground.run.directory import RunDirectory
+from ml_playground.utils.checksums import sha256_of, verify_checksums
+from ml_playground.utils.files import current, read_file
+from ml_playground.utils.paths import shown
 
 
 @dataclass(frozen=True)

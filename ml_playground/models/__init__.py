@@ -13,13 +13,13 @@ from torch.overrides import TorchFunctionMode
 from ml_playground.config.checks import model_mismatches
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import ModelConfig
-from ml_playground.config.tables import is_table
 from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError, OutOfMemoryError
-from ml_playground.imports import import_file
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.models.quantized import quantize
 from ml_playground.models.transformer import Transformer
+from ml_playground.utils.modules import import_file
+from ml_playground.utils.tables import is_table
 
 __all__ = [
     "OURS",

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ml_playground.config.files import shown
 from ml_playground.errors import ConfigError
 from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import seed_everything
+from ml_playground.utils.paths import shown
 
 _LONGEST = 128  # tokens that are looked at, so that this takes about as long as a step
 _NOISE = 0.02  # on all weights: where projections begin at zero, nothing would be seen of what follows them

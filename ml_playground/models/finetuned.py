@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 
 import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -23,13 +24,12 @@ from transformers.pytorch_utils import Conv1D
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError
-from ml_playground.files import share_like
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.models.linear import Linear
 from ml_playground.models.loading import is_the_libraries
 from ml_playground.models.network import add_rows, first_line, load_network, lora_config, require_context
-from ml_playground.run_directory import RunDirectory
+from ml_playground.utils.files import share_like
 
 
 class FineTuned(LanguageModel):
@@ -150,7 +150,7 @@ class FineTuned(LanguageModel):
         adapters = get_peft_model_state_dict(network, state_dict=plain, save_embedding_layers=False)
         owned = {name: value.detach().cpu().clone() for name, value in adapters.items()}
         folder.mkdir(parents=True, exist_ok=True)
-        weights = folder / RunDirectory.ADAPTER_WEIGHTS
+        weights = folder / SAFETENSORS_WEIGHTS_NAME
         save_file(owned, weights, metadata={"format": "pt"})
         config = copy(network.peft_config["default"])
         config.inference_mode = True

@@ -15,9 +15,9 @@ from transformers import logging as transformers_logging
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from ml_playground.config.tables import Table
 from ml_playground.errors import CheckpointError
-from ml_playground.model_folder import named_code, named_kernels, read_errors, read_table, require_readable
+from ml_playground.utils.model_folder import named_code, named_kernels, read_errors, read_table, require_readable
+from ml_playground.utils.tables import Table
 
 _OURS = __name__.partition(".")[0]
 _LIBRARIES = ("transformers", "peft", "huggingface_hub", "safetensors", "tokenizers")

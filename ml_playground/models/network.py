@@ -16,9 +16,9 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DeviceError
-from ml_playground.hub import WEIGHT_FILES, find_folder
 from ml_playground.models import loading
 from ml_playground.models.targets import targets_of
+from ml_playground.utils.hub import WEIGHT_FILES, find_folder
 
 
 def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -> PreTrainedModel:

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.config.fields import ConfigFile, ModelSource
-from ml_playground.config.files import project_root, real_path, shown
-from ml_playground.config.tables import Table, is_table
+from ml_playground.config.files import project_root
 from ml_playground.errors import CheckpointError, RunDirectoryError
 from ml_playground.evaluation import Evaluator
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
+from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import Runtime
+from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.tables import Table, is_table
 
 _FREE = ("model_name", "revision", "block_size", "gradient_checkpointing")  # none of which changes a weight
 _OF_THE_MODEL = ("[train.model]", "[train.hf_model]", "[train.peft]")

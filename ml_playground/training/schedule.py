@@ -1,7 +1,7 @@
 """Learning rates as pure functions of the step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ml_playground.config.sections import ScheduleConfig
 
@@ -27,3 +27,16 @@ _DECAYS: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),  # Loshchilov & Hutter 2017, "SGDR"
     "linear": lambda progress: 1 - progress,
 }
+
+
+def schedule_warnings(schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
+    """What of a schedule is likely not meant."""
+    if schedule.decays_to_an_end and schedule.lr_decay_iters < max_iters:
+        yield (
+            f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: the last "
+            f"{max_iters - schedule.lr_decay_iters:,} steps run at min_lr = {schedule.min_lr:g}."
+        )
+    if schedule.decays_to_an_end and schedule.lr_decay_iters > max_iters:
+        yield f"[train.schedule] lr_decay_iters = {schedule.lr_decay_iters:,}: training ends before, at {max_iters:,}."
+    if schedule.warmup_iters > max_iters / 2:
+        yield f"[train.schedule] warmup_iters = {schedule.warmup_iters:,} is more than half of the training."

@@ -14,15 +14,15 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from ml_playground.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.config.sections import TrainRuntimeConfig
 from ml_playground.data.batches import Batches
 from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models import LanguageModel, load_weights
-from ml_playground.progress import Progress
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
+from ml_playground.run.progress import Progress
+from ml_playground.run.sinks import Telemetry
 from ml_playground.runtime import Runtime, seed_everything
-from ml_playground.telemetry import Telemetry
 from ml_playground.training.ema import WeightAverage
 from ml_playground.training.feed import Feed
 from ml_playground.training.gradients import accumulate_gradients

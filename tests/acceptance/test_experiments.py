@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ml_playground import experiments
-from ml_playground.checkpoint import load
 from ml_playground.config.load import load_config
 from ml_playground.experiments import Experiment, all_experiments
 from ml_playground.models.huggingface import class_of
+from ml_playground.run.checkpoint import load
 from tests.project import Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
@@ -101,8 +101,8 @@ def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Pa
     assert base is not None
     experiment = experiments.find(base[1])
     assert preset in ABLATIONS or preset.stem.startswith(experiment.name.removesuffix("_mps"))
-    ours = load_config(preset, name=experiment.name, folder=experiment.folder).resolved(PACKAGE)
-    theirs = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder).resolved(PACKAGE)
+    ours = load_config(preset, name=experiment.name, folder=experiment.folder).resolved()
+    theirs = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder).resolved()
     assert ours["train"]["runtime"]["out_dir"] != theirs["train"]["runtime"]["out_dir"]
     for table, key, value in stated(preset):
         section = theirs

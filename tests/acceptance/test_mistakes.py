@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.checkpoint import load
 from ml_playground.errors import CheckpointError
+from ml_playground.run.checkpoint import load
 from tests.acceptance.mistakes import MISTAKES
 from tests.project import Project
 

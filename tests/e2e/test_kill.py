@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from ml_playground.checkpoint import load
+from ml_playground.run.checkpoint import load
 from tests.e2e.processes import finish, start_training, wait_until
 from tests.project import Project
 

@@ -102,7 +102,7 @@ def _digest(path: Path) -> str:
 
 
 def _checkpoint(path: Path) -> Any:
-    from ml_playground.checkpoint import load
+    from ml_playground.run.checkpoint import load
 
     checkpoint = load(path)
     return [checkpoint.model, checkpoint.ema, checkpoint.optimizer, checkpoint.progress, checkpoint.origin.model_args]

@@ -81,8 +81,8 @@ def resumes(root: Path, verb: str, expected: dict[str, str]) -> list[Problem]:
 
 def checkpoints(root: Path) -> dict[str, int]:
     """The checkpoints that are there, with their steps; -1 is one that cannot be loaded."""
-    from ml_playground.checkpoint import load
     from ml_playground.errors import CheckpointError
+    from ml_playground.run.checkpoint import load
 
     steps: dict[str, int] = {}
     for path in root.rglob("ckpt_*.pt"):

@@ -102,7 +102,7 @@ def loads(folder: Path, text: str | bytes, name: str = "config.toml") -> Experim
     assert (config is None) == bool(problems)
     assert all(0 < len(problem) < 3000 for problem in problems)
     if config is not None:
-        json.dumps(config.resolved(folder.parent), allow_nan=False)
+        json.dumps(config.resolved(), allow_nan=False)
     return config
 
 

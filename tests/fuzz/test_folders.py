@@ -17,11 +17,11 @@ from ml_playground.config.sections import ModelConfig
 from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import PlaygroundError
-from ml_playground.export.source import FolderSource
-from ml_playground.hub import fingerprint
+from ml_playground.interop.pretrained import load_pretrained
+from ml_playground.interop.source import FolderSource
 from ml_playground.models import build_model
-from ml_playground.pretrained.load import load_pretrained
 from ml_playground.runtime import memory_errors_explained
+from ml_playground.utils.hub import fingerprint
 from tests.integration.finetuning import write_model
 
 KINDS = ("qwen2", "llama", "gpt2")

@@ -15,7 +15,7 @@ from llama_cpp import GGML_TYPE_F32, Llama, llama_model_get_vocab, llama_token_t
 from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import TrainedModel, load_trained
 from ml_playground.models import OURS
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.directory import RunDirectory
 from tests.project import Project
 
 LLAMA_CPP = Path(os.environ["LLAMA_CPP"]).absolute()

@@ -7,7 +7,7 @@ import pytest
 from ml_playground.cli import main
 from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import load_trained
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.directory import RunDirectory
 from tests.gguf.parity import CONTEXT, GREEDY, Run, compare, llama, row, tolerance
 from tests.project import Project
 

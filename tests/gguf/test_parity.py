@@ -14,10 +14,10 @@ from ml_playground.cli import main
 from ml_playground.config.sections import ModelConfig
 from ml_playground.data.text import TextFile
 from ml_playground.data.tokenizers import TiktokenTokenizer
-from ml_playground.export.gguf import write_gguf
 from ml_playground.inference.load import load_trained
+from ml_playground.interop.gguf import write_gguf
 from ml_playground.models import build_model
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.directory import RunDirectory
 from tests.gguf.parity import (
     FURTHER_KINDS,
     GELU_TOLERANCE,
@@ -134,7 +134,7 @@ def test_a_folder_from_elsewhere_is_exported_and_trained_on_alike(run: Run, tabl
 def test_a_checkpoint_of_nanogpt_is_begun_with_alike(real_data: Path, tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.text.write_text((real_data / "tinyshakespeare" / "input.txt").read_text())
-    nanogpt = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
+    nanogpt = Path(__file__).parents[1] / "unit" / "interop" / "nanogpt_run"
     project.configure({"train.model.init_from": f'"{nanogpt / "ckpt.pt"}"', "train.runtime.max_iters": "0"})
     project.configure({"train.schedule.warmup_iters": "0", "export.gguf.dtype": '"f32"'})
     for verb in ("prepare", "train", "export"):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ml_playground.telemetry import Telemetry
+from ml_playground.run.sinks import Telemetry
 from ml_playground.training.trainer import Trainer
 from tests.integration.exports import PROTOCOL
 from tests.integration.runs import AtStep

@@ -27,7 +27,7 @@ from ml_playground.config.fields import ModelSource
 from ml_playground.config.load import load_config
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.inference.load import load_trained
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.directory import RunDirectory
 from tests.project import Project
 
 PEOPLE = (("Dr. Eva Größe", "SPD"), ("Max Müller", "CDU/CSU"), ("Präsidentin Bas", ""), ("Ulla Jelpke", "DIE LINKE"))

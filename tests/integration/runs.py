@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ml_playground.checkpoint import Checkpoint, load
+from ml_playground.run.checkpoint import Checkpoint, load
 from tests.project import Project
 
 AtStep = Callable[[int, Callable[[], None]], None]

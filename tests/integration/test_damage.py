@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.checkpoint import load
-from ml_playground.checksums import write_checksums
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import load
+from ml_playground.run.directory import RunDirectory
+from ml_playground.utils.checksums import write_checksums
 from tests.full_disk import full_disk
 from tests.integration.runs import weights
 from tests.project import Project

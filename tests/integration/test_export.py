@@ -11,13 +11,13 @@ import torch
 from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ml_playground.checkpoint import load, save
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.models import huggingface
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import load, save
+from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import resolve
 from tests.full_disk import full_disk
 from tests.integration.exports import PROTOCOL, exported
@@ -226,7 +226,7 @@ def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -
 
 
 def test_a_checkpoint_of_nanogpt_can_leave_too(project: Project, real_data: Path) -> None:
-    written = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
+    written = Path(__file__).parents[1] / "unit" / "interop" / "nanogpt_run"
     shutil.copytree(written, project.out)
     shutil.copy(real_data / "tinyshakespeare" / "input.txt", project.text)
     project.ok("prepare")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
-from ml_playground.export.ollama import model_name, write_modelfile
-from ml_playground.export.source import FolderSource
 from ml_playground.inference.load import load_trained
-from ml_playground.run_directory import RunDirectory
+from ml_playground.interop.ollama import model_name, write_modelfile
+from ml_playground.interop.source import FolderSource
+from ml_playground.run.directory import RunDirectory
 from tests.integration.exports import exported
 from tests.integration.finetuning import write_model
 from tests.project import Project

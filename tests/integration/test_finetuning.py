@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as Library
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ml_playground.checkpoint import load
 from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import load_trained
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import load
+from ml_playground.run.directory import RunDirectory
 from tests.integration.finetuning import dataset_of, fine_tuning, our_logits, plain_peft_logits, some_ids
 from tests.integration.runs import AtStep, trained_with_a_kill, weights
 from tests.project import Project

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ml_playground.checkpoint import Checkpoint, CheckpointStore, load
 from ml_playground.config.fields import ModelSource
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.run.directory import RunDirectory
 from tests.integration.finetuning import our_logits, some_ids
 from tests.integration.runs import AtStep, Killed, assert_same_state, kill, trained_with_a_kill, weights
 from tests.project import Project

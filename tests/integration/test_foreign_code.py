@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ml_playground.model_folder import without_code
+from ml_playground.utils.model_folder import without_code
 from tests.integration.finetuning import fine_tuning
 from tests.project import Outcome, Project
 

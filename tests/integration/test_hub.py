@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_playground.errors import CheckpointError
-from ml_playground.hub import fingerprint
+from ml_playground.utils.hub import fingerprint
 from tests.integration.finetuning import fine_tuning
 from tests.project import Project
 

@@ -10,14 +10,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ml_playground.checkpoint import load
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
 from ml_playground.inference.load import load_trained
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import load
+from ml_playground.run.directory import RunDirectory
 from tests.integration.runs import AtStep, Killed, assert_same_bits, kill
 from tests.project import Project
 
-NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
+NANOGPT = Path(__file__).parents[1] / "unit" / "interop" / "nanogpt_run"
 
 
 @pytest.fixture

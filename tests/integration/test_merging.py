@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from ml_playground import assembly
-from ml_playground.checkpoint import load
+from ml_playground.commands import build
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.fields import ModelSource
 from ml_playground.data.store import Dataset
 from ml_playground.inference.load import load_trained
 from ml_playground.models import quantize
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import load
+from ml_playground.run.directory import RunDirectory
 from tests.integration.finetuning import by_bytes, fine_tuning, our_logits, some_ids
 from tests.integration.runs import Killed, kill
 from tests.project import Project
@@ -77,18 +77,18 @@ def test_export_takes_what_was_merged(qwen: Project) -> None:
 def test_a_kill_while_merging_is_made_up_for(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     qwen.configure({"train.runtime.save_merged_on_best": "true"})
     qwen.ok("prepare")
-    original = assembly.merge_best
+    original = build.merge_best
 
     def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
         if load(run.best_checkpoint).progress["step"] == 6:
             kill()
         original(config, dataset, run)
 
-    monkeypatch.setattr(assembly, "merge_best", merge_best)
+    monkeypatch.setattr(build, "merge_best", merge_best)
     with pytest.raises(Killed):
         qwen.run("train")
     assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == 4
-    monkeypatch.setattr(assembly, "merge_best", original)
+    monkeypatch.setattr(build, "merge_best", original)
     qwen.ok("train")
     assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == 6
 

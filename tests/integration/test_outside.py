@@ -80,7 +80,7 @@ def test_what_is_prepared_needs_no_download_again(
 def test_a_checkpoint_of_nanogpt_that_training_does_not_use_is_named(project: Project) -> None:
     project.ok("prepare")
     project.out.mkdir(parents=True)
-    reference = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run" / "ckpt.pt"
+    reference = Path(__file__).parents[1] / "unit" / "interop" / "nanogpt_run" / "ckpt.pt"
     shutil.copy(reference, project.out)
     said = project.ok("train").out
     assert "! tiny/out/tiny/ckpt.pt, a checkpoint of nanoGPT, is not resumed." in said

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml_playground.checkpoint import load, save
 from ml_playground.config.fields import ModelSource
 from ml_playground.errors import ConfigError
 from ml_playground.inference.load import load_trained
 from ml_playground.models import build_model, restore_model
 from ml_playground.models.causality import require_causal
-from ml_playground.run_directory import RunDirectory
+from ml_playground.run.checkpoint import load, save
+from ml_playground.run.directory import RunDirectory
 from tests.integration.runs import assert_same_state
 from tests.project import Project
 
@@ -221,7 +221,7 @@ def test_looking_changes_no_bit_of_the_training(project: Project, monkeypatch: p
         project.ok("prepare")
         project.ok("train")
         with monkeypatch.context() as patch:
-            patch.setattr("ml_playground.assembly.require_causal", lambda model, file: None)  # noqa: ARG005
+            patch.setattr("ml_playground.commands.build.require_causal", lambda model, file: None)  # noqa: ARG005
             project.configure({"train.runtime.out_dir": f'"tiny/out/b{index}"'})
             project.ok("train")
         one, other = (load(project.folder / "out" / f"{each}{index}" / "ckpt_last.pt") for each in "ab")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ml_playground.checkpoint import CheckpointStore, save
+from ml_playground.run.checkpoint import CheckpointStore, save
 from ml_playground.training.trainer import Trainer
 from tests.integration.runs import (
     AtStep,

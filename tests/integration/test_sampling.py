@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from ml_playground.checkpoint import load, save
+from ml_playground.run.checkpoint import load, save
 from tests.project import Project
 
-NANOGPT = Path(__file__).parents[1] / "unit" / "pretrained" / "nanogpt_run"
+NANOGPT = Path(__file__).parents[1] / "unit" / "interop" / "nanogpt_run"
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from ml_playground.checkpoint import Checkpoint, CheckpointStore
 from ml_playground.data.batches import IGNORED, Batch, Batches
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore
 from tests.integration.runs import (
     AtStep,
     Killed,

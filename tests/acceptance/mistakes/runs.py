@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml_playground.run_directory import RunDirectory
-from ml_playground.telemetry import Telemetry
+from ml_playground.run.directory import RunDirectory
+from ml_playground.run.sinks import Telemetry
 from ml_playground.training.trainer import Trainer
 from tests.acceptance.mistakes.collection import configured, mistake
 from tests.full_disk import full_disk
 from tests.project import TEXT, Outcome, Project
 
-NANOGPT = Path(__file__).parents[2] / "unit" / "pretrained" / "nanogpt_run"
+NANOGPT = Path(__file__).parents[2] / "unit" / "interop" / "nanogpt_run"
 
 
 configured("a character that the model never saw", {"sample.sample.start": '"the café"'}, "sample")

@@ -98,7 +98,7 @@ def test_a_prompt_file_is_a_path_like_any_other(folder: Folder) -> None:
 
 def test_what_is_written_down_names_paths_below_the_root_relatively(folder: Folder) -> None:
     text = '[prepare]\nraw_dir = "/elsewhere"\n[sample.sample]\nstart = "FILE:p.txt"'
-    resolved = folder.load(text).resolved(folder.path)
+    resolved = folder.load(text).resolved()
     assert resolved["sample"]["sample"]["start"] == "FILE:p.txt"
     assert resolved["train"]["runtime"]["out_dir"] == "out/mine"
     assert resolved["prepare"]["raw_dir"] == "/elsewhere"

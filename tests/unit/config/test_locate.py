@@ -5,7 +5,7 @@ import pytest
 
 import ml_playground
 from ml_playground.config.locate import key_lines
-from ml_playground.config.tables import Table, is_table
+from ml_playground.utils.tables import Table, is_table
 
 PACKAGE = Path(ml_playground.__file__).parent
 

@@ -14,7 +14,7 @@ from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, DataError, PromptError
-from ml_playground.export.tokenizer import fast_tokenizer
+from ml_playground.interop.tokenizer import fast_tokenizer
 
 TEXT = "Grüß Gott – sagt „der“ Präsident, 1.234 Mal.\n\nAnd  two spaces; <s> is text.\n" * 20
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_playground import checksums
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data import manifest as manifest_module
 from ml_playground.data import store
@@ -18,6 +17,7 @@ from ml_playground.data.sources import find_texts
 from ml_playground.data.store import open_dataset, token_dtype
 from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer
 from ml_playground.errors import DataError, StorageError
+from ml_playground.utils import checksums
 from tests.full_disk import full_disk
 
 TEXT = "one two three\nfour five six\nseven eight nine\n"

@@ -1,0 +1,123 @@
+"""What an experiment is, what it would do, and what is there of it already."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.data.manifest import Manifest, differences, read_manifest
+from ml_playground.errors import CheckpointError, DataError
+from ml_playground.experiments import Experiment
+from ml_playground.models import count_parameters
+from ml_playground.run.checkpoint import load_progress
+from ml_playground.run.directory import RunDirectory
+from ml_playground.utils.paths import shown
+from ml_playground.utils.tables import Table, toml_lines
+
+
+def run(experiment: Experiment, config: ExperimentConfig) -> None:
+    """Print a page of text: purpose, data, model, training, what exists on disk, and the resolved configuration."""
+    manifest, missing = None, f"not prepared yet (will be in {shown(config.train.data.dataset_dir)})"
+    try:
+        manifest = read_manifest(config.train.data.dataset_dir)
+    except DataError as error:
+        missing = str(error)
+    lines = [
+        f"{experiment.name}: {experiment.summary()}",
+        "",
+        f"data      {missing if manifest is None else _data(config, manifest)}",
+        f"model     {_model(config, manifest)}",
+        f"training  {_training(config, manifest)}",
+        *_files(RunDirectory(config.train.runtime.out_dir)),
+        *_other_runs(RunDirectory(config.train.runtime.out_dir), experiment.folder / "out"),
+        "",
+        *toml_lines(_resolved(config)),
+    ]
+    print("\n".join(lines))
+
+
+def _resolved(config: ExperimentConfig) -> Table:
+    """The configuration, without the section that has no say in the model."""
+    resolved = config.resolved()
+    idle = ("model",) if config.train.hf_model.model_name else ("hf_model", "peft")
+    train = {name: table for name, table in resolved["train"].items() if name not in idle}
+    return {**resolved, "train": train}
+
+
+def _data(config: ExperimentConfig, manifest: Manifest) -> str:
+    stale = differences(manifest, config.prepare)
+    state = f"stale: {'; '.join(stale)}" if stale else "up to date"
+    return (
+        f"{manifest.train.tokens:,} training and {manifest.val.tokens:,} validation tokens, "
+        f"vocabulary of {manifest.vocab_size:,} ({state})"
+    )
+
+
+def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
+    shape, hf_model, peft = config.train.model, config.train.hf_model, config.train.peft
+    if hf_model.model_name is not None:
+        how = f"adapters of rank {peft.r} for" if peft.enabled else "all weights of"
+        return f"{how} {shown(Path(hf_model.model_name))}, block {hf_model.block_size}"
+    if shape.init_from is not None:
+        return f"as in {shown(Path(shape.init_from))}, to begin with"
+    text = (
+        shown(shape.file)
+        if shape.file
+        else f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide, block {shape.block_size}"
+    )
+    if manifest is None:
+        return f"{text}; the number of parameters is known once the data is prepared"
+    count = count_parameters({**shape.model_dump(), "vocab_size": manifest.vocab_size}, config.train.source)
+    return f"{text}: {count:,} parameters"
+
+
+def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:
+    data, steps = config.train.data, config.train.runtime.max_iters
+    per_step = data.batch_size * data.grad_accum_steps * data.block_size
+    epochs = f" = {per_step * steps / manifest.train.tokens:.2f} epochs" if manifest else ""
+    return f"{per_step:,} tokens per step, {steps:,} steps: {per_step * steps:,} tokens{epochs}"
+
+
+def _files(run: RunDirectory) -> Iterator[str]:
+    checkpoints = [run.best_checkpoint, run.last_checkpoint, *run.numbered_checkpoints(), run.nanogpt_checkpoint]
+    found = [path for path in checkpoints if path.exists()]
+    yield f"run       {shown(run.path)}{'' if found else ': no checkpoints yet'}"
+    for path in found:
+        yield f"          {path.name}  {path.stat().st_size / 2**20:.1f} MiB{_standing(path, run)}"
+    for folder in (run.adapters("best"), run.adapters("last"), run.adapters("final"), run.merged):
+        if folder.exists():
+            yield f"          {folder.relative_to(run.path)}/"
+    if run.samples.is_file():
+        with run.samples.open("rb") as lines:
+            yield f"          {run.samples.name}  {sum(1 for _ in lines):,} samples"
+
+
+def _other_runs(run: RunDirectory, out: Path) -> Iterator[str]:
+    """A line for each of the experiment's other runs, and of those beside this one."""
+    folders = dict.fromkeys([out, run.path.parent])
+    others = [each for folder in folders for each in RunDirectory.all_in(folder) if each.path != run.path]
+    width = max((len(str(shown(each.path))) for each in others), default=0)
+    for number, each in enumerate(others):
+        yield f"{'' if number else 'others':10}{shown(each.path)!s:{width}}  {_summary(each)}"
+
+
+def _summary(run: RunDirectory) -> str:
+    summary = run.read_summary()
+    if summary == {}:
+        return "not finished yet"
+    if summary is None or not isinstance(step := summary.get("step"), int):
+        return f"{run.summary.name} is damaged"
+    loss, best_step, best = summary.get("best_val_loss"), summary.get("best_step"), ""
+    if isinstance(loss, float) and isinstance(best_step, int):
+        best = f", best validation loss {loss:.4f} at step {best_step:,}"
+    status = summary.get("status")
+    return f"step {step:,}{best}{'' if status == 'finished' else f', {status}'}"
+
+
+def _standing(path: Path, run: RunDirectory) -> str:
+    if path == run.nanogpt_checkpoint:
+        return "  (written by nanoGPT)"
+    try:
+        progress = load_progress(path)
+    except CheckpointError as error:
+        return f"  {error}"
+    return "" if progress is None else f"  step {progress.step:,}, validation loss {progress.val_loss:.4f}"

@@ -1,0 +1,192 @@
+"""Train to the last step, resuming from `ckpt_last.pt` where there is one."""
+
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+import torch
+
+from ml_playground.commands.build import (
+    build_evaluator,
+    build_runtime,
+    build_trainer,
+    fresh_start,
+    origin_of,
+)
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.data.store import Dataset, open_dataset
+from ml_playground.errors import DivergedError, PlaygroundError, StoppedBySignalError
+from ml_playground.evaluation import Evaluation
+from ml_playground.experiments import Experiment
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.run.directory import RunDirectory
+from ml_playground.run.progress import Progress
+from ml_playground.run.sinks import Telemetry
+from ml_playground.runtime import (
+    Runtime,
+    memory_errors_explained,
+)
+from ml_playground.training.resume import agree, file_name, report_rounding, require_same_file
+from ml_playground.training.schedule import schedule_warnings
+from ml_playground.training.trainer import Trainer
+from ml_playground.utils.files import unused_name, write_json
+from ml_playground.utils.paths import shown
+from ml_playground.utils.tables import is_table
+
+Status = Literal["running", "finished", "stopped", "diverged", "failed"]
+
+
+def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
+    """Train the experiment's model."""
+    train(config)
+
+
+@memory_errors_explained()
+def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
+    """Train to the last step, resuming from `ckpt_last.pt` where there is one.
+
+    Args:
+        config: what to train, on what, how.
+        dataset: the data, if it is open already.
+
+    Raises:
+        StoppedBySignalError: a signal ended it; everything is saved.
+    """
+    settings = config.train.runtime
+    run = RunDirectory(settings.out_dir)
+    require_same_file(run, config.file)
+    if settings.eval_only:
+        print(_evaluate_only(config, run))
+        return
+    with run.lock():
+        dataset = dataset or open_dataset(config.train.data.dataset_dir, config.prepare)
+        runtime = build_runtime(settings)
+        store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
+        checkpoint = store.resume()
+        nanogpt = run.nanogpt_checkpoint
+        if nanogpt.exists() and config.train.model.init_from != str(nanogpt):
+            print(
+                f"! {shown(nanogpt)}, a checkpoint of nanoGPT, is not resumed. To start from its weights: "
+                f'[train.model] init_from = "{shown(nanogpt)}" (docs/from_nanogpt.md)'
+            )
+        try:
+            trainer = _ready_trainer(config, dataset, runtime, store, checkpoint)
+        except PlaygroundError:  # nothing has begun
+            raise
+        except Exception:
+            if run.summary.exists():  # of a start before, which may have finished
+                _summarise(run, Progress() if checkpoint is None else Progress(**checkpoint.progress), "failed")
+            raise
+        _record_start(run, trainer, file_name(run, config.file))
+        _summarise(run, trainer.progress, "running")
+        trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
+        count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
+        print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
+        is_new = config.train.hf_model.model_name is None and config.train.model.init_from is None
+        begun = "from scratch" if is_new else "from the weights of another model"
+        print(f"resuming from step {trainer.progress.step:,}" if checkpoint else begun)
+        for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
+            print(f"! {warning}")
+        resumed_at = None if checkpoint is None else trainer.progress.step
+        status: Status = "failed"
+        try:
+            with Telemetry(
+                run,
+                resumed_at=resumed_at,
+                evaluated=trainer.progress.evaluated_at == resumed_at,
+                max_iters=settings.max_iters,
+                val_loss=trainer.progress.val_loss,
+            ) as telemetry:
+                stopped_by = trainer.fit(telemetry)
+            status = "finished" if trainer.finished else "stopped"
+        except DivergedError:
+            status = "diverged"
+            raise
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
+        finally:
+            _summarise(run, trainer.progress, status)
+    print(f"{trainer.progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
+    if trainer.stopped_early:
+        print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
+    if trainer.progress.best_step >= 0:
+        print(f"best validation loss {trainer.progress.best_val_loss:.4f}, at step {trainer.progress.best_step:,}")
+    if trainer.best_is_of_an_earlier_run:
+        with_adapters = ", and so is adapters/best" if run.adapters("best").exists() else ""
+        print(
+            f"ckpt_best.pt, which sample takes, is of an earlier run and better{with_adapters}; "
+            "move it away to sample from this one"
+        )
+    if stopped_by is not None:
+        raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command resumes from here", stopped_by)
+
+
+def _evaluate_only(config: ExperimentConfig, run: RunDirectory) -> Evaluation | None:
+    """Evaluate `ckpt_last.pt` and write nothing."""
+    settings = config.train.runtime
+    dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+    runtime = build_runtime(settings)
+    checkpoint = load(run.last_checkpoint)
+    agree(checkpoint, origin_of(config, dataset))
+    checkpoint.origin.check_source(config.train.source, run.last_checkpoint.name)
+    return build_evaluator(config, dataset)(checkpoint.trained_model(config.train.source).to(runtime.device), runtime)
+
+
+def _ready_trainer(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    runtime: Runtime,
+    store: CheckpointStore,
+    checkpoint: Checkpoint | None,
+) -> Trainer:
+    """The trainer at the step of `checkpoint`, or of a new run where that is None."""
+    if checkpoint is None:
+        return build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset))
+    checkpoint.origin.check_source(config.train.source, store.run.last_checkpoint.name)
+    trainer = build_trainer(config, dataset, runtime, store, agree(checkpoint, origin_of(config, dataset)))
+    trainer.restore(checkpoint)
+    return trainer
+
+
+def _summarise(run: RunDirectory, progress: Progress, status: Status) -> None:
+    """Write how far the run is to `summary.json`. One that is killed stays "running" there."""
+    if status == "failed":  # by what may fail here too, such as a full disk or a folder that is gone: that matters more
+        with suppress(OSError, PlaygroundError):
+            run.require()
+            write_json(run.summary, {**progress.as_json(), "status": status})
+    else:
+        write_json(run.summary, {**progress.as_json(), "status": status})
+
+
+def _record_start(run: RunDirectory, trainer: Trainer, toml: str | None) -> None:
+    """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
+    start = {"step": trainer.progress.step, "time": _now(), "threads": torch.get_num_threads()}
+    earlier: list[object] = []
+    if trainer.progress.step:
+        earlier = _earlier_starts(run)
+    if earlier and is_table(earlier[-1]):
+        report_rounding("threads", earlier[-1].get("threads"), start["threads"])
+    write_json(run.tokenizer, trainer.origin.tokenizer)
+    about = {key: value for key, value in asdict(trainer.origin).items() if key != "tokenizer"}
+    write_json(
+        run.info, {"toml": toml, **about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]}
+    )
+
+
+def _earlier_starts(run: RunDirectory) -> list[object]:
+    """The starts in `run.json`; a file that is damaged is set aside, as all else in it is written again."""
+    info = run.read_info()
+    starts = None if info is None else info.get("starts", [])
+    if isinstance(starts, list):
+        return cast("list[object]", starts)
+    aside = unused_name(run.info)
+    run.info.rename(aside)
+    print(f"! {run.info.name} is damaged and now {aside.name}; the list of starts begins again", file=sys.stderr)
+    return []
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

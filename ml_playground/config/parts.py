@@ -1,0 +1,85 @@
+"""Sections that name one of several kinds of part, each with options of its own."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import Field, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from ml_playground.config.fields import Section
+from ml_playground.utils.registry import Registry
+from ml_playground.utils.tables import is_table
+
+
+class Part(Section):
+    """The options of one kind of part, which knows how to build it.
+
+    A plain text in a TOML file is shorthand for a table with that `kind` alone.
+    """
+
+    kind: str = ""
+
+
+class PartOf:
+    """Marks a field as a part from a registry: `Annotated[OptimConfig, PartOf(OPTIMIZERS, "adamw")]`.
+
+    Attributes:
+        registry: the kinds that there are.
+        default: the one that is taken where none is stated.
+    """
+
+    def __init__(self, registry: Registry[Any], default: str) -> None:
+        self.registry = registry
+        self.default = default
+
+    def options(self, stated: object) -> type[Part]:
+        """The class of a table's or a text's kind; the base class, which has what all kinds have, if it is unknown."""
+        kind = self.kind(stated)
+        return cast("type[Part]", self.registry.load(kind) if kind in self.registry else self.registry.base)
+
+    def kind(self, stated: object) -> str:
+        """The kind that a table or a text names."""
+        named = stated.get("kind", self.default) if is_table(stated) else stated
+        return named if isinstance(named, str) else self.default
+
+    def validate(self, stated: object) -> Part:
+        """The options of the kind that a table or a text names.
+
+        Raises:
+            ValidationError: they are not sound.
+        """
+        if isinstance(stated, Part):
+            return stated
+        if isinstance(stated, str):
+            stated = {"kind": stated}
+        if not is_table(stated):
+            raise PydanticCustomError("part_type", "must be a table or the name of a kind")
+        table = {"kind": self.default, **stated}
+        if table["kind"] not in self.registry:
+            error = PydanticCustomError("unknown_kind", "", {"choices": list(self.registry)})
+            raise ValidationError.from_exception_data(
+                self.registry.sort, [InitErrorDetails(type=error, loc=("kind",), input=table["kind"])]
+            )
+        return self.options(table).model_validate(table)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """How pydantic validates and writes a field that is marked so."""
+        _ = source, handler
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_plain)
+        )
+
+
+def part(description: str) -> Any:
+    """A field that is marked by a `PartOf`; where nothing is stated, it is of that one's default kind."""
+    return Field({}, validate_default=True, description=description)
+
+
+def part_of(field: FieldInfo) -> PartOf | None:
+    """What a field is marked by, None where it is not a part."""
+    return next((each for each in field.metadata if isinstance(each, PartOf)), None)
+
+
+def _plain(value: Part) -> Mapping[str, Any]:
+    return value.model_dump()

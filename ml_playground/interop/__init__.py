@@ -1,0 +1,1 @@
+"""Other programs' formats, both ways: Hugging Face, nanoGPT, llama.cpp, Ollama."""

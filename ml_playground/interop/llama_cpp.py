@@ -1,0 +1,97 @@
+"""llama.cpp's own programs: the converter of Hugging Face's folders, and the quantizer."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gguf import GGUFReader
+
+from ml_playground.errors import ExportError
+from ml_playground.utils.files import staged
+from ml_playground.utils.model_folder import without_code
+
+STABLE_CONVERTER = Path(__file__).parents[2] / "tools" / "llama_cpp" / "convert-hf-to-gguf.py"
+"""Looks for the user's llama.cpp and runs the converter that it finds there."""
+
+_TOLD_LINES = 20
+
+
+def require_programs(converters: Iterable[Path | None], quantizer: Path | None) -> None:
+    """Refuse programs that are not there, before hours go into anything else. Raises ExportError."""
+    for converter in converters:
+        if converter is not None and not _script(converter).is_file():
+            raise ExportError(
+                f"convert_bin: there is no {_script(converter)}. Name a llama.cpp checkout, or a converter in one."
+            )
+    if quantizer is not None and not quantizer.is_file():
+        raise ExportError(
+            f"[export.ollama] quant_bin: there is no {quantizer}. Name the llama-quantize of a llama.cpp build."
+        )
+
+
+def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
+    """Make a GGUF file of a folder in Hugging Face's format.
+
+    Args:
+        folder: the model.
+        path: the file to write.
+        converter: a llama.cpp checkout, its `convert_hf_to_gguf.py`, or `STABLE_CONVERTER`.
+        dtype: number format of the matrices.
+
+    Raises:
+        ExportError: the converter failed.
+    """
+    # The converter has Transformers import what a folder brings for some kinds of models, and unpickles *.bin files.
+    with staged(path) as temporary, without_code(folder) as clean:
+        command = [sys.executable, str(_script(converter)), str(clean), "--outfile", str(temporary)]
+        _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
+        if not _tensors_of(temporary):
+            raise ExportError(f"the converter made no GGUF file with weights of {folder}.")
+
+
+def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
+    """Make a smaller GGUF file of one.
+
+    Args:
+        path: the model.
+        smaller: the file to write.
+        program: llama.cpp's `llama-quantize`.
+        kind: what to make, such as `Q4_K_M`.
+
+    Raises:
+        ExportError: the program failed.
+    """
+    with staged(smaller) as temporary:
+        _run([str(program), str(path), str(temporary), kind], temporary)
+
+
+def _tensors_of(path: Path) -> int:
+    """How many tensors a GGUF file holds, none if it is no such file."""
+    try:
+        return len(GGUFReader(path).tensors)
+    except (ValueError, IndexError, KeyError):
+        return 0
+
+
+def _script(converter: Path) -> Path:
+    return converter / "convert_hf_to_gguf.py" if converter.is_dir() else converter
+
+
+def _run(command: Sequence[str], made: Path) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 -- a program that the user's own configuration names
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,  # nobody is to be asked whether something may be run
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise ExportError(f"{command[0]} cannot be run: {error.strerror}") from error
+    if done.returncode or not made.is_file():
+        said = "\n".join(done.stdout.splitlines()[-_TOLD_LINES:]) or "It said nothing."
+        raise ExportError(f"{said}\nThat was (status {done.returncode}, and no file): {shlex.join(command)}")

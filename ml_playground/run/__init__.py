@@ -1,0 +1,1 @@
+"""A run directory: every file format of it, both ways."""

@@ -1,0 +1,154 @@
+"""The one place that knows the names of the files in a run directory."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Literal
+
+from ml_playground.errors import LockedError, RunDirectoryError
+from ml_playground.utils.files import read_file, storage_errors, unused_name
+from ml_playground.utils.locks import locked
+from ml_playground.utils.tables import Table, is_table
+
+Use = Literal["train", "merge", "export"]
+
+_USES: dict[Use, str] = {"train": "training", "merge": "merge, or export of what was merged,", "export": "export"}
+
+
+class RunDirectory:
+    """A folder that holds one training run: `[train.runtime] out_dir`."""
+
+    ADAPTER_WEIGHTS = "adapter_model.safetensors"  # in a folder of adapters, as PEFT calls them
+    ADAPTER_INFO = "training.json"  # in a folder of adapters: what they were trained on, and how far
+    MERGE_INFO = "merge.json"  # in a merged model: what it was made of, and how closely it agrees
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held: tuple[int, int] | None = None  # device and inode of the folder, while it is locked
+        self.last_checkpoint = path / "ckpt_last.pt"
+        self.previous_checkpoint = path / "ckpt_prev.pt"  # what ckpt_last.pt was before its last change
+        self.best_checkpoint = path / "ckpt_best.pt"
+        self.nanogpt_checkpoint = path / "ckpt.pt"
+        self.nanogpt_vocabulary = path / "meta.pkl"
+        self.info = path / "run.json"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples.jsonl"
+        self.sample_texts = path / "samples"
+        self.summary = path / "summary.json"
+        self.tokenizer = path / "tokenizer" / "tokenizer.json"
+        self.merged = path / "merged"
+        self.exports = path / "export"
+        self.huggingface = self.exports / "huggingface"
+        self.modelfile = self.exports / "Modelfile"
+        self.tensorboard = path / "logs" / "tb"
+
+    @classmethod
+    def all_in(cls, folder: Path) -> list["RunDirectory"]:
+        """The runs in a folder, by name."""
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            return [cls(path.parent) for path in sorted(folder.glob("*/run.json"))]
+        return []
+
+    def numbered_checkpoint(self, step: int) -> Path:
+        """The checkpoint that `always_save_checkpoint` keeps of the evaluation after `step` steps."""
+        return self.path / f"ckpt_{step:08d}.pt"
+
+    def numbered_checkpoints(self) -> list[Path]:
+        """All numbered checkpoints, the earliest first."""
+        return sorted(self.path.glob("ckpt_" + "[0-9]" * 8 + ".pt"))
+
+    def adapters(self, which: Literal["last", "best", "final"]) -> Path:
+        """The folder of a fine-tuned model's adapters, in PEFT's format."""
+        return self.path / "adapters" / which
+
+    def sample_text(self, time: datetime) -> Path:
+        """A file for the texts that are sampled from this time on; there is none of that name yet."""
+        stem = f"sample-{time:%Y%m%d-%H%M%S}"
+        names = (self.sample_texts / f"{stem}{number}.txt" for number in chain([""], (f"-{i}" for i in count(2))))
+        return next(name for name in names if not name.exists())
+
+    def gguf(self, kind: str) -> Path:
+        """The file for llama.cpp whose matrices are of a kind such as `f16`."""
+        return self.exports / f"{self.path.name}-{kind}.gguf"
+
+    def read_info(self) -> Table | None:
+        """What `run.json` says, an empty table where there is no such file, None where it is damaged."""
+        return _table_in(self.info)
+
+    def read_summary(self) -> Table | None:
+        """What `summary.json` says, as in `read_info`."""
+        return _table_in(self.summary)
+
+    def set_aside_metrics(self) -> None:
+        """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
+        if self.metrics.exists():
+            aside = unused_name(self.metrics)
+            with storage_errors(aside):
+                self.metrics.rename(aside)
+
+    @contextmanager
+    def lock(self, use: Use = "train") -> Generator[None]:
+        """Hold the run directory for a use that writes. The lock ends with the process, however it ends.
+
+        Raises:
+            RunDirectoryError: another process holds it, or it is not a folder.
+            StorageError: the system refuses to write there.
+        """
+        with storage_errors(self.path):
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise RunDirectoryError(f"{self.path} is a file. Set [train.runtime] out_dir to a folder.") from None
+        about = self.path.stat()
+        held_before, self._held = self._held, (about.st_dev, about.st_ino)
+        try:
+            with locked(self.path / f"{use}.lock"):
+                if use == "train":
+                    self._remove_leftovers()
+                yield
+        except LockedError as error:
+            raise RunDirectoryError(
+                f"{self.path}: another {_USES[use]} (process {error.owner}) is writing here. "
+                "Wait for it, stop it, or set another [train.runtime] out_dir."
+            ) from None
+        finally:
+            self._held = held_before
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a training that was killed had not finished writing."""
+        with storage_errors(self.path):
+            for leftover in self.path.glob("*.tmp"):
+                if leftover.is_file():  # a folder is of a merge, which may be under way
+                    leftover.unlink()
+
+    def require(self) -> None:
+        """Nothing is written under a name that has come to mean another folder.
+
+        Raises:
+            RunDirectoryError: the locked run directory was moved or deleted.
+        """
+        if self._held is None:
+            return
+        try:
+            about = self.path.stat()
+        except FileNotFoundError:
+            about = None
+        if about is None or (about.st_dev, about.st_ino) != self._held:
+            raise RunDirectoryError(
+                f"{self.path} was moved or deleted by somebody else, so nothing more is written. "
+                "Move it back, then run the same command again: it resumes from the last checkpoint there."
+            )
+
+
+def _table_in(path: Path) -> Table | None:
+    """The JSON object in a file, an empty one where there is no such file, None where it is damaged."""
+    try:
+        values: object = json.loads(read_file(path))
+    except FileNotFoundError:
+        return {}
+    except (IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+        return None
+    return values if is_table(values) else None

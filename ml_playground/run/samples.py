@@ -1,0 +1,38 @@
+"""What was sampled from a run, kept beside it."""
+
+import sys
+from datetime import datetime
+from typing import Any
+
+from ml_playground.run.directory import RunDirectory
+from ml_playground.run.sinks.jsonl import append_jsonl, append_text
+from ml_playground.utils.files import system_error
+
+RULE = "-" * 15
+"""Between samples."""
+
+
+class SampleWriter:
+    """Writes samples to `samples.jsonl` and a file of their own in `samples/`.
+
+    They are on the screen already, so where nothing can be written, such as on a disk that is mounted read-only, that
+    is printed once and sampling continues.
+    """
+
+    def __init__(self, run: RunDirectory, now: datetime) -> None:
+        self._run = run
+        self._text = run.sample_text(now)
+        self._refused = False
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        """Keep a sample: its `prompt`, its `text`, and what made it."""
+        if self._refused:
+            return
+        try:
+            append_jsonl(self._run.samples, row)
+            append_text(self._text, f"{row['prompt']}{row['text']}\n{RULE}\n")
+        except OSError as error:
+            if (cause := system_error(error)) is None:
+                raise
+            self._refused = True
+            print(f"! samples are not kept in {self._run.path}: {cause.strerror}", file=sys.stderr)

@@ -1,0 +1,193 @@
+"""Files that `torch.save` wrote, with a checksum over every byte, and opened without running any code.
+
+`torch.load` takes flipped bits for what was saved, and one in the archive's directory makes it hand out memory that
+nobody wrote. So `write` puts a seal into the comment that the zip format has room for at its end: the SHA-256 of all
+other bytes, and a small header that is read without the rest. `torch.load` by itself opens such a file as ever.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import torch
+
+from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.utils.files import atomic_write, system_error
+from ml_playground.utils.paths import shown
+from ml_playground.utils.tables import Table, is_table
+
+_END = b"PK\x05\x06"  # begins the last record of a zip archive
+_END_SIZE = 22  # bytes of that record, of which the last two are the comment's length
+_DIGEST = 64  # hexadecimal digits of a SHA-256
+_BLOCK = 2**22  # bytes hashed at once
+_IS_FOLDER = 0x10  # among an entry's attributes; torch's reader believes it
+
+
+def write(path: Path, values: Table, header: Table) -> None:
+    """Write tensors and plain values atomically; `header`, plain values in a few bytes, can be read without them.
+
+    Raises:
+        StorageError: the system refused to write; what was at `path` is not damaged.
+    """
+    with atomic_write(path) as file:
+        sink = _HashingSink(file)
+        torch.save(values, sink)  # type: ignore[arg-type]  # it asks for less than the type says
+        text = json.dumps({**header, "sha256": sink.digest.hexdigest()}).encode()
+        comment = text + hashlib.sha256(text).hexdigest().encode()
+        file.seek(-2, os.SEEK_END)
+        file.write(len(comment).to_bytes(2, "little") + comment)
+
+
+class _HashingSink:
+    """Passes on what is written, and hashes it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def read(path: Path) -> tuple[Table, bool]:
+    """The values in a file, and whether it has a seal, which then holds.
+
+    Others may have no seal: of those only the checksums of their parts are verified.
+
+    Raises:
+        DamagedCheckpointError: the file is cut short or altered.
+        CheckpointError: the file is missing, cannot be read, or holds more than tensors and plain values.
+    """
+    with _opened(path) as file:
+        seal = _seal(path, file)
+        if seal is not None and _digest(file, seal.size) != seal.header.get("sha256"):
+            raise DamagedCheckpointError(f"{shown(path)}: damaged (its checksum does not match)")
+        _check_parts(path, file, verify=seal is None)
+        return _unpickled(path, file), seal is not None
+
+
+def read_header(path: Path) -> Table | None:
+    """The header of a file, None where it has no seal. The rest of the file is neither read nor verified.
+
+    Raises:
+        DamagedCheckpointError: the header is altered.
+        CheckpointError: the file is missing or cannot be read.
+    """
+    with _opened(path) as file:
+        seal = _seal(path, file)
+    return None if seal is None else seal.header
+
+
+class _Seal(NamedTuple):
+    """A header, and the length of the comment that it is in."""
+
+    header: Table
+    size: int
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{shown(path)}: not a file")
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{shown(path)}: no such checkpoint") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{shown(path)}: cannot be read: {error.strerror}")
+
+
+def _seal(path: Path, file: BinaryIO) -> _Seal | None:
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_SIZE - 2**16))
+        tail = file.read()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    end = tail.rfind(_END)
+    comment = tail[end + _END_SIZE :]
+    if end < 0 or int.from_bytes(tail[end + _END_SIZE - 2 : end + _END_SIZE], "little") != len(comment):
+        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short (it does not end like a checkpoint)")
+    if not comment:
+        return None
+    text, digest = comment[:-_DIGEST], comment[-_DIGEST:]
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (the checksum of its header does not match)")
+    try:
+        header: object = json.loads(text)
+    except (ValueError, RecursionError):  # its checksum holds: somebody else wrote it
+        header = None
+    if not is_table(header):
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (its header is not a table)")
+    return _Seal(header, len(comment))
+
+
+def _digest(file: BinaryIO, comment: int) -> str:
+    """The SHA-256 of the file as it was before it got its comment."""
+    left = file.seek(0, os.SEEK_END) - comment - 2
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left > 0 and (block := file.read(min(_BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    digest.update(b"\0\0")
+    return digest.hexdigest()
+
+
+def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
+    """Refuse an archive that torch did not write, such as one with compressed parts; `verify` its own checksums."""
+    file.seek(0)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            declared = sum(entry.file_size for entry in entries)
+            plain = all(
+                entry.compress_type == zipfile.ZIP_STORED and not entry.external_attr & _IS_FOLDER for entry in entries
+            )
+            if not plain or declared > file.seek(0, os.SEEK_END):
+                raise DamagedCheckpointError(
+                    f"{shown(path)}: damaged, or not written by torch.save (its parts declare {declared:,} bytes)"
+                )
+            altered = archive.testzip() if verify else None
+    except OSError as error:
+        if system_error(error) is not None:
+            raise _unreadable(path, error) from error
+        raise DamagedCheckpointError(
+            f"{shown(path)}: damaged or cut short ({error})"
+        ) from error  # a place before its start
+    except (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:
+        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short ({error})") from error
+    if altered is not None:
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (checksum of {altered} does not match)")
+
+
+def _unpickled(path: Path, file: BinaryIO) -> Table:
+    file.seek(0)
+    try:
+        values: object = torch.load(file, map_location="cpu", weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{shown(path)}: holds more than tensors and plain values; it was not opened, as that could run its code"
+        ) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except Exception as error:  # of any kind: its instructions are a stranger's, and are carried out as they come
+        if "allocate memory" in str(error):
+            raise
+        raise DamagedCheckpointError(f"{shown(path)}: damaged ({type(error).__name__}: {error})") from error
+    if not is_table(values):
+        raise CheckpointError(f"{shown(path)}: not a checkpoint")
+    return values

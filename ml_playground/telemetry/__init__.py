@@ -1,5 +1,0 @@
-"""What a run reports while it trains: the console, `metrics.jsonl` and TensorBoard."""
-
-from ml_playground.telemetry.telemetry import Telemetry
-
-__all__ = ["Telemetry"]

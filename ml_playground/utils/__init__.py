@@ -1,0 +1,1 @@
+"""What needs nothing of this project but its errors."""

@@ -1,0 +1,176 @@
+"""Models in Hugging Face's format: folders, or names at its hub."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from ml_playground.errors import CheckpointError, DamagedFolderError, PlaygroundError
+from ml_playground.utils.checksums import NAME as CHECKSUMS
+from ml_playground.utils.checksums import verify_checksums
+from ml_playground.utils.model_folder import read_table, refuse_others
+from ml_playground.utils.paths import shown
+
+WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
+"""Patterns of the files that hold a model."""
+
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_OTHER_FORMS = ("consolidated*", "*/*")  # the same weights again
+_NOTES = ("_name_or_path", "transformers_version")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_ENV_FILE: ContextVar[Path | None] = ContextVar("_ENV_FILE", default=None)
+
+
+def use_token_of(env_file: Path) -> None:
+    """Have the hub's token looked for in a `.env` file, if the environment has none."""
+    _ENV_FILE.set(env_file)
+
+
+def find_folder(source: str, wanted: Sequence[str], revision: str | None = None) -> Path:
+    """The folder at the path `source`, else the files of the model of that name at the hub, downloaded or cached.
+
+    Args:
+        source: a path, or a name such as `openai-community/gpt2`.
+        wanted: patterns of the files to download.
+        revision: branch, tag or commit at the hub; None is the newest.
+
+    Raises:
+        CheckpointError: it is neither, or has something else in place of its files, such as pointers of Git LFS.
+    """
+    path = Path(source)
+    if not path.is_absolute():
+        path = _downloaded(source, wanted, revision)
+    elif not path.is_dir():  # the configuration has made absolute what is, or can only be, a path
+        raise CheckpointError(f"there is no folder {shown(path)}.")
+    refuse_others(path, wanted)
+    verify_folder(path)
+    return path
+
+
+def verify_folder(path: Path) -> None:
+    """Raises CheckpointError if a folder that `merge` wrote has been altered. Others have no checksums."""
+    if (path / CHECKSUMS).is_file():
+        files = sorted(each for each in path.iterdir() if each.is_file())
+        _verify(path, tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files))
+
+
+@lru_cache(maxsize=16)
+def _verify(folder: Path, _files: tuple[tuple[str, int, int], ...]) -> None:
+    """Verify a folder once, unless the names, sizes or times of its files have changed since."""
+    try:
+        verify_checksums(folder)
+    except DamagedFolderError as error:
+        raise CheckpointError(f"{error}. If that was on purpose, delete {folder / CHECKSUMS}.") from error
+
+
+def _downloaded(source: str, wanted: Sequence[str], revision: str | None) -> Path:
+    from huggingface_hub import errors, snapshot_download  # pyright: ignore[reportUnknownVariableType]  # half a second
+
+    token = _token()
+    raised = (  # of which most are an OSError or a ValueError
+        OSError,
+        ValueError,
+        errors.HTTPError,  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage]  # its client's
+        errors.EntryNotFoundError,
+        errors.RevisionResolutionError,
+        errors.XetDownloadError,
+        errors.CorruptedCacheException,
+    )
+    try:
+        found = snapshot_download(
+            source, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(_OTHER_FORMS), token=token
+        )
+    except raised as error:
+        raise CheckpointError(_why_not(source, revision, error, token)) from None
+    return Path(found)
+
+
+def _why_not(source: str, revision: str | None, error: Exception, token: str | None) -> str:
+    """What keeps a model from being had, and what to do about it."""
+    from huggingface_hub import errors
+
+    if token is None:
+        sign_in = "put a token of yours (from https://huggingface.co/settings/tokens) into .env, as HF_TOKEN=..."
+    else:
+        sign_in = "see that the token in HF_TOKEN, or in .env, is of an account that may read it"
+    nowhere = f"there is no folder {source!r}, and"
+    match error:
+        case errors.HFValidationError():
+            as_name = source.removeprefix("https://huggingface.co/").strip("/")
+            hint = f" (write {as_name})" if as_name != source else ""
+            return f"{nowhere} that is not a name at Hugging Face's hub{hint}."
+        case errors.GatedRepoError():
+            return f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then {sign_in}."
+        case errors.RevisionNotFoundError():
+            return f"{source} has no revision {revision!r} at Hugging Face's hub."
+        case errors.RepositoryNotFoundError():
+            return (
+                f"{nowhere} no model of that name at Hugging Face's hub that could be seen. Check the name; if the "
+                f"model is private, {sign_in}."
+            )
+        case errors.LocalEntryNotFoundError():
+            return (
+                f"{nowhere} Hugging Face's hub cannot be reached. With network access a model is downloaded once and "
+                "kept in HF_HOME; without, name a folder that holds it."
+            )
+        case _:
+            reason = (str(error) or "nothing more is known").splitlines()[0].replace(token or "\0", "***")
+            return f"{nowhere} from Hugging Face's hub it could not be had ({type(error).__name__}: {reason})."
+
+
+def _token() -> str | None:
+    """The hub's token, of the environment or of the `.env` file."""
+    env_file = _ENV_FILE.get()
+    try:
+        stated = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    except UnicodeDecodeError:
+        raise PlaygroundError(f"{env_file} is not UTF-8 text.") from None
+    return next((value for known in (os.environ, stated) for name in _TOKENS if (value := known.get(name))), None)
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of what a model computes: its weights, and its configuration but for notes on who wrote it.
+
+    Raises:
+        CheckpointError: there is no configuration that could be read, or weights at the hub's cache have been altered.
+    """
+    try:
+        refuse_others(folder, WEIGHT_FILES)
+        config = read_table(folder / "config.json")
+    except FileNotFoundError:
+        if (folder / "adapter_config.json").exists():
+            raise CheckpointError(
+                f"{folder} holds adapters, no model. Merge them (the verb 'merge'), and name the folder of that."
+            ) from None
+        raise CheckpointError(f"{folder} has no config.json: it is not a model in Hugging Face's format.") from None
+    computed = {key: value for key, value in config.items() if key not in _NOTES}
+    weights = [path for path in sorted(folder.glob("*.safetensors")) if not path.match(_OTHER_FORMS[0])]
+    parts = [json.dumps(computed, sort_keys=True), *map(_content, weights)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        CheckpointError: it is a blob of the hub's cache, which has another for its name.
+    """
+    path = path.resolve()
+    about = path.stat()
+    content = _hashed(path, about.st_size, about.st_mtime_ns)
+    if _SHA256.fullmatch(path.name) and path.name != content:
+        raise CheckpointError(f"{path} is damaged: its content is not what was downloaded. Delete it to have it again.")
+    return content
+
+
+@lru_cache(maxsize=1024)
+def _hashed(path: Path, _size: int, _changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,101 @@
+"""Names of parts, and where the class of each is: filled by this project, by installed packages and by users' files.
+
+A part is imported when it is used, so that a name costs nothing and help shows at once. A package adds one by an entry
+point in the group `ml_playground.plugins`, such as `optimizers.lion = "my_package.lion:Lion"`; a file that a TOML names
+in `plugins` adds one by `@OPTIMIZERS.register("lion")`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from ml_playground.errors import PlaygroundError
+
+ENTRY_POINTS = "ml_playground.plugins"
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+
+class Registry(Generic[T]):
+    """Classes of one sort, by name.
+
+    Attributes:
+        sort: what they are, in the plural, such as "optimizers": the first part of the names of entry points.
+    """
+
+    def __init__(self, sort: str, base: str, parts: Mapping[str, str]) -> None:
+        """Take the project's own.
+
+        Args:
+            sort: see above.
+            base: where the class is that all of them derive from, as "module:Class".
+            parts: where each class is, by name.
+        """
+        self.sort = sort
+        self._base = base
+        self._parts = dict(parts)
+        self._registered: dict[str, type[T]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._parts, *_plugins(self.sort), *self._registered]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in set(self)
+
+    @property
+    def built_in(self) -> list[str]:
+        """The names of the project's own."""
+        return list(self._parts)
+
+    @property
+    def base(self) -> type[T]:
+        """The class that all of them derive from."""
+        return cast("type[T]", _class_at(self._base))
+
+    def load(self, name: str) -> type[T]:
+        """The class of that name.
+
+        Raises:
+            KeyError: there is none.
+            PlaygroundError: an installed package names something else.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        if name in self._parts:
+            return cast("type[T]", _class_at(self._parts[name]))
+        plugin = _plugins(self.sort)[name]
+        found: object = plugin.load()
+        if not isinstance(found, type) or not issubclass(found, self.base):
+            package = "" if plugin.dist is None else f" of the package {plugin.dist.name}"
+            raise PlaygroundError(
+                f"the entry point {plugin.name} = {plugin.value!r}{package} is not a {self.base.__name__}"
+            )
+        return found
+
+    def register(self, name: str) -> Callable[[C], C]:
+        """A decorator that adds a class under a name."""
+
+        def add(part: C) -> C:
+            base: type = self.base
+            if not issubclass(part, base):
+                raise TypeError(f"{part.__name__} is not a {base.__name__}")
+            self._registered[name] = cast("type[T]", part)
+            return part
+
+        return add
+
+
+def _class_at(place: str) -> object:
+    """What is at "module:Class"."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+@cache
+def _plugins(sort: str) -> dict[str, EntryPoint]:
+    """The parts of a sort that installed packages bring, by name."""
+    found = {point.name.partition("."): point for point in entry_points(group=ENTRY_POINTS)}
+    return {name: point for (of, _, name), point in found.items() if of == sort}
