@@ -1,13 +1,11 @@
 """Draws `schedules.svg` for schedules.md: .venv/bin/python docs/plot_schedules.py."""
 
 from pathlib import Path
-from typing import get_args
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from ml_playground.config.sections import ScheduleConfig
-from ml_playground.training.schedule import learning_rate
+from ml_playground.config.registries import SCHEDULES
 
 STEPS = 1000
 PICTURE = Path(__file__).with_name("schedules.svg")
@@ -19,9 +17,10 @@ def draw(path: Path) -> None:
     mpl.rcParams["svg.fonttype"] = "none"  # text stays text
     mpl.rcParams["svg.hashsalt"] = "schedules"  # the same picture, the same file
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    for kind in get_args(ScheduleConfig.model_fields["kind"].annotation):
-        schedule = ScheduleConfig.model_validate({**COMMON, "kind": kind})
-        axes.plot([learning_rate(step, peak=1.0, schedule=schedule) for step in range(STEPS)], label=kind)
+    for kind in SCHEDULES:
+        options = SCHEDULES.load(kind)
+        schedule = options(**{name: value for name, value in COMMON.items() if name in options.model_fields})
+        axes.plot([schedule.learning_rate(step, peak=1.0) for step in range(STEPS)], label=kind)
     axes.set(xlabel="step", ylabel="learning rate, in peaks", ylim=(0, 1.05), xlim=(0, STEPS))
     axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})

@@ -22,7 +22,6 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import Runtime, compile_model, memory_errors_explained, resolve, seed_everything
 from ml_playground.training.optim import build_optimizer
 from ml_playground.training.resume import best_on_disk
-from ml_playground.training.schedule import learning_rate
 from ml_playground.training.trainer import Trainer
 from ml_playground.utils.paths import shown
 
@@ -69,7 +68,7 @@ def build_trainer(
     return Trainer(
         model=model,
         optimizer=build_optimizer(model, optim),
-        learning_rate=partial(learning_rate, peak=optim.learning_rate, schedule=config.train.schedule),
+        learning_rate=partial(config.train.schedule.learning_rate, peak=optim.learning_rate),
         batches=batches,
         evaluator=evaluator,
         store=store,

@@ -28,7 +28,7 @@ from ml_playground.runtime import (
     peak_memory,
     use_threads,
 )
-from ml_playground.training.schedule import schedule_warnings
+from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
 
 _MANY_EPOCHS = 20

@@ -29,7 +29,7 @@ from ml_playground.runtime import (
     memory_errors_explained,
 )
 from ml_playground.training.resume import agree, file_name, report_rounding, require_same_file
-from ml_playground.training.schedule import schedule_warnings
+from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
 from ml_playground.utils.files import unused_name, write_json
 from ml_playground.utils.paths import shown

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ml_playground.config.devices import missing_device
 from ml_playground.config.experiment import ExperimentConfig, ExportConfig
-from ml_playground.config.sections import HfModelConfig, ModelConfig, PeftConfig, PrepareConfig
+from ml_playground.config.sections import DecayingScheduleConfig, HfModelConfig, ModelConfig, PeftConfig, PrepareConfig
 from ml_playground.utils.tables import KeyPath
 
 
@@ -19,7 +19,7 @@ class Mismatch:
 
 def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
     """Contradictions within the configuration."""
-    model, data, schedule, runtime = config.train.model, config.train.data, config.train.schedule, config.train.runtime
+    model, data = config.train.model, config.train.data
     for names, text in model_mismatches(model):
         yield Mismatch(tuple(("train", "model", name) for name in names), text)
     yield from _prepare_mismatches(config.prepare)
@@ -29,13 +29,21 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             (("train", "data", "block_size"), ("train", "model", "block_size")),
             f"{data.block_size} is beyond the model's block_size = {model.block_size}",
         )
+    yield from _export_mismatches(config.export)
+    yield from _schedule_mismatches(config)
+
+
+def _schedule_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
+    schedule, runtime = config.train.schedule, config.train.runtime
     max_iters = ("train", "runtime", "max_iters")
     if schedule.warmup_iters > runtime.max_iters:
         yield Mismatch(
             (("train", "schedule", "warmup_iters"), max_iters),
             f"warm-up of {schedule.warmup_iters} steps is longer than training, max_iters = {runtime.max_iters}",
         )
-    elif schedule.decays_to_an_end and schedule.warmup_iters > schedule.lr_decay_iters:
+    if not isinstance(schedule, DecayingScheduleConfig):
+        return
+    if schedule.lr_decay_iters < schedule.warmup_iters <= runtime.max_iters:
         yield Mismatch(
             (("train", "schedule", "lr_decay_iters"), ("train", "schedule", "warmup_iters")),
             f"the decay ends at step {schedule.lr_decay_iters}, within the warm-up of {schedule.warmup_iters} steps",
@@ -45,7 +53,6 @@ def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
             (("train", "schedule", "min_lr"), ("train", "optim", "learning_rate")),
             f"{schedule.min_lr:g} is above learning_rate = {config.train.optim.learning_rate:g}",
         )
-    yield from _export_mismatches(config.export)
 
 
 def _prepare_mismatches(prepare: PrepareConfig) -> Iterator[Mismatch]:

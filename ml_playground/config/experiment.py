@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
 from ml_playground.config.fields import ConfigFile, ModelSource, Section
-from ml_playground.config.parts import part_of
+from ml_playground.config.parts import PartOf, part_of
+from ml_playground.config.registries import OPTIMIZERS, SCHEDULES
 from ml_playground.config.sections import (
     DataConfig,
     ExportGgufConfig,
@@ -35,8 +36,8 @@ class TrainConfig(Section):
     hf_model: HfModelConfig
     peft: PeftConfig
     data: DataConfig
-    optim: OptimConfig
-    schedule: ScheduleConfig
+    optim: Annotated[OptimConfig, PartOf(OPTIMIZERS, "adamw")]
+    schedule: Annotated[ScheduleConfig, PartOf(SCHEDULES, "cosine")]
     runtime: TrainRuntimeConfig
 
     @property
@@ -93,7 +94,7 @@ class ExperimentConfig(Section):
             if is_table(value):
                 return {key: inner if key == "options" else plain(inner) for key, inner in value.items()}
             if isinstance(value, list):
-                return [plain(each) for each in value]
+                return [plain(each) for each in cast("list[Any]", value)]  # type: ignore[redundant-cast]  # for pyright
             if isinstance(value, Path):
                 return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
             if isinstance(value, str) and value.startswith(f"{root}{os.sep}"):  # such as init_from
@@ -163,15 +164,21 @@ def section_at(path: KeyPath, stated: Table | None = None) -> type[Section] | No
     return section
 
 
+def part_at(path: KeyPath, stated: Table | None = None) -> PartOf | None:
+    """What the field at `path` is marked by, None where it is not a part."""
+    *tables, name = path
+    section = section_at(tuple(tables), stated)
+    field = None if section is None else section.model_fields.get(name)
+    return None if field is None else part_of(field)
+
+
 def kind_at(path: KeyPath, stated: Table) -> str:
     """The kind of the part at `path`."""
     *tables, name = path
-    section = section_at(tuple(tables), stated)
-    mark = None if section is None else part_of(section.model_fields[name])
-    holder = table_at(stated, tables)
+    section, part = section_at(tuple(tables), stated), part_at(path, stated)
     assert section is not None
-    assert mark is not None  # it is the path of a part
-    return mark.kind(section.completed(holder or {}).get(name, {}))
+    assert part is not None  # it is the path of a part
+    return part.kind(section.completed(table_at(stated, tables) or {}).get(name, {}))
 
 
 def with_base(base: Table, over: Table, section: type[Section] = ExperimentConfig) -> Table:
@@ -179,18 +186,19 @@ def with_base(base: Table, over: Table, section: type[Section] = ExperimentConfi
 
     Where `over` changes the kind of a part, the options that the other kind does not have are left out of `base`.
     """
-    kept, stated = dict(base), dict(over)
+    joined = merge(base, over)
     for name, field in section.model_fields.items():
-        old, new = kept.get(name), stated.get(name)
-        mark = part_of(field)
-        if mark is not None:
-            kept[name], stated[name] = old, new = _as_table(old), _as_table(new)
+        old, new = base.get(name), over.get(name)
+        if (mark := part_of(field)) is not None and new is not None:
+            old, new = _as_table(old), _as_table(new)
+            joined[name] = new
             if is_table(old) and is_table(new) and "kind" in new and mark.kind(new) != mark.kind(old):
                 known = mark.options(new).model_fields
-                kept[name] = {key: value for key, value in old.items() if key in known}
-        if (inner := _section_of(field, new)) is not None and is_table(new):
-            stated[name] = with_base(below if is_table(below := kept.get(name)) else {}, new, inner)
-    return merge({key: value for key, value in kept.items() if value is not None}, _given(stated))
+                old = {key: value for key, value in old.items() if key in known}
+        inner = _section_of(field, new)
+        if inner is not None and is_table(new):
+            joined[name] = with_base(old if is_table(old) else {}, new, inner)
+    return joined
 
 
 def _section_of(field: FieldInfo, value: object) -> type[Section] | None:
@@ -204,7 +212,3 @@ def _section_of(field: FieldInfo, value: object) -> type[Section] | None:
 def _as_table(value: object) -> object:
     """A part as a table where a text names its kind."""
     return {"kind": value} if isinstance(value, str) else value
-
-
-def _given(table: Table) -> Table:
-    return {key: value for key, value in table.items() if value is not None}

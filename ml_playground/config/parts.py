@@ -1,7 +1,7 @@
 """Sections that name one of several kinds of part, each with options of its own."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import Field, GetCoreSchemaHandler, ValidationError
 from pydantic.fields import FieldInfo
@@ -29,14 +29,14 @@ class PartOf:
         default: the one that is taken where none is stated.
     """
 
-    def __init__(self, registry: Registry[Any], default: str) -> None:
+    def __init__(self, registry: Registry, default: str) -> None:
         self.registry = registry
         self.default = default
 
     def options(self, stated: object) -> type[Part]:
         """The class of a table's or a text's kind; the base class, which has what all kinds have, if it is unknown."""
         kind = self.kind(stated)
-        return cast("type[Part]", self.registry.load(kind) if kind in self.registry else self.registry.base)
+        return self.registry.load(kind) if kind in self.registry else self.registry.base
 
     def kind(self, stated: object) -> str:
         """The kind that a table or a text names."""

@@ -6,9 +6,10 @@ from typing import get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from ml_playground.config.experiment import default_sources, option_fields, section_at
+from ml_playground.config.experiment import all_option_fields, default_sources, part_at, section_at
+from ml_playground.config.fields import Section
 from ml_playground.config.kinds import KINDS
-from ml_playground.utils.tables import KeyPath, is_table
+from ml_playground.utils.tables import KeyPath, Table, is_table
 
 _INTRODUCTION = """\
 # Configuration
@@ -19,6 +20,10 @@ itself extend a third. A preset (`--exp-config`) must extend the experiment's `c
 it is complete in itself. Relative paths count from the project root: the nearest folder above the file with a
 `pyproject.toml`, else the file's own folder. `~`, `~user`, `$NAME` and `${NAME}` in paths are replaced by what they
 stand for.
+
+Some sections are parts of which there are several kinds, each with options of its own. `train.optim = "muon"` is short
+for `train.optim.kind = "muon"`. A file that changes the kind takes over only those options of the file that it extends
+which the new kind has too.
 
 This page is made from `ml_playground/config/sections.py` by
 `.venv/bin/python -m ml_playground.config.reference > docs/configuration.md`.
@@ -32,19 +37,49 @@ def reference() -> str:
 
 
 def _lines() -> Iterator[str]:
-    table: KeyPath = ()
-    for key, field in option_fields():
-        if key[:-1] != table:
-            table = key[:-1]
-            yield f"\n## [{'.'.join(table)}]\n\n{section_at(table).__doc__}\n"
+    heading = ""
+    for key, kind, field in all_option_fields():
+        name = key[-1]
+        title = f"[{'.'.join(key[:-1])}]" + (f' kind = "{kind}"' if kind else "")
+        if title != heading:
+            heading = title
+            yield f"\n## {title if len(key) > 1 else 'At the top of a file'}\n"
+            yield from _about(key[:-1], kind)
             yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
-        yield f"| `{key[-1]}` | {_type(field)} | {_default(key[-1], field)} | {field.description} |"
+        yield f"| `{name}` | {_type(key, field)} | {_default(key, field)} | {field.description} |"
 
 
-def _type(field: FieldInfo) -> str:
+def _about(path: KeyPath, kind: str | None) -> Iterator[str]:
+    """What a section is, and what kinds there are of a part."""
+    if not path:
+        return
+    part = part_at(path)
+    if part is None or kind is not None:
+        yield f"{(section_at(path, _stated(path, kind)) or Section).__doc__}\n"
+        return
+    yield f"{part.registry.base.__doc__}\n"
+    for each in part.registry.built_in:
+        yield f"- `{each}`: {part.registry.load(each).__doc__}"
+    yield ""
+
+
+def _stated(path: KeyPath, kind: str | None) -> Table:
+    """A configuration that states the kind of the part at `path`."""
+    stated: Table = {} if kind is None else {"kind": kind}
+    for name in reversed(path):
+        stated = {name: stated}
+    return stated
+
+
+def _type(key: KeyPath, field: FieldInfo) -> str:
+    *section, name = key
+    if name == "kind" and (part := part_at(tuple(section))) is not None:
+        return ", ".join(f"`{kind}`" for kind in part.registry.built_in)
     choices = [each for each in get_args(field.annotation) if each is not type(None)]
     if get_origin(field.annotation) is dict:
         return "table"
+    if get_origin(field.annotation) is list:
+        return f"list of {_TYPES[choices[0].__name__]}s"
     if choices and get_origin(choices[0]) is list:  # `list[str] | None`
         return "list of texts"
     if choices and isinstance(choices[0], type):  # `X | None`
@@ -52,18 +87,18 @@ def _type(field: FieldInfo) -> str:
     return ", ".join(f"`{choice}`" for choice in choices) or _TYPES[getattr(field.annotation, "__name__", "")]
 
 
-def _default(name: str, field: FieldInfo) -> str:
+def _default(key: KeyPath, field: FieldInfo) -> str:
     if sources := default_sources(field):
         return "that of " + ", else ".join(f"`[{'.'.join(source[:-1])}] {source[-1]}`" for source in sources)
     if field.default is None:
         return "none"
     if not field.is_required():
-        return f"`{json.dumps(field.default)}`" if field.default != {} else "empty"
+        return f"`{json.dumps(field.default)}`" if field.default not in ({}, []) else "empty"
     extra = field.json_schema_extra
     if not is_table(extra):
         return ""
     if "of_kind" in extra:
-        return ", ".join(f"{kind} `{json.dumps(options[name])}`" for kind, options in KINDS.items())
+        return ", ".join(f"{kind} `{json.dumps(options[key[-1]])}`" for kind, options in KINDS.items())
     return str(extra.get("from_experiment") or extra.get("derived"))
 
 

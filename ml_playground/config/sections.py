@@ -5,7 +5,7 @@ A component receives the section it needs (or plain keyword arguments), never th
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -22,7 +22,11 @@ from ml_playground.config.fields import (
     zero_or_from,
 )
 from ml_playground.config.kinds import fill_in
+from ml_playground.config.parts import Part
 from ml_playground.utils.tables import is_table
+
+if TYPE_CHECKING:
+    import torch
 
 ModelName = Annotated[str | None, AfterValidator(model_name)]
 Device = Literal["cpu", "mps", "cuda", "auto"]
@@ -149,7 +153,6 @@ class ModelConfig(Section):
         "before attention and MLP, after their sum with the residual stream, or before and after them"
     )
     mlp: Literal["gelu", "gelu_tanh", "swiglu", "relu2", "none"] = of_kind("what is done at each position by itself")
-    mlp_enabled: bool = Field(True, description='`false` is `mlp = "none"`')
     qk_norm: bool = of_kind("normalise queries and keys")
     value_norm: bool = Field(False, description="normalise values")
     tied_embeddings: bool = of_kind("one matrix embeds tokens and predicts them")
@@ -170,11 +173,6 @@ class ModelConfig(Section):
     def _fill_in(cls, values: Any) -> Any:
         defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
         return fill_in(values, defaults) if is_table(values) else values
-
-    @property
-    def has_mlp(self) -> bool:
-        """Whether blocks have an MLP."""
-        return self.mlp_enabled and self.mlp != "none"
 
 
 class HfModelConfig(Section):
@@ -234,45 +232,77 @@ class DataConfig(Section):
     )
 
 
-class OptimConfig(Section):
-    """The optimiser."""
+ParameterGroup = dict[str, Any]
+"""Parameters that an optimiser treats alike.
 
-    kind: Literal["adamw", "muon", "adam", "adagrad", "sgd", "rmsprop"] = Field(
-        "adamw", description="`muon` updates the blocks' matrices by Muon and all else by AdamW"
-    )
+`params`, the tensors; `lr`, their peak learning rate; `lr_scale`, that as a multiple of `learning_rate`;
+`weight_decay`; `hidden`, whether they are the matrices between embeddings and head.
+"""
+
+
+class OptimConfig(Part):
+    """The optimiser. Its kinds are in `ml_playground/training/optimizers/`."""
+
+    kind: str = Field("adamw", description="which one")
     learning_rate: float = Field(1e-3, ge=1e-30, le=1e30, description="peak learning rate")
     embedding_learning_rate: float = same_as(
         "train.optim.learning_rate", "peak learning rate of embeddings that are not the head too", ge=1e-30, le=1e30
     )
-    muon_learning_rate: float = Field(0.02, ge=1e-30, le=1e30, description="peak learning rate of what Muon updates")
-    weight_decay: float = Field(
-        0.1,
-        ge=0,
-        le=1e6,
-        description="weight decay, on matrices only; decoupled from the gradient by `adamw` and `muon`",
-    )
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean in Adam's family")
-    beta2: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient's running mean there")
-    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the running mean in `muon`, `sgd` and `rmsprop`")
+    weight_decay: float = Field(0.1, ge=0, le=1e6, description="weight decay, on matrices only")
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 turns clipping off")
 
+    @property
+    def hidden_learning_rate(self) -> float | None:
+        """Peak learning rate of the matrices between embeddings and head, None where they are not a group apart."""
+        return None
 
-class ScheduleConfig(Section):
-    """The learning rate over the run: shares of the peak, so that `min_lr` is that of `learning_rate`."""
+    def build(self, groups: "list[ParameterGroup]") -> "torch.optim.Optimizer":
+        """The optimiser of these groups of parameters."""
+        raise NotImplementedError
 
-    kind: Literal["constant", "cosine", "linear", "wsd", "inverse_sqrt"] = Field(
-        "cosine", description="what follows the warm-up; `wsd` (warm-up, stable, decay) is constant, then linear"
-    )
-    decay_lr: bool = Field(True, description='`false` is `kind = "constant"`')
+
+class ScheduleConfig(Part):
+    """The learning rate over the run. Its kinds are in `ml_playground/training/schedules/`."""
+
+    kind: str = Field("cosine", description="what follows the warm-up")
     warmup_iters: NonNegativeInt = Field(0, description="steps of linear warm-up")
+
+    def learning_rate(self, step: int, peak: float) -> float:
+        """The rate of a step, of which 0 is the first: linear warm-up to `peak`, then what the kind says."""
+        if step < self.warmup_iters:
+            return peak * (step + 1) / (self.warmup_iters + 1)
+        return self.after_warmup(step, peak)
+
+    def after_warmup(self, step: int, peak: float) -> float:
+        """The rate of a step that is not in the warm-up."""
+        raise NotImplementedError
+
+
+class DecayingScheduleConfig(ScheduleConfig):
+    """A schedule that decays from the peak to `min_lr`."""
+
     lr_decay_iters: NonNegativeInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
-    decay_share: float = Field(0.2, gt=0, le=1, description="share of the steps in which `wsd` decays")
-    min_lr: float = Field(0.0, ge=0, description="learning rate after the decay")
+    min_lr: float = Field(
+        0.0, ge=0, description="learning rate after the decay, of groups whose peak is `learning_rate`"
+    )
 
     @property
-    def decays_to_an_end(self) -> bool:
-        """Whether `lr_decay_iters` means anything."""
-        return self.decay_lr and self.kind not in ("constant", "inverse_sqrt")
+    def decay_start(self) -> int:
+        """The first step of the decay."""
+        return self.warmup_iters
+
+    def after_warmup(self, step: int, peak: float) -> float:
+        """See `ScheduleConfig`."""
+        start, end = self.decay_start, self.lr_decay_iters
+        if step >= end:
+            return self.min_lr
+        if step < start:
+            return peak
+        return self.min_lr + self.share((step - start) / (end - start)) * (peak - self.min_lr)
+
+    def share(self, progress: float) -> float:
+        """What is left of the way from `min_lr` to the peak, 1 to 0, after this share of the decay, 0 to 1."""
+        raise NotImplementedError
 
 
 class TrainRuntimeConfig(Section):

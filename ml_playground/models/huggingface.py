@@ -16,7 +16,6 @@ from ml_playground.errors import ExportError
 
 _COMMON: dict[str, Any] = {
     "norm_placement": "pre",
-    "mlp_enabled": True,
     "value_norm": False,
     "embedding_norm": False,
     "value_embeddings": False,

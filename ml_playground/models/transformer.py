@@ -33,7 +33,7 @@ class Block(nn.Module):
         self.post = config.norm_placement == "post"
         self.drop = nn.Dropout(config.dropout)
         self.ln_1, self.attn, self.ln_1_out = norm(), CausalSelfAttention(config, vocab_size), norm_out()
-        self.mlp = MLPS[config.mlp](config) if config.has_mlp else None
+        self.mlp = MLPS[config.mlp](config) if config.mlp != "none" else None
         if self.mlp is not None:
             self.ln_2, self.ln_2_out = norm(), norm_out()
 

@@ -26,7 +26,7 @@ from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.training.ema import WeightAverage
 from ml_playground.training.feed import Feed
 from ml_playground.training.gradients import accumulate_gradients
-from ml_playground.training.optim import restore_moments
+from ml_playground.training.optim import load_optimizer_state
 from ml_playground.training.resume import same_measure
 from ml_playground.training.signals import StopSignals
 
@@ -82,7 +82,7 @@ class Trainer:
             if self._average is not None:
                 self._average.load_state_dict(checkpoint.ema or checkpoint.model)
             if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
-                restore_moments(self.optimizer, checkpoint.optimizer)  # another optimiser starts with fresh state
+                load_optimizer_state(self.optimizer, checkpoint.optimizer)  # another optimiser starts with fresh state
             if checkpoint.scaler:  # empty where the run was not in float16 before
                 self._scaler.load_state_dict(checkpoint.scaler)
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:

@@ -9,17 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar, cast
+from typing import Any, TypeVar
 
 from ml_playground.errors import PlaygroundError
 
 ENTRY_POINTS = "ml_playground.plugins"
 
-T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
 
-class Registry(Generic[T]):
+class Registry:
     """Classes of one sort, by name.
 
     Attributes:
@@ -37,7 +36,7 @@ class Registry(Generic[T]):
         self.sort = sort
         self._base = base
         self._parts = dict(parts)
-        self._registered: dict[str, type[T]] = {}
+        self._registered: dict[str, type[Any]] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*self._parts, *_plugins(self.sort), *self._registered]))
@@ -51,11 +50,11 @@ class Registry(Generic[T]):
         return list(self._parts)
 
     @property
-    def base(self) -> type[T]:
+    def base(self) -> type[Any]:
         """The class that all of them derive from."""
-        return cast("type[T]", _class_at(self._base))
+        return _class_at(self._base)
 
-    def load(self, name: str) -> type[T]:
+    def load(self, name: str) -> type[Any]:
         """The class of that name.
 
         Raises:
@@ -65,7 +64,7 @@ class Registry(Generic[T]):
         if name in self._registered:
             return self._registered[name]
         if name in self._parts:
-            return cast("type[T]", _class_at(self._parts[name]))
+            return _class_at(self._parts[name])
         plugin = _plugins(self.sort)[name]
         found: object = plugin.load()
         if not isinstance(found, type) or not issubclass(found, self.base):
@@ -79,19 +78,19 @@ class Registry(Generic[T]):
         """A decorator that adds a class under a name."""
 
         def add(part: C) -> C:
-            base: type = self.base
-            if not issubclass(part, base):
-                raise TypeError(f"{part.__name__} is not a {base.__name__}")
-            self._registered[name] = cast("type[T]", part)
+            if not issubclass(part, self.base):
+                raise TypeError(f"{part.__name__} is not a {self.base.__name__}")
+            self._registered[name] = part
             return part
 
         return add
 
 
-def _class_at(place: str) -> object:
+def _class_at(place: str) -> type[Any]:
     """What is at "module:Class"."""
     module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+    found: type[Any] = getattr(import_module(module), name)
+    return found
 
 
 @cache

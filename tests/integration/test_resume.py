@@ -68,7 +68,7 @@ def test_a_step_is_a_pure_function_of_state_and_step(
 
 
 def test_a_finished_run_stays_finished_and_more_steps_go_on_from_it(project: Project) -> None:
-    project.configure({"train.schedule.decay_lr": "false"})
+    project.configure({"train.schedule.kind": '"constant"'})
     project.ok("train")
     finished = weights(project)
     again = project.ok("train")

@@ -132,7 +132,7 @@ def diverged(project: Project, _: pytest.MonkeyPatch) -> Outcome:
         {
             "train.optim.learning_rate": "1e30",
             "train.runtime.out_dir": '"tiny/out/wild"',
-            "train.schedule.decay_lr": "false",
+            "train.schedule.kind": '"constant"',
         }
     )
     return project.run("train")

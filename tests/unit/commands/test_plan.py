@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ml_playground.commands.plan import Plan, warnings
-from ml_playground.config.sections import ScheduleConfig
+from ml_playground.config.registries import SCHEDULES
 
 PLAN = Plan(
     all_parameters=1000,
@@ -22,7 +22,7 @@ PLAN = Plan(
 
 
 def warned(plan: Plan = PLAN, **schedule: Any) -> list[str]:
-    config = ScheduleConfig.model_validate({"lr_decay_iters": 1000} | schedule)
+    config = SCHEDULES.load("cosine").model_validate({"lr_decay_iters": 1000} | schedule)
     return list(warnings(plan, config, max_iters=plan.steps))
 
 
@@ -38,7 +38,7 @@ def test_epochs_time_and_the_share_of_evaluation_follow() -> None:
 
 def test_a_plan_that_fits_is_not_warned_of() -> None:
     assert warned() == []
-    assert warned(kind="constant", lr_decay_iters=5) == warned(decay_lr=False, lr_decay_iters=5) == []
+    assert list(warnings(PLAN, SCHEDULES.load("constant")(), max_iters=PLAN.steps)) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
 from ml_playground.errors import ConfigError
+from ml_playground.training.schedules.cosine import Cosine
 
 
 class Folder:
@@ -41,6 +42,7 @@ def test_an_empty_file_is_a_whole_configuration(folder: Folder) -> None:
     assert config.train.data.dataset_dir == config.prepare.dataset_dir == folder.path / "datasets"
     assert config.train.runtime.out_dir == config.sample.runtime.out_dir == folder.path / "out" / "mine"
     assert config.train.model.block_size == config.train.data.block_size
+    assert isinstance(config.train.schedule, Cosine)
     assert config.train.schedule.lr_decay_iters == config.train.runtime.max_iters
 
 
@@ -52,6 +54,7 @@ def test_a_run_goes_by_the_name_of_its_file_so_that_a_variant_never_resumes_anot
 def test_a_default_follows_the_key_that_it_is_taken_from(folder: Folder) -> None:
     config = folder.load('[train.data]\nblock_size = 7\n[train.runtime]\nmax_iters = 9\nout_dir = "o"')
     assert config.train.model.block_size == 7
+    assert isinstance(config.train.schedule, Cosine)
     assert config.train.schedule.lr_decay_iters == 9
     assert config.sample.runtime.out_dir == folder.path / "o"
 
@@ -223,7 +226,7 @@ def test_a_mistake_is_told_with_its_line(folder: Folder, text: str, problem: str
     [
         "[train.schedule]\nwarmup_iters = 10\n[train.runtime]\nmax_iters = 10",
         "[train.schedule]\nwarmup_iters = 8\nlr_decay_iters = 8",
-        "[train.schedule]\ndecay_lr = false\nwarmup_iters = 8\nlr_decay_iters = 7",
+        '[train.schedule]\nkind = "constant"\nwarmup_iters = 8',
         "[train.schedule]\nmin_lr = 1e-3",
         "[train.data]\nblock_size = 32\n[train.model]\nblock_size = 32",
         "[train.data]\nblock_size = 32\n[train.model]\nblock_size = 64",

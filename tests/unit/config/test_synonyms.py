@@ -6,20 +6,21 @@ from typing import get_args
 
 import pytest
 
-from ml_playground.config.experiment import option_fields
+from ml_playground.config.experiment import all_option_fields
 from ml_playground.config.load import load_config
+from ml_playground.config.registries import OPTIMIZERS, SCHEDULES
 from ml_playground.config.synonyms import CHOICES, OPTIONS
 from ml_playground.errors import ConfigError
 
-OURS = {f"[{'.'.join(key[:-1])}] {key[-1]}": field for key, field in option_fields()}
-NAMES = {key[-1] for key, _ in option_fields()}
+OURS = {f"[{'.'.join(key[:-1])}] {key[-1]}": field for key, _, field in all_option_fields()}
+NAMES = {key[-1] for key, _, _ in all_option_fields()}
 ALL_CHOICES = {
     choice
     for field in OURS.values()
     for part in (field.annotation, *get_args(field.annotation))
     for choice in get_args(part) or get_args(field.annotation)
     if isinstance(choice, str)
-}
+} | {*OPTIMIZERS, *SCHEDULES}
 
 
 def problem(folder: Path, text: str) -> str:

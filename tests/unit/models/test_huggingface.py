@@ -142,7 +142,6 @@ def test_a_folder_that_transformers_wrote_is_read_to_the_same_logits(
         ),
         ({"kind": "gpt2", "position": "alibi"}, "GPT2LMHeadModel", 'position = "alibi" (not "learned")'),
         ({"kind": "gpt2", "mlp": "none"}, "GPT2LMHeadModel", 'mlp = "none" (not "gelu" or "gelu_tanh")'),
-        ({"kind": "gpt2", "mlp_enabled": False}, "GPT2LMHeadModel", "mlp_enabled = false (not true)"),
         ({"kind": "gpt2", "n_kv_head": 2}, "GPT2LMHeadModel", "n_kv_head = 2 (not n_head, 4)"),
         ({"kind": "gpt2", "head_dim": 6}, "GPT2LMHeadModel", "head_dim = 6 (not n_embd / n_head, 8)"),
         ({"kind": "qwen3", "bias": True}, "Qwen3ForCausalLM", "bias = true (not false)"),

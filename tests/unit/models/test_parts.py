@@ -139,7 +139,7 @@ def test_sizes_follow_from_others() -> None:
 
 
 def test_without_an_mlp_there_is_none() -> None:
-    for parts in ({"mlp": "none"}, {"mlp_enabled": False}):
+    for parts in ({"mlp": "none"},):
         assert not [name for name in build_model(SMALL | parts).state_dict() if "mlp" in name]
 
 

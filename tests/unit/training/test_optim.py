@@ -2,19 +2,23 @@ import pytest
 import torch
 from torch import nn
 
+from ml_playground.config.registries import OPTIMIZERS
 from ml_playground.config.sections import OptimConfig
 from ml_playground.models import LanguageModel, build_model
 from ml_playground.training.muon import orthogonalised
-from ml_playground.training.optim import build_optimizer, restore_moments
+from ml_playground.training.optim import build_optimizer, load_optimizer_state
 
 ARGS = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 4, "vocab_size": 5, "dropout": 0.0, "bias": True}
 
 
-KINDS = ["adamw", "muon", "adam", "adagrad", "sgd", "rmsprop"]
+KINDS = list(OPTIMIZERS)
 
 
-def options(**stated: object) -> OptimConfig:
-    return OptimConfig.model_validate({"learning_rate": 1e-3, "embedding_learning_rate": 1e-3} | stated)
+def options(kind: str = "adamw", **stated: object) -> OptimConfig:
+    found: OptimConfig = OPTIMIZERS.load(kind).model_validate(
+        {"learning_rate": 1e-3, "embedding_learning_rate": 1e-3} | stated
+    )
+    return found
 
 
 class Single(LanguageModel):
@@ -77,7 +81,7 @@ def test_restoring_keeps_todays_hyperparameters(kind: str) -> None:
     old = build_optimizer(model, options(kind=kind, weight_decay=0.1))
     one_step(model, old)
     new = build_optimizer(model, options(kind=kind, weight_decay=0.3))
-    restore_moments(new, old.state_dict())
+    load_optimizer_state(new, old.state_dict())
     assert {group["weight_decay"] for group in new.param_groups} == {0.3, 0}
     kept = old.state_dict()["state"]
     for key, state in new.state_dict()["state"].items():
@@ -96,7 +100,7 @@ def test_restored_means_go_on_as_if_nothing_had_been(kind: str) -> None:
     one_step(model, optimizer)
     one_step(other, first)
     restored = build_optimizer(other, options(kind=kind))
-    restore_moments(restored, first.state_dict())
+    load_optimizer_state(restored, first.state_dict())
     one_step(model, optimizer, seed=1)
     one_step(other, restored, seed=1)
     assert all(torch.equal(one, two) for one, two in zip(model.parameters(), other.parameters(), strict=True))

@@ -3,13 +3,14 @@ from itertools import pairwise
 
 import pytest
 
-from ml_playground.config.sections import ScheduleConfig
-from ml_playground.training.schedule import learning_rate
+from ml_playground.config.registries import SCHEDULES
 
 
-def rate(step: int, *, warmup_iters: int = 100, lr_decay_iters: int = 2000, **options: object) -> float:
-    stated = {"warmup_iters": warmup_iters, "lr_decay_iters": lr_decay_iters, "min_lr": 1e-4}
-    return learning_rate(step, peak=1e-3, schedule=ScheduleConfig.model_validate(stated | options))
+def rate(step: int, kind: str = "cosine", *, warmup_iters: int = 100, **options: object) -> float:
+    known = SCHEDULES.load(kind).model_fields
+    ends = {name: value for name, value in {"lr_decay_iters": 2000, "min_lr": 1e-4}.items() if name in known}
+    schedule = SCHEDULES.load(kind).model_validate({"warmup_iters": warmup_iters} | ends | options)
+    return float(schedule.learning_rate(step, peak=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_a_warm_up_of_any_length_rises_evenly_and_ends_at_the_full_rate() -> Non
 
 
 def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
-    assert rate(50, decay_lr=False) == rate(50)
-    assert [rate(step, decay_lr=False) for step in (100, 1000, 3000)] == [1e-3] * 3
+    assert rate(50, "constant") == rate(50)
+    assert [rate(step, "constant") for step in (100, 1000, 3000)] == [1e-3] * 3
 
 
 def test_without_warm_up_the_first_step_has_the_full_rate() -> None:

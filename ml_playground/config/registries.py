@@ -1,0 +1,33 @@
+"""Every sort of part that can be chosen by name. Adding one is a file of its own and a line here.
+
+Packages elsewhere add theirs by entry points, files that a TOML names in `plugins` by `register`: `utils/registry.py`.
+"""
+
+from ml_playground.utils.registry import Registry
+
+_OPTIMIZERS = "ml_playground.training.optimizers"
+OPTIMIZERS = Registry(
+    "optimizers",
+    "ml_playground.config.sections:OptimConfig",
+    {
+        "adamw": f"{_OPTIMIZERS}.adam:AdamWOptions",
+        "muon": f"{_OPTIMIZERS}.muon:MuonOptions",
+        "adam": f"{_OPTIMIZERS}.adam:AdamOptions",
+        "adagrad": f"{_OPTIMIZERS}.adagrad:AdagradOptions",
+        "sgd": f"{_OPTIMIZERS}.sgd:SGDOptions",
+        "rmsprop": f"{_OPTIMIZERS}.rmsprop:RMSpropOptions",
+    },
+)
+
+_SCHEDULES = "ml_playground.training.schedules"
+SCHEDULES = Registry(
+    "schedules",
+    "ml_playground.config.sections:ScheduleConfig",
+    {
+        "cosine": f"{_SCHEDULES}.cosine:Cosine",
+        "linear": f"{_SCHEDULES}.linear:Linear",
+        "wsd": f"{_SCHEDULES}.wsd:WSD",
+        "inverse_sqrt": f"{_SCHEDULES}.inverse_sqrt:InverseSqrt",
+        "constant": f"{_SCHEDULES}.constant:Constant",
+    },
+)

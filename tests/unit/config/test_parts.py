@@ -1,0 +1,121 @@
+"""Sections of several kinds, each with options of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.load import load_config
+from ml_playground.config.registries import OPTIMIZERS
+from ml_playground.errors import ConfigError
+from ml_playground.training.optimizers.muon import MuonOptions
+from ml_playground.training.optimizers.sgd import SGDOptions
+from ml_playground.utils.registry import Registry
+
+LION = """
+from pydantic import Field
+
+from ml_playground.config.registries import OPTIMIZERS
+from ml_playground.config.sections import OptimConfig
+
+
+@OPTIMIZERS.register("lion")
+class Lion(OptimConfig):
+    \"\"\"The sign of a running mean.\"\"\"
+
+    pull: float = Field(0.9, ge=0, lt=1, description="decay of the running mean")
+"""
+
+
+def load(folder: Path, text: str, name: str = "config.toml") -> ExperimentConfig:
+    (folder / name).write_text(text)
+    return load_config(folder / name, name="mine", folder=folder)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        load(folder, text)
+    return [line.partition("config.toml:")[2] for line in str(error.value).splitlines()]
+
+
+def test_a_kind_has_its_options_and_its_defaults(tmp_path: Path) -> None:
+    optim = load(tmp_path, '[train.optim]\nkind = "muon"\nmomentum = 0.5').train.optim
+    assert isinstance(optim, MuonOptions)
+    assert (optim.momentum, optim.muon_learning_rate, optim.learning_rate) == (0.5, 0.02, 1e-3)
+
+
+def test_a_text_is_short_for_a_kind(tmp_path: Path) -> None:
+    short, long = (load(tmp_path, f"[train]\n{text}") for text in ('optim = "sgd"', 'optim = {kind = "sgd"}'))
+    assert short.train.optim == long.train.optim
+    assert isinstance(short.train.optim, SGDOptions)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            '[train.optim]\nkind = "muon"\nbeta3 = 1',
+            '3: [train.optim] beta3: "muon" has no option beta3 (did you mean beta2?)',
+        ),
+        (
+            '[train.optim]\nkind = "adagrad"\nmomentum = 0.1',
+            (
+                '3: [train.optim] momentum: "adagrad" has no option momentum '
+                '(it is an option of "muon" and "sgd" and "rmsprop")'
+            ),
+        ),
+        (
+            '[train.optim]\nkind = "sdg"',
+            (
+                '2: [train.optim] kind: must be one of "adamw", "muon", "adam", "adagrad", "sgd", "rmsprop"; '
+                'not "sdg" (did you mean sgd?)'
+            ),
+        ),
+        (
+            '[train]\nschedule = "wds"',
+            (
+                '2: [train.schedule] kind: must be one of "cosine", "linear", "wsd", "inverse_sqrt", "constant"; '
+                'not "wds" (did you mean wsd?)'
+            ),
+        ),
+        ("[train]\noptim = 5", "2: [train.optim]: must be a table, or the name of a kind, not 5"),
+        ('[train.optim]\nkind = "sgd"\nmomentum = 2', "3: [train.optim] momentum: must be less than 1, not 2"),
+    ],
+)
+def test_a_mistake_in_a_kind_has_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+def test_a_file_that_changes_the_kind_leaves_out_what_the_other_one_has(tmp_path: Path) -> None:
+    load(tmp_path, "[train.optim]\nlearning_rate = 0.5\nbeta1 = 0.8\nbeta2 = 0.7")
+    sgd = load(tmp_path, 'extends = "config.toml"\ntrain.optim = "sgd"', "sgd.toml").train.optim
+    assert isinstance(sgd, SGDOptions)
+    assert (sgd.learning_rate, sgd.momentum) == (0.5, 0.9)
+    muon = load(tmp_path, 'extends = "config.toml"\n[train.optim]\nkind = "muon"\nbeta1 = 0.6', "muon.toml").train.optim
+    assert isinstance(muon, MuonOptions)
+    assert (muon.beta1, muon.beta2) == (0.6, 0.7)
+
+
+def test_a_file_that_keeps_the_kind_keeps_its_options(tmp_path: Path) -> None:
+    load(tmp_path, '[train.optim]\nkind = "sgd"\nmomentum = 0.3')
+    same = load(tmp_path, 'extends = "config.toml"\n[train.optim]\nweight_decay = 0', "same.toml").train.optim
+    assert isinstance(same, SGDOptions)
+    assert same.momentum == 0.3
+
+
+def test_a_users_file_brings_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OPTIMIZERS, "_registered", {})
+    (tmp_path / "lion.py").write_text(LION)
+    config = load(tmp_path, 'plugins = ["lion.py"]\n[train.optim]\nkind = "lion"\npull = 0.7')
+    assert config.train.optim.model_dump()["pull"] == 0.7
+    assert config.resolved()["plugins"] == ["lion.py"]
+    assert config.resolved()["train"]["optim"]["kind"] == "lion"
+    assert problems(tmp_path, 'plugins = ["lion.py"]\n[train.optim]\nkind = "lion"\npull = 7') == [
+        "4: [train.optim] pull: must be less than 1, not 7"
+    ]
+
+
+def test_only_what_derives_from_the_base_can_be_registered() -> None:
+    registry = Registry("optimizers", "ml_playground.config.sections:OptimConfig", {})
+    with pytest.raises(TypeError, match="int is not a OptimConfig"):
+        registry.register("integer")(int)
