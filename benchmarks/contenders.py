@@ -16,7 +16,7 @@ import numpy as np
 
 from ml_playground.evaluation import Evaluator
 from ml_playground.interop.nanogpt import nanogpt_tokenizer, read_nanogpt
-from ml_playground.models import restore_model
+from ml_playground.models.build import restore_model
 from ml_playground.runtime import resolve
 
 ANY_TEXT = "bundestag_char"  # the preparer of an experiment that takes any text

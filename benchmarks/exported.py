@@ -14,7 +14,7 @@ from benchmarks.sampling import PROMPTS, ROUNDS, SHAPES, TEMPERATURE, TOKENS, TO
 from ml_playground.config.sections import GGUFType
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
 from ml_playground.interop.gguf import write_gguf
-from ml_playground.models import build_model
+from ml_playground.models.build import build_model
 from ml_playground.models.transformer import Transformer
 
 FORMATS: tuple[GGUFType, ...] = ("f32", "f16", "q8_0")

@@ -27,12 +27,11 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainingArgument
 from transformers import Trainer as TheirTrainer
 
 from benchmarks.report import Result, median, rounds, write
-from ml_playground.commands.build import build_trainer, origin_of
+from ml_playground.commands.build import build_trainer, fresh_start
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
 from ml_playground.data.sources import TINY_SHAKESPEARE, cache_folder, fetch
 from ml_playground.data.store import open_dataset
-from ml_playground.run.checkpoint import CheckpointStore
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.sinks import Telemetry
 from ml_playground.run.sinks.jsonl import read_jsonl
@@ -201,9 +200,7 @@ def _ours(config: ExperimentConfig) -> float:
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     with tempfile.TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch))
-        store = CheckpointStore(run, keep_last_n=0)
-        origin = origin_of(config, dataset)
-        trainer = build_trainer(config, dataset, resolve("cpu", "float32"), store, origin)
+        trainer = build_trainer(config, dataset, resolve("cpu", "float32"), run, fresh_start(config, dataset))
         with Telemetry(run, resumed_at=None, max_iters=STEPS) as telemetry:
             for _ in range(WARM_UP):
                 trainer.step(telemetry)

@@ -9,11 +9,10 @@ from torch.nn import functional as F
 from benchmarks.contenders import NanoGPT
 from benchmarks.report import Result, median, rounds
 from benchmarks.training import BASE
-from ml_playground.commands.build import build_trainer, origin_of
+from ml_playground.commands.build import build_trainer, fresh_start
 from ml_playground.config.load import load_config
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import open_dataset
-from ml_playground.run.checkpoint import CheckpointStore
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.sinks import Telemetry
 from ml_playground.runtime import resolve
@@ -30,8 +29,7 @@ def loop_overhead(_nanogpt: NanoGPT, scratch: Path) -> Result:
     config = load_config(scratch / "overhead.toml", name="shakespeare_char", folder=BASE.parent)
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     run = RunDirectory(config.train.runtime.out_dir)
-    store = CheckpointStore(run, keep_last_n=0)
-    trainer = build_trainer(config, dataset, resolve("cpu", "float32"), store, origin_of(config, dataset))
+    trainer = build_trainer(config, dataset, resolve("cpu", "float32"), run, fresh_start(config, dataset))
     batches = Batches(dataset.train, seed=1337, **config.train.data.model_dump(exclude={"dataset_dir"}))
     ours: list[float] = []
     bare: list[float] = []

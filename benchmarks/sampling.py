@@ -17,7 +17,9 @@ from benchmarks.report import Result, median, rounds
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import CharTokenizer
 from ml_playground.inference.generate import generate
-from ml_playground.models import LanguageModel, build_model, quantize
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
+from ml_playground.models.quantized import quantize
 from ml_playground.runtime import resolve
 
 ROUNDS = 3

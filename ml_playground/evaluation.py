@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers import Ids
 from ml_playground.errors import DataError
-from ml_playground.models import LanguageModel
+from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import Runtime
 
 # At once, so that memory stays small on a laptop and the machine is kept busy all the same.

@@ -123,7 +123,7 @@ def memory_errors_explained() -> Generator[None]:
             raise
         raise OutOfMemoryError(
             "out of memory. Make [train.data] batch_size smaller (and grad_accum_steps larger by the same factor, "
-            "which computes the same), or block_size, or the model. One of [train.hf_model] takes less with "
+            "which computes the same), or block_size, or the model. One that is fine-tuned takes less with "
             "gradient_checkpointing = true."
         ) from error
 

@@ -7,7 +7,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import CheckpointError, DataError
 from ml_playground.experiments import Experiment
-from ml_playground.models import count_parameters
+from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import load_progress
 from ml_playground.run.directory import RunDirectory
 from ml_playground.utils.paths import shown
@@ -37,8 +37,7 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:
 
 def _resolved(config: ExperimentConfig) -> Table:
     """The configuration, without the section that has no say in the model."""
-    resolved = config.resolved()
-    idle = ("model",) if config.train.hf_model.model_name else ("hf_model", "peft")
+    resolved, idle = config.resolved(), spec_of(config.train, config.file.root).idle_sections
     train = {name: table for name, table in resolved["train"].items() if name not in idle}
     return {**resolved, "train": train}
 
@@ -53,21 +52,7 @@ def _data(config: ExperimentConfig, manifest: Manifest) -> str:
 
 
 def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
-    shape, hf_model, peft = config.train.model, config.train.hf_model, config.train.peft
-    if hf_model.model_name is not None:
-        how = f"adapters of rank {peft.r} for" if peft.enabled else "all weights of"
-        return f"{how} {shown(Path(hf_model.model_name))}, block {hf_model.block_size}"
-    if shape.init_from is not None:
-        return f"as in {shown(Path(shape.init_from))}, to begin with"
-    text = (
-        shown(shape.file)
-        if shape.file
-        else f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide, block {shape.block_size}"
-    )
-    if manifest is None:
-        return f"{text}; the number of parameters is known once the data is prepared"
-    count = count_parameters({**shape.model_dump(), "vocab_size": manifest.vocab_size}, config.train.source)
-    return f"{text}: {count:,} parameters"
+    return spec_of(config.train, config.file.root).summary(None if manifest is None else manifest.vocab_size)
 
 
 def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:

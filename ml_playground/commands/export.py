@@ -1,6 +1,7 @@
 """Write the best model for other programs."""
 
 import shlex
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,14 +9,16 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import open_dataset
 from ml_playground.errors import DamagedFolderError, ExportError
 from ml_playground.experiments import Experiment
-from ml_playground.inference.load import best_weights, load_trained, merged_from, no_checkpoint
+from ml_playground.inference.load import best_weights_hash, load_trained, no_checkpoint_error
 from ml_playground.interop.card import model_card
 from ml_playground.interop.llama_cpp import quantize, require_programs
-from ml_playground.interop.ollama import model_name
+from ml_playground.interop.ollama import name_in_ollama
 from ml_playground.interop.source import FolderSource, OwnSource, Source
+from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.finetuned import MergeInfo
+from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import memory_errors_explained
-from ml_playground.training.resume import report_other_file
 from ml_playground.utils.checksums import verify_checksums
 from ml_playground.utils.files import current
 from ml_playground.utils.hub import verify_folder
@@ -40,9 +43,10 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG0
     require_programs([section.convert_bin for section in sections], ollama.quant_bin if ollama.enabled else None)
     run = RunDirectory(config.sample.runtime.out_dir)
     if hf.source is None and not run.path.is_dir():
-        raise no_checkpoint(run)
-    report_other_file(run, config.train.runtime.out_dir, config.file)
-    is_merged = hf.source is None and config.train.hf_model.model_name is not None
+        raise no_checkpoint_error(run)
+    if (warning := other_file_warning(run, config.train.runtime.out_dir, config.file)) is not None:
+        print(f"! {warning}", file=sys.stderr)
+    is_merged = hf.source is None and spec_of(config.train, config.file.root).merges
     # A merged model must not be replaced while it is read.
     with run.lock("export"), run.lock("merge") if is_merged else nullcontext():
         _export(config, run, _merged(config, run) if is_merged else hf.source)
@@ -70,15 +74,15 @@ def _merged(config: ExperimentConfig, run: RunDirectory) -> Path:
     Raises:
         ExportError: it is not.
     """
-    made_of = merged_from(run)
+    info = MergeInfo.read(run)
     try:
         verify_checksums(current(run.merged))
     except DamagedFolderError as error:
-        if made_of is not None:
+        if info is not None:
             raise ExportError(f"{error}. Run 'merge' again.") from error
-    if made_of is None:
+    if info is None:
         raise ExportError(f"{run.merged} is missing. Run 'merge' first.")
-    if made_of != best_weights(run, config.train.source):
+    if info.source.weights != best_weights_hash(run, spec_of(config.train, config.file.root)):
         raise ExportError(f"{run.merged} was made of other weights than are the best now. Run 'merge' again.")
     return current(run.merged)
 
@@ -86,8 +90,10 @@ def _merged(config: ExperimentConfig, run: RunDirectory) -> Path:
 def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
     """Write the best model of the run in Hugging Face's format, if that is wanted; what else is to be written of it."""
     hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
-    trained = load_trained(run, config.train.source)
-    print(f"exporting {shown(trained.path)} ({trained.standing})")
+    trained = load_trained(run, spec_of(config.train, config.file.root))
+    for warning in trained.warnings:
+        print(warning, file=sys.stderr)
+    print(f"exporting {shown(trained.path)} ({trained.progress_line})")
     source = OwnSource(trained.model, trained.tokenizer, run.huggingface)
     source.check_gguf(section.convert_bin for section in (gguf, ollama) if section.enabled)
     if hf.enabled:
@@ -101,7 +107,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
             run.path.name,
             parameters=trained.model.num_parameters(),
             context=trained.model.block_size,
-            standing=trained.standing,
+            standing=trained.progress_line,
             prompt=source.end or trained.tokenizer.decode(dataset.val[:_SHOWN_TOKENS].tolist()),
             start=source.end,
             manifest=dataset.manifest,
@@ -123,6 +129,6 @@ def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Source, 
         whole, model_file = model_file, run.gguf(f"{kind.lower()}-ollama")
         quantize(whole, model_file, program=ollama.quant_bin, kind=kind)
     source.write_modelfile(run.modelfile, model_file, config.sample.sample)
-    name = model_name(run.path.name)
+    name = name_in_ollama(run.path.name)
     print(f"{shown(run.modelfile)}: for Ollama. These make a model of it and run it:")
     print(f"  ollama create {name} -f {shlex.quote(str(shown(run.modelfile)))}\n  ollama run {name}")

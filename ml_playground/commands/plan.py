@@ -19,8 +19,7 @@ from ml_playground.config.sections import ScheduleConfig
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.evaluation import Evaluator
 from ml_playground.experiments import Experiment
-from ml_playground.models import LanguageModel
-from ml_playground.run.checkpoint import CheckpointStore
+from ml_playground.models.base import LanguageModel
 from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import (
     Runtime,
@@ -50,8 +49,8 @@ def plan(config: ExperimentConfig) -> None:
     dataset = open_dataset(data.dataset_dir, config.prepare)
     runtime = build_runtime(settings)
     with TemporaryDirectory() as scratch:
-        store = CheckpointStore(RunDirectory(Path(scratch)), keep_last_n=0)
-        trainer = build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset))
+        run = RunDirectory(Path(scratch))
+        trainer = build_trainer(config, dataset, runtime, run, fresh_start(config, dataset))
     step_seconds = time_steps(trainer, _TIMED_STEPS)
     peak_bytes = peak_memory(runtime.device)
     threads = torch.get_num_threads() if runtime.device.type == "cpu" else 1

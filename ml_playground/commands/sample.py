@@ -9,16 +9,17 @@ from ml_playground.experiments import Experiment
 from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
-from ml_playground.models import quantize
+from ml_playground.models.quantized import quantize
+from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.samples import RULE, SampleWriter
+from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import (
     compiled,
     memory_errors_explained,
     mix_seed,
     resolve,
 )
-from ml_playground.training.resume import report_other_file
 from ml_playground.utils.paths import shown
 
 
@@ -35,10 +36,13 @@ def sample(config: ExperimentConfig) -> None:
     """
     settings, wanted = config.sample.runtime, config.sample.sample
     run = RunDirectory(settings.out_dir)
-    report_other_file(run, config.train.runtime.out_dir, config.file)
+    if (warning := other_file_warning(run, config.train.runtime.out_dir, config.file)) is not None:
+        print(f"! {warning}", file=sys.stderr)
     runtime = resolve(settings.device, settings.dtype, threads=settings.threads)
     text = read_prompt(wanted.start)
-    trained = load_trained(run, config.train.source)
+    trained = load_trained(run, spec_of(config.train, config.file.root))
+    for warning in trained.warnings:
+        print(warning, file=sys.stderr)
     prompt = encode_prompt(text, trained.tokenizer)
     if len(prompt) > trained.model.block_size:
         seen = trained.model.block_size
@@ -49,7 +53,7 @@ def sample(config: ExperimentConfig) -> None:
     model.convert(runtime.dtype)  # half the bytes to read per token
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
-    print(f"sampling from {shown(trained.path)} ({trained.standing})", file=sys.stderr)
+    print(f"sampling from {shown(trained.path)} ({trained.progress_line})", file=sys.stderr)
     keep = SampleWriter(run, datetime.now(UTC))
     # Of one group of texts the prompt is read once anyway.
     prefilled = prefill(model, prompt, runtime) if wanted.num_samples > wanted.batch_size else None

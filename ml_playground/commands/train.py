@@ -9,6 +9,7 @@ from typing import Literal, cast
 import torch
 
 from ml_playground.commands.build import (
+    Start,
     build_evaluator,
     build_runtime,
     build_trainer,
@@ -20,15 +21,17 @@ from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import DivergedError, PlaygroundError, StoppedBySignalError
 from ml_playground.evaluation import Evaluation
 from ml_playground.experiments import Experiment
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.models.spec import spec_of
+from ml_playground.run.checkpoint import Checkpoint, load_newest, resume
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
 from ml_playground.run.sinks import Telemetry
+from ml_playground.run.toml_file import file_name, require_same_file
 from ml_playground.runtime import (
     Runtime,
     memory_errors_explained,
 )
-from ml_playground.training.resume import agree, file_name, report_rounding, require_same_file
+from ml_playground.training.resume import Reconciled, reconcile, rounding_warning
 from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
 from ml_playground.utils.files import unused_name, write_json
@@ -63,8 +66,7 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
     with run.lock():
         dataset = dataset or open_dataset(config.train.data.dataset_dir, config.prepare)
         runtime = build_runtime(settings)
-        store = CheckpointStore(run, keep_last_n=settings.keep_last_n)
-        checkpoint = store.resume()
+        checkpoint = resume(run, print)
         nanogpt = run.nanogpt_checkpoint
         if nanogpt.exists() and config.train.model.init_from != str(nanogpt):
             print(
@@ -72,7 +74,7 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
                 f'[train.model] init_from = "{shown(nanogpt)}" (docs/from_nanogpt.md)'
             )
         try:
-            trainer = _ready_trainer(config, dataset, runtime, store, checkpoint)
+            trainer = _ready_trainer(config, dataset, runtime, run, checkpoint)
         except PlaygroundError:  # nothing has begun
             raise
         except Exception:
@@ -84,8 +86,11 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
         count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
         print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
-        is_new = config.train.hf_model.model_name is None and config.train.model.init_from is None
-        begun = "from scratch" if is_new else "from the weights of another model"
+        begun = (
+            "from scratch"
+            if spec_of(config.train, config.file.root).from_scratch
+            else "from the weights of another model"
+        )
         print(f"resuming from step {trainer.progress.step:,}" if checkpoint else begun)
         for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
             print(f"! {warning}")
@@ -125,28 +130,43 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
 
 
 def _evaluate_only(config: ExperimentConfig, run: RunDirectory) -> Evaluation | None:
-    """Evaluate `ckpt_last.pt` and write nothing."""
-    settings = config.train.runtime
+    """Evaluate `ckpt_last.pt`, or the one before if that is damaged, and write nothing."""
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
-    runtime = build_runtime(settings)
-    checkpoint = load(run.last_checkpoint)
-    agree(checkpoint, origin_of(config, dataset))
-    checkpoint.origin.check_source(config.train.source, run.last_checkpoint.name)
-    return build_evaluator(config, dataset)(checkpoint.trained_model(config.train.source).to(runtime.device), runtime)
+    runtime = build_runtime(config.train.runtime)
+    checkpoint, problem = load_newest(run)
+    if problem is not None:
+        print(f"{problem}\nEvaluating {run.previous_checkpoint.name}.", file=sys.stderr)
+    evaluated = _reconciled(config, dataset, run, checkpoint)
+    for line in evaluated.kept_lines():
+        print(line)
+    model = evaluated.spec.restore(checkpoint.averaged_weights)
+    return build_evaluator(config, dataset)(model.to(runtime.device), runtime)
+
+
+def _reconciled(config: ExperimentConfig, dataset: Dataset, run: RunDirectory, checkpoint: Checkpoint) -> Reconciled:
+    """What the configuration and a checkpoint make of each other."""
+    spec = spec_of(config.train, config.file.root).for_data(dataset.tokenizer)
+    resumed = reconcile(checkpoint, spec, origin_of(config, dataset, spec))
+    warning = resumed.spec.verify_identity(checkpoint.origin.model_identity, run.last_checkpoint.name)
+    if warning is not None:
+        print(warning, file=sys.stderr)
+    return resumed
 
 
 def _ready_trainer(
     config: ExperimentConfig,
     dataset: Dataset,
     runtime: Runtime,
-    store: CheckpointStore,
+    run: RunDirectory,
     checkpoint: Checkpoint | None,
 ) -> Trainer:
     """The trainer at the step of `checkpoint`, or of a new run where that is None."""
     if checkpoint is None:
-        return build_trainer(config, dataset, runtime, store, *fresh_start(config, dataset))
-    checkpoint.origin.check_source(config.train.source, store.run.last_checkpoint.name)
-    trainer = build_trainer(config, dataset, runtime, store, agree(checkpoint, origin_of(config, dataset)))
+        return build_trainer(config, dataset, runtime, run, fresh_start(config, dataset))
+    resumed = _reconciled(config, dataset, run, checkpoint)
+    for line in (*resumed.kept_lines(), *resumed.changed_lines()):
+        print(line)
+    trainer = build_trainer(config, dataset, runtime, run, Start(resumed.spec, resumed.origin))
     trainer.restore(checkpoint)
     return trainer
 
@@ -167,8 +187,9 @@ def _record_start(run: RunDirectory, trainer: Trainer, toml: str | None) -> None
     earlier: list[object] = []
     if trainer.progress.step:
         earlier = _earlier_starts(run)
-    if earlier and is_table(earlier[-1]):
-        report_rounding("threads", earlier[-1].get("threads"), start["threads"])
+    before = earlier[-1].get("threads") if earlier and is_table(earlier[-1]) else None
+    if before not in (None, start["threads"]):
+        print(rounding_warning("threads", before, start["threads"]))
     write_json(run.tokenizer, trainer.origin.tokenizer)
     about = {key: value for key, value in asdict(trainer.origin).items() if key != "tokenizer"}
     write_json(

@@ -1,15 +1,15 @@
 """The whole configuration. Only the modules at the top see it; everything below receives single sections."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
-from ml_playground.config.fields import ConfigFile, ModelSource, Section
+from ml_playground.config.fields import ConfigFile, Section
 from ml_playground.config.parts import PartOf, part_of
+from ml_playground.config.paths import relative_paths
 from ml_playground.config.registries import OPTIMIZERS, SCHEDULES
 from ml_playground.config.sections import (
     DataConfig,
@@ -39,11 +39,6 @@ class TrainConfig(Section):
     optim: Annotated[OptimConfig, PartOf(OPTIMIZERS, "adamw")]
     schedule: Annotated[ScheduleConfig, PartOf(SCHEDULES, "cosine")]
     runtime: TrainRuntimeConfig
-
-    @property
-    def source(self) -> ModelSource:
-        """What the user brings for the model."""
-        return ModelSource(self.model.file, self.hf_model.model_name, self.hf_model.revision, self.peft.enabled)
 
 
 class SampleConfig(Section):
@@ -84,26 +79,9 @@ class ExperimentConfig(Section):
         return self
 
     def resolved(self) -> Table:
-        """All values as JSON types; paths below the project are relative to it, so that no home folder leaks.
-
-        The options of a user's own model are kept as they are stated: what they mean is known to that model only.
-        """
-        root = self.file.root
-
-        def plain(value: Any) -> Any:
-            if is_table(value):
-                return {key: inner if key == "options" else plain(inner) for key, inner in value.items()}
-            if isinstance(value, list):
-                return [plain(each) for each in cast("list[Any]", value)]  # type: ignore[redundant-cast]  # for pyright
-            if isinstance(value, Path):
-                return value.relative_to(root).as_posix() if value.is_relative_to(root) else str(value)
-            if isinstance(value, str) and value.startswith(f"{root}{os.sep}"):  # such as init_from
-                return plain(Path(value))
-            if isinstance(value, str) and value.startswith("FILE:"):
-                return f"FILE:{plain(Path(value.removeprefix('FILE:')))}"
-            return value
-
-        return {key: plain(value) for key, value in self.model_dump().items()}
+        """All values as JSON types; paths below the project are relative to it."""
+        values: Table = relative_paths(self.model_dump(), self.file.root)
+        return values
 
 
 def option_fields(

@@ -133,22 +133,6 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-class ModelSource(NamedTuple):
-    """What a user brings for a model: a Python file, or the name or folder of a trained model. Without, it is ours.
-
-    Attributes:
-        file: see `[train.model]`.
-        model_name: see `[train.hf_model]`.
-        revision: see there.
-        adapters: whether that model is trained through adapters.
-    """
-
-    file: Path | None = None
-    model_name: str | None = None
-    revision: str | None = None
-    adapters: bool = True
-
-
 class ConfigFile(NamedTuple):
     """The TOML file that a configuration was read from.
 

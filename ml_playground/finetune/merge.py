@@ -5,9 +5,9 @@
 # The libraries used here leave some types out.
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
+from ml_playground.finetune.model import FineTuned
+from ml_playground.finetune.network import require_all_weights
 from ml_playground.models import loading
-from ml_playground.models.finetuned import FineTuned
-from ml_playground.models.network import first_line, whole_or_refused
-from ml_playground.run.directory import RunDirectory
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.loading import first_line
+from ml_playground.run.finetuned import LogitComparison, MergeInfo, MergeSource
 from ml_playground.utils.checksums import write_checksums
-from ml_playground.utils.files import share_like, staged, write_json
+from ml_playground.utils.files import share_like, staged
 
 TOLERANCE = 1e-4  # of logits, as a share of the largest
 
@@ -31,45 +33,32 @@ _SHORTEST = 32  # tokens of a window
 _CHECKED_TOKENS = 2**14  # in the tokenizer
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How closely a merged model agrees with the one that it was made of, on validation text.
-
-    Attributes:
-        largest_difference: between their logits.
-        largest_logit: of the one that it was made of.
-        tolerance: what the first may be, as a share of the second.
-        tokens: after how many the logits of all ids were compared.
-    """
-
-    largest_difference: float
-    largest_logit: float
-    tolerance: float
-    tokens: int
-
-
 def merge(
-    model: FineTuned,
+    trained: LanguageModel,
     path: Path,
     *,
     val: Tokens,
     tokenizer: Tokenizer,
     tokenizer_folder: Path,
-    about: Mapping[str, str | float],
-) -> Agreement:
-    """Write `model`, in float32, as a folder that needs no adapters; it is of no use afterwards.
+    source: MergeSource,
+) -> tuple[LogitComparison, list[str]]:
+    """Write a fine-tuned model, in float32, as a folder that needs no adapters; the model is of no use afterwards.
 
     Args:
-        model: on the CPU, in float32.
+        trained: what `FineTunedSpec` has restored, on the CPU, in float32.
         path: the folder.
         val: validation text to compare on.
         tokenizer: its tokenizer.
         tokenizer_folder: and its files.
-        about: what is written of it beside the figures of the comparison.
+        source: where it comes from.
+
+    Returns:
+        How closely the folder agrees with it, and warnings.
 
     Raises:
-        ExportError: what was written computes something else; what stood at `path` is untouched.
+        ExportError: what was written computes something else; what was at `path` is untouched.
     """
+    model = cast("FineTuned", trained)
     windows = _windows(model, val)
     before = [_logits(model.eval(), ids) for ids in windows]
     with staged(path, replace=True) as folder:
@@ -81,7 +70,7 @@ def merge(
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, folder / name)
         loaded = loading.load_network(folder, dtype=torch.float32)
-        written = whole_or_refused(loaded, "the merged model").eval()
+        written = require_all_weights(loaded, "the merged model").eval()
         after = (_logits(lambda ids: written(ids).logits, ids) for ids in windows)
         differences = [(one - other).abs().max() for one, other in zip(before, after, strict=True)]
         difference = float(torch.stack(differences).max())  # which is NaN if one is; Python's max would overlook it
@@ -91,26 +80,26 @@ def merge(
                 f"logits of the merged model on validation text differ by up to {difference:.1e} from those of the "
                 f"model with its adapters, which is more than {TOLERANCE:.0e} of the largest. Nothing is written."
             )
-        _tell_of_other_tokens(folder, tokenizer, tokenizer.decode(val[:_CHECKED_TOKENS].tolist()))
-        agreement = Agreement(difference, largest, TOLERANCE, sum(ids.numel() for ids in windows))
-        write_json(folder / RunDirectory.MERGE_INFO, {**about, **asdict(agreement)})
+        warnings = list(_token_warnings(folder, tokenizer, tokenizer.decode(val[:_CHECKED_TOKENS].tolist())))
+        comparison = LogitComparison(difference, largest, TOLERANCE, sum(ids.numel() for ids in windows))
+        MergeInfo(source, comparison).write(folder)
         write_checksums(folder)
-    return agreement
+    return comparison, warnings
 
 
-def _tell_of_other_tokens(folder: Path, tokenizer: Tokenizer, text: str) -> None:
-    """Warn where Transformers cuts a text into other tokens: for some models it has rules of its own."""
+def _token_warnings(folder: Path, tokenizer: Tokenizer, text: str) -> Iterator[str]:
+    """A warning where Transformers splits a text into other tokens: for some models it has rules of its own."""
     try:
         theirs = loading.load_tokenizer(folder)
     except Exception as error:
         if not loading.is_the_libraries(error):
             raise
-        print(f"! Transformers cannot load this model's tokenizer by itself ({first_line(error)}).")
+        yield f"Transformers cannot load this model's tokenizer by itself ({first_line(error)})."
         return
     if theirs.encode(text, add_special_tokens=False, split_special_tokens=True) != tokenizer.encode(text).tolist():
-        print(
-            "! Transformers cuts validation text into other tokens than this model was trained with, those that its "
-            "tokenizer.json says: for models of this kind it has a pattern of its own."
+        yield (
+            "Transformers splits validation text into other tokens than this model was trained with, which are those "
+            "of its tokenizer.json: for models of this kind it has a pattern of its own."
         )
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.inference.sampling import pick
-from ml_playground.models import Cache, LanguageModel
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.cache import Cache
 from ml_playground.runtime import Runtime
 
 

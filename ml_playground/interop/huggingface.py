@@ -15,7 +15,8 @@ from ml_playground.data.store import Dataset, Tokens
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.interop.tokenizer import end_of_text, fast_tokenizer
-from ml_playground.models import LanguageModel, loading
+from ml_playground.models import loading
+from ml_playground.models.base import LanguageModel
 from ml_playground.models.huggingface import to_huggingface
 from ml_playground.models.transformer import Transformer
 from ml_playground.utils.files import json_text, share_like, staged

@@ -90,7 +90,7 @@ def write_modelfile(
         file.write("\n".join([*lines, ""]).encode())
 
 
-def model_name(run: str) -> str:
+def name_in_ollama(run: str) -> str:
     """A name that Ollama takes for a model, from a run's: at most 80 characters, the first a letter or digit.
 
     Accents are dropped. Where nothing that Ollama takes is left, a hash tells one name from another.

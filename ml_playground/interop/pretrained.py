@@ -15,94 +15,102 @@ from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
 from ml_playground.interop.from_huggingface import FILES, read_folder
 from ml_playground.interop.nanogpt import is_nanogpt, nanogpt_tokenizer, read_nanogpt
+from ml_playground.models.spec import Pretrained, Vocabulary
 from ml_playground.run.checkpoint import load
 from ml_playground.utils.hub import find_folder
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """A trained model in our terms.
+class _Found:
+    """A trained model in the terms of this project.
 
     Attributes:
-        model_args: what `build_model` takes.
+        options: what `build_model` takes.
         weights: the model's state.
         tokenizer: text to ids as the model knows them.
     """
 
-    model_args: Mapping[str, Any]
+    options: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     tokenizer: Tokenizer
 
 
-def load_pretrained(source: str, config: ModelConfig, tokenizer: Tokenizer, sample: str) -> Pretrained:
-    """The model at `source`, with the context and the dropout of `config`, and rows for the ids of `tokenizer` only.
+def load_pretrained(source: str, *, vocabulary: Vocabulary, text: str, block_size: int, dropout: float) -> Pretrained:
+    """The model at `source`, with another context and dropout, and rows for the ids of `vocabulary` only.
 
     Args:
-        source: a folder in Hugging Face's format, a name at its hub, a checkpoint of ours, or one of nanoGPT, whose
-            `meta.pkl` is looked for beside it.
-        config: what is asked for.
-        tokenizer: that of the data.
-        sample: some of the data's text, of which the two tokenizers must make the same.
+        source: a folder in Hugging Face's format, a name at the Hub, a checkpoint of this project, or one of nanoGPT,
+            whose `meta.pkl` is looked for beside it.
+        vocabulary: that of the data.
+        text: some of the data, of which the two tokenizers must make the same.
+        block_size: longest context, in tokens.
+        dropout: rate.
 
     Raises:
         CheckpointError: there is no such model, or it is none that is known here, or it does not fit.
     """
     try:
-        return _fit(_read(source), config, tokenizer, sample)
+        found = _read(source)
+        fitted = _fit(found, vocabulary.vocab_size, block_size, dropout)
+        _require_same_tokens(found, vocabulary, text)
     except PlaygroundError as error:
         raise CheckpointError(f"[train.model] init_from: {source}: {error}") from error
+    return fitted
 
 
-def _read(source: str) -> Pretrained:
+def _read(source: str) -> _Found:
     path = Path(source)
     if not path.is_file():
         folder = find_folder(source, FILES)
         model_args, weights = read_folder(folder)
         end_token = read_tokenizer(folder).end_token
         documents: Literal["lines", "whole"] = "whole" if end_token is None else "lines"
-        return Pretrained(model_args, weights, tokenizer_of_model(str(folder), documents=documents))
+        return _Found(model_args, weights, tokenizer_of_model(str(folder), documents=documents))
     if is_nanogpt(path):
         found = read_nanogpt(path)
         size = found.model_args.get("vocab_size")
         if not isinstance(size, int):
             raise CheckpointError("its model_args have no vocab_size")
-        return Pretrained(found.model_args, found.weights, nanogpt_tokenizer(path.with_name("meta.pkl"), size))
+        return _Found(found.model_args, found.weights, nanogpt_tokenizer(path.with_name("meta.pkl"), size))
     checkpoint = load(path)
     if checkpoint.origin.model_args.get("file") is not None:
         raise CheckpointError("its model comes from a file of its own")
-    weights = {**checkpoint.model, **(checkpoint.ema or {})}
-    return Pretrained(checkpoint.origin.model_args, weights, load_tokenizer(checkpoint.origin.tokenizer))
+    return _Found(
+        checkpoint.origin.model_args, checkpoint.averaged_weights, load_tokenizer(checkpoint.origin.tokenizer)
+    )
 
 
-def _fit(pretrained: Pretrained, config: ModelConfig, tokenizer: Tokenizer, sample: str) -> Pretrained:
-    args, weights = dict(pretrained.model_args), dict(pretrained.weights)
-    vocab_size = args.pop("vocab_size")
+def _require_same_tokens(found: _Found, vocabulary: Vocabulary, text: str) -> None:
+    known = found.options["vocab_size"]
+    if vocabulary.vocab_size > known or not same_tokens(found.tokenizer, vocabulary, text):
+        raise CheckpointError(
+            f"the data is not in the tokens that it knows (it has {known:,}, the data {vocabulary.vocab_size:,}). "
+            "Set [prepare] tokenizer to its own (\"huggingface\" is that of a folder), then run 'prepare' again."
+        )
+
+
+def _fit(found: _Found, vocab_size: int, block_size: int, dropout: float) -> Pretrained:
+    options, weights = dict(found.options), dict(found.weights)
+    del options["vocab_size"]
     try:
-        shape = ModelConfig.model_validate(args)
+        shape = ModelConfig.model_validate(options)
     except ValidationError as error:
         first = error.errors()[0]
         raise CheckpointError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
-    size = config.block_size
-    if size > shape.block_size:
-        raise CheckpointError(f"[train.model] block_size = {size} is beyond its context of {shape.block_size}")
-    if tokenizer.vocab_size > vocab_size or not _agree(pretrained.tokenizer, tokenizer, sample):
-        raise CheckpointError(
-            f"the data is not in the tokens that it knows (it has {vocab_size:,}, the data {tokenizer.vocab_size:,}). "
-            "Set [prepare] tokenizer to its own (\"huggingface\" is that of a folder), then run 'prepare' again."
-        )
+    if block_size > shape.block_size:
+        raise CheckpointError(f"[train.model] block_size = {block_size} is beyond its context of {shape.block_size}")
     for name in ("transformer.wte.weight", "lm_head.weight"):
         if name in weights:
-            weights[name] = weights[name][: tokenizer.vocab_size]
+            weights[name] = weights[name][:vocab_size]
     if "transformer.wpe.weight" in weights:
-        weights["transformer.wpe.weight"] = weights["transformer.wpe.weight"][:size]
-    window = shape.sliding_window if shape.sliding_window < size else 0  # a longer one would hide nothing
-    fitted = {"block_size": size, "dropout": config.dropout, "sliding_window": window}
-    complete = shape.model_copy(update=fitted).model_dump()
-    return Pretrained({**complete, "vocab_size": tokenizer.vocab_size}, weights, pretrained.tokenizer)
+        weights["transformer.wpe.weight"] = weights["transformer.wpe.weight"][:block_size]
+    window = shape.sliding_window if shape.sliding_window < block_size else 0  # a longer one would hide nothing
+    fitted = {"block_size": block_size, "dropout": dropout, "sliding_window": window}
+    return Pretrained({**shape.model_copy(update=fitted).model_dump(), "vocab_size": vocab_size}, weights)
 
 
-def _agree(theirs: Tokenizer, ours: Tokenizer, text: str) -> bool:
-    """Whether each id of `ours` stands for the same there, and `text` is cut into the same tokens."""
+def same_tokens(theirs: Vocabulary, ours: Vocabulary, text: str) -> bool:
+    """Whether each id of `ours` stands for the same there, and `text` is split into the same tokens."""
     special = {token for token in theirs.special_ids() if token < ours.vocab_size}
     if special != ours.special_ids() or (theirs.start_id is not None and ours.start_id not in (None, theirs.start_id)):
         return False

@@ -20,9 +20,8 @@ from ml_playground.interop.huggingface import write_folder
 from ml_playground.interop.llama_cpp import STABLE_CONVERTER, convert
 from ml_playground.interop.ollama import write_modelfile
 from ml_playground.interop.tokenizer import end_of_text, llama_vocabulary
-from ml_playground.models import LanguageModel
-from ml_playground.models.loading import is_known, is_the_libraries, load_tokenizer
-from ml_playground.models.network import first_line
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.loading import first_line, is_known, is_the_libraries, load_tokenizer
 from ml_playground.models.transformer import Transformer
 from ml_playground.utils.model_folder import named_code, read_table, refuse_others
 from ml_playground.utils.tables import Table

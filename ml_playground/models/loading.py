@@ -80,6 +80,12 @@ def is_the_libraries(error: BaseException) -> bool:
     return bool(after_ours) and after_ours[0] in _LIBRARIES
 
 
+def first_line(error: Exception) -> str:
+    """What an error says first, with the line after it where that is what it is about."""
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
+
+
 def _quiet() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -4,29 +4,35 @@ A file is written beside its final name, flushed to the disk and renamed. `seale
 checksum. Loading runs no code: only tensors and plain values are let in.
 """
 
-import sys
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.models import LanguageModel, restore_model
 from ml_playground.run import sealed
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
 from ml_playground.utils.files import keep_copy, storage_errors, unused_name
-from ml_playground.utils.hub import WEIGHT_FILES, find_folder, fingerprint
-from ml_playground.utils.modules import code_hash
-from ml_playground.utils.paths import shown
-from ml_playground.utils.tables import is_table, states
+from ml_playground.utils.tables import Table, is_table, states
 
-FORMAT = 4
+FORMAT = 5
 
-_READ_ON_RESUME = (("data", "block_size"), ("runtime", "eval_iters"), ("optim", "kind"), ("model", "kind"))
+Which = Literal["last", "best", "final"]
+Report = Callable[[str], object]
+"""What is done with a line for the user, such as `print`."""
+
+_READ_ON_RESUME = (
+    ("data", "block_size"),
+    ("runtime", "eval_iters"),
+    ("runtime", "dtype"),
+    ("runtime", "ema_decay"),
+    ("optim", "kind"),
+    ("model", "kind"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,41 +44,12 @@ class Origin:
     data: str  # Manifest.fingerprint
     config: dict[str, Any]
     versions: dict[str, str]
-    model_source: str | None  # hash of what the user brought for the model
+    model_identity: str | None  # hash of what the model is made of beside its arguments, such as a user's file
 
-    def with_model(self, model_args: Mapping[str, Any]) -> "Origin":
-        """The same with the arguments of another model, in the configuration too."""
-        train = self.config["train"]
-        if "hf_model" in model_args:
-            changed = {key: model_args[key] for key in ("hf_model", "peft")}
-        else:
-            changed = {"model": {key: model_args.get(key, value) for key, value in train["model"].items()}}
-        return replace(self, model_args=dict(model_args), config={**self.config, "train": {**train, **changed}})
-
-    def check_source(self, source: ModelSource, name: str) -> None:
-        """Compare what the user brings for the model with what the checkpoint `name` was trained with.
-
-        A changed file is told on stderr.
-
-        Raises:
-            CheckpointError: the weights that were fine-tuned were others.
-        """
-        if self.model_source in (None, source_hash(source)):
-            return
-        if source.model_name is not None:
-            raise CheckpointError(
-                f"{name} was trained on other weights than those of [train.hf_model] model_name = {source.model_name}. "
-                "Name the old ones, or set another [train.runtime] out_dir."
-            )
-        if source.file is not None:
-            print(f"[train.model] file: {shown(source.file)} has changed since {name}", file=sys.stderr)
-
-
-def source_hash(source: ModelSource) -> str | None:
-    """The hash of a user's file or of the weights of a model that is fine-tuned, None for models of ours."""
-    if source.model_name is None:
-        return code_hash(source.file)
-    return fingerprint(find_folder(source.model_name, WEIGHT_FILES, source.revision))
+    def with_model(self, model_args: Mapping[str, Any], sections: Table) -> "Origin":
+        """The same with the arguments of another model, and in the configuration its sections of `[train]`."""
+        train = {**self.config["train"], **sections}
+        return replace(self, model_args=dict(model_args), config={**self.config, "train": train})
 
 
 @dataclass(frozen=True)
@@ -87,19 +64,9 @@ class Checkpoint:
     origin: Origin
 
     @property
-    def trained_state(self) -> dict[str, Tensor]:
-        """The weights, averaged where they are."""
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """Those to evaluate and to sample from: the averages where there are any."""
         return {**self.model, **(self.ema or {})}
-
-    def trained_model(self, source: ModelSource) -> LanguageModel:
-        """The model to evaluate and to sample from: with the averaged weights where there are any.
-
-        `source` is what the user brings for it.
-
-        Raises:
-            CheckpointError: weights and model arguments do not fit.
-        """
-        return restore_model(self.origin.model_args, self.trained_state, source)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -172,59 +139,111 @@ def load_progress(path: Path) -> Progress | None:
     return Progress.from_json(header)
 
 
-class CheckpointStore:
-    """The checkpoints of one run directory, as its trainer writes and resumes them."""
+def load_newest(run: RunDirectory) -> tuple[Checkpoint, DamagedCheckpointError | None]:
+    """The last checkpoint, or the one before and what is wrong with the last.
 
-    def __init__(self, run: RunDirectory, *, keep_last_n: int) -> None:
-        self.run = run
-        self._keep_last_n = keep_last_n
+    Raises:
+        CheckpointError: `ckpt_last.pt` is missing or of another format, or neither is sound.
+    """
+    try:
+        return load(run.last_checkpoint), None
+    except DamagedCheckpointError as error:
+        problem = error
+    try:
+        return load(run.previous_checkpoint), problem
+    except CheckpointError as error:
+        raise CheckpointError(f"{problem}\n{error}\nDelete {run.last_checkpoint} to start afresh.") from error
 
-    def resume(self) -> Checkpoint | None:
-        """The checkpoint to go on from, None to start afresh.
 
-        A damaged `ckpt_last.pt` is put aside under another name and the previous one takes its place.
+def load_best(run: RunDirectory, data: str, report: Report) -> Checkpoint | None:
+    """`ckpt_best.pt`, None where there is no sound one: only a better one may replace it.
 
-        Raises:
-            CheckpointError: `ckpt_last.pt` is damaged and there is no sound previous one.
-        """
-        run = self.run
-        if not run.last_checkpoint.exists():
-            if run.best_checkpoint.exists():
-                print(f"{run.best_checkpoint.name} of an earlier run stays until this run has a better one")
-            return None
-        try:
-            return load(run.last_checkpoint)
-        except DamagedCheckpointError as error:
-            problem = error
-        try:
-            checkpoint = load(run.previous_checkpoint)
-        except CheckpointError as error:
-            raise CheckpointError(f"{problem}\n{error}\nDelete {run.last_checkpoint} to start afresh.") from error
+    Args:
+        run: the run.
+        data: fingerprint of the data that it must have been trained on.
+        report: is given a line where the file is damaged.
+
+    Raises:
+        CheckpointError: it was trained on other data.
+    """
+    path = run.best_checkpoint
+    if not path.exists():
+        return None
+    try:
+        best = load(path)
+    except DamagedCheckpointError as error:
+        report(f"{error}\nThe next best one will replace it.")
+        return None
+    if best.origin.data != data:
+        raise CheckpointError(
+            f"{path} was trained on other data. Set another [train.runtime] out_dir, or move the file away."
+        )
+    return best
+
+
+def resume(run: RunDirectory, report: Report) -> Checkpoint | None:
+    """The checkpoint to resume from, None to start afresh.
+
+    A damaged `ckpt_last.pt` is set aside under another name and the previous one takes its place.
+
+    Args:
+        run: the run, which must be locked.
+        report: is given a line about what was set aside, or stays.
+
+    Raises:
+        CheckpointError: `ckpt_last.pt` is damaged and there is no sound previous one.
+    """
+    if not run.last_checkpoint.exists():
+        if run.best_checkpoint.exists():
+            report(f"{run.best_checkpoint.name} of an earlier run stays until this run has a better one")
+        return None
+    checkpoint, problem = load_newest(run)
+    if problem is not None:
         aside = unused_name(run.path / "ckpt_damaged.pt")
         keep_copy(run.last_checkpoint, aside)
         keep_copy(run.previous_checkpoint, run.last_checkpoint)
-        print(f"{problem}\nKept as {aside.name}; resuming from {run.previous_checkpoint.name}.")
-        return checkpoint
+        report(f"{problem}\nKept as {aside.name}; resuming from {run.previous_checkpoint.name}.")
+    return checkpoint
 
-    def best(self, data: str) -> Checkpoint | None:
-        """`ckpt_best.pt`, None where there is no sound one: only a better one may replace it.
 
-        Raises:
-            CheckpointError: it was trained on other data than that of the fingerprint `data`.
+class Artifact(ABC):
+    """What stands beside a run's checkpoints, made of the same weights."""
+
+    @abstractmethod
+    def write(self, which: Which, checkpoint: Checkpoint) -> None:
+        """Replace what belongs to `ckpt_last.pt` or `ckpt_best.pt`, or add what belongs to a training that is done.
+
+        It is written before the checkpoint: a kill in between repeats it from the one before.
         """
-        path = self.run.best_checkpoint
-        if not path.exists():
-            return None
-        try:
-            best = load(path)
-        except DamagedCheckpointError as error:
-            print(f"{error}\nThe next best one will replace it.")
-            return None
-        if best.origin.data != data:
-            raise CheckpointError(
-                f"{path} was trained on other data. Set another [train.runtime] out_dir, or move the file away."
-            )
-        return best
+
+    @abstractmethod
+    def best_is_saved(self) -> None:
+        """`ckpt_best.pt` has been replaced. At the end of a training this comes again, in case it was killed then."""
+
+
+class CheckpointStore:
+    """The checkpoints of one run directory, as its trainer writes them."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        keep_last_n: int,
+        artifacts: Sequence[Artifact] = (),
+        report: Report = lambda _: None,
+    ) -> None:
+        """Take a run's places.
+
+        Args:
+            run: the run.
+            keep_last_n: how many numbered checkpoints are kept; 0 is all of them.
+            artifacts: what is written beside each.
+            report: is given a line where a file had to be set aside.
+        """
+        self.run = run
+        self._keep_last_n = keep_last_n
+        self._artifacts = artifacts
+        self._report = report
 
     def save(self, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
         """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`.
@@ -238,6 +257,9 @@ class CheckpointStore:
             step: keep it under this step too, and of the earlier ones only as many as `keep_last_n` allows.
         """
         self.run.require()
+        if is_best:
+            self._write_artifacts("best", checkpoint)
+        self._write_artifacts("last", checkpoint)
         written: Path | None = None
         if is_best:
             written = self._put(checkpoint, self.run.best_checkpoint, written)
@@ -246,6 +268,16 @@ class CheckpointStore:
             self._remove_early(step)
         self._keep_previous()
         self._put(checkpoint, self.run.last_checkpoint, written)
+        if is_best:
+            self._best_is_saved()
+
+    def _write_artifacts(self, which: Which, checkpoint: Checkpoint) -> None:
+        for artifact in self._artifacts:
+            artifact.write(which, checkpoint)
+
+    def _best_is_saved(self) -> None:
+        for artifact in self._artifacts:
+            artifact.best_is_saved()
 
     def _put(self, checkpoint: Checkpoint, path: Path, written: Path | None) -> Path:
         """Write `checkpoint` to `path`, or give the file that it was written to that name too; returns the file."""
@@ -263,7 +295,7 @@ class CheckpointStore:
             aside = unused_name(previous)
             with storage_errors(aside):
                 previous.rename(aside)
-            print(f"{previous.name} of an earlier run is now {aside.name}")
+            self._report(f"{previous.name} of an earlier run is now {aside.name}")
 
     def _remove_early(self, step: int) -> None:
         if self._keep_last_n:
@@ -273,7 +305,10 @@ class CheckpointStore:
                 path.unlink()
 
     def finish(self) -> None:
-        """The training is done, and its last checkpoint saved."""
+        """The training is done, and its last checkpoint saved: write what belongs to that."""
+        if self._artifacts:
+            self._write_artifacts("final", load(self.run.last_checkpoint))
+            self._best_is_saved()
 
     def discard_last(self) -> Path:
         """Set `ckpt_last.pt` aside, whose weights turned out to be useless, and return where it is now.
@@ -287,4 +322,6 @@ class CheckpointStore:
             keep_copy(run.previous_checkpoint, run.last_checkpoint)
         else:
             run.last_checkpoint.unlink()
+        if self._artifacts and run.last_checkpoint.exists():
+            self._write_artifacts("last", load(run.last_checkpoint))
         return aside

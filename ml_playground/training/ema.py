@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ml_playground.models import LanguageModel
+from ml_playground.models.base import LanguageModel
 
 
 class WeightAverage:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ml_playground.data.batches import IGNORED, Batch
-from ml_playground.models import LanguageModel
+from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import Runtime
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ml_playground.config.sections import OptimConfig, ParameterGroup
-from ml_playground.models import LanguageModel
+from ml_playground.models.base import LanguageModel
 
 
 def build_optimizer(model: LanguageModel, config: OptimConfig) -> torch.optim.Optimizer:

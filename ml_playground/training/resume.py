@@ -1,172 +1,130 @@
-"""What a checkpoint and a configuration that has changed since then make of each other."""
+"""Resume under changed settings: what the checkpoint keeps, and what the configuration may change."""
 
 import json
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from ml_playground.config.fields import ConfigFile, ModelSource
-from ml_playground.config.files import project_root
-from ml_playground.errors import CheckpointError, RunDirectoryError
+from ml_playground.errors import CheckpointError
 from ml_playground.evaluation import Evaluator
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
+from ml_playground.models.spec import ModelSpec
+from ml_playground.run.checkpoint import Checkpoint, Origin, Report, load_best
 from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import Runtime
-from ml_playground.utils.paths import real_path, shown
-from ml_playground.utils.tables import Table, is_table
-
-_FREE = ("model_name", "revision", "block_size", "gradient_checkpointing")  # none of which changes a weight
-_OF_THE_MODEL = ("[train.model]", "[train.hf_model]", "[train.peft]")
-_ASKED_OF_OTHERS = ("init_from", "block_size", "dropout")  # what `[train.model]` decides of a model from elsewhere
+from ml_playground.utils.tables import Change, Table, changes
 
 
-def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
-    """Refuse to train in the run of another TOML file, such as a preset of the same name in another folder.
+@dataclass(frozen=True)
+class Reconciled:
+    """A run that is resumed.
 
-    A file that names the run directory itself may use that of another, and one that is gone was moved or renamed.
-
-    Raises:
-        RunDirectoryError: another file's run is there.
+    Attributes:
+        spec: its model, which is the checkpoint's.
+        origin: what it is made of from now on.
+        step: optimiser steps done.
+        kept: what the checkpoint's model is, and is not, but was asked for.
+        changed: what differs in the configuration from now on.
+        torch: the version that it was trained with before, None if that is today's or not known.
     """
-    other = other_file(run, file)
-    if file is not None and other is not None:
-        raise RunDirectoryError(
-            f"{run.path}: this run was trained with {shown(other)}, and this command names {shown(file.path)}. Rename "
-            "one of the two, or state [train.runtime] out_dir in the latter: another folder for a run of its own, or "
-            "this one to resume this run with it."
-        )
+
+    spec: ModelSpec
+    origin: Origin
+    step: int
+    kept: list[Change]
+    changed: list[Change]
+    torch: str | None
+
+    def kept_lines(self) -> Iterator[str]:
+        """What was asked for in vain."""
+        for key, saved, stated in self.kept:
+            yield f"keeping {key} = {_toml(saved)} from ckpt_last.pt (the configuration says {_toml(stated)})"
+        if self.kept:
+            yield "To use the new values, delete ckpt_last.pt, or give them a TOML file and so a run of its own."
+
+    def changed_lines(self) -> Iterator[str]:
+        """What the steps to come are computed with, and those before were not."""
+        for key, before, now in self.changed:
+            yield f"{key} = {_toml(now)} from step {self.step} on, {_toml(before)} before"
+        if self.torch is not None:
+            yield rounding_warning("torch", self.torch, self.origin.versions["torch"])
 
 
-def report_other_file(run: RunDirectory, out_dir: Path, file: ConfigFile | None) -> None:
-    """Warn that a run is that of another TOML file, unless it is not the one of `out_dir`, which `file` would train."""
-    if run.path == out_dir and (other := other_file(run, file)) is not None:
-        print(f"! {shown(run.path)} was trained with {shown(other)}, another TOML file", file=sys.stderr)
-
-
-def other_file(run: RunDirectory, file: ConfigFile | None) -> Path | None:
-    """The TOML file that a run was trained with, where that is there and another than `file`, which did not name it."""
-    if file is None or file.names_run:
-        return None
-    toml = (run.read_info() or {}).get("toml")
-    if not isinstance(toml, str) or "\0" in toml:
-        return None  # nothing is known of it
-    trained_with = real_path(_project(run) / toml)
-    return trained_with if trained_with != file.path and trained_with.is_file() else None
-
-
-def file_name(run: RunDirectory, file: ConfigFile | None) -> str | None:
-    """How `run.json` names the TOML file: relative to the run's project, so that the two can be moved together."""
-    root = _project(run)
-    if file is None:
-        return None
-    return file.path.relative_to(root).as_posix() if file.path.is_relative_to(root) else str(file.path)
-
-
-def _project(run: RunDirectory) -> Path:
-    return project_root(run.info)
-
-
-def agree(checkpoint: Checkpoint, origin: Origin) -> Origin:
-    """The origin of the run that goes on from `checkpoint`: its model arguments win, the rest is today's.
-
-    Prints each difference between the checkpoint's configuration and today's.
+def reconcile(checkpoint: Checkpoint, spec: ModelSpec, origin: Origin) -> Reconciled:
+    """The run that resumes from `checkpoint`: its model wins, the rest is today's, `spec` and `origin`.
 
     Raises:
         CheckpointError: the checkpoint saw other data, or its context is shorter than today's batches.
     """
-    if checkpoint.origin.data != origin.data:
+    saved = checkpoint.origin
+    if saved.data != origin.data:
         raise CheckpointError(
             "ckpt_last.pt was trained on other data than is prepared now. Prepare the old data again, "
             "set another [train.runtime] out_dir, or delete ckpt_last.pt to start afresh."
         )
-    model_args = checkpoint.origin.model_args
-    before, now = checkpoint.origin.config["train"], origin.config["train"]
-    if ("hf_model" in model_args) != ("hf_model" in origin.model_args):
+    resumed, kept = spec.resume(saved.model_args)
+    context, block_size = resumed.options["block_size"], origin.config["train"]["data"]["block_size"]
+    if block_size > context:
         raise CheckpointError(
-            "ckpt_last.pt is of another kind of model: one of [train.model] and [train.hf_model] was trained, and now "
-            "it is the other. Set another [train.runtime] out_dir."
+            f"[train.data] block_size = {block_size} is beyond the model in ckpt_last.pt, "
+            f"whose block_size is {context}. Set it back, or train in another [train.runtime] out_dir."
         )
-    if "hf_model" in model_args:
-        model_args = _fine_tuned_args(model_args, origin)
-    elif now["data"]["block_size"] > model_args["block_size"]:
-        raise CheckpointError(
-            f"[train.data] block_size = {now['data']['block_size']} is beyond the model in ckpt_last.pt, "
-            f"whose block_size is {model_args['block_size']}. Set it back, or train in another [train.runtime] out_dir."
-        )
-    differing = list(_differing(model_args, origin.model_args))
-    for key, old, new in differing:
-        print(f"{key} = {_toml(old)} as in ckpt_last.pt, not {_toml(new)}")
-    if differing:
-        print("To train the other model, delete ckpt_last.pt, or give it a TOML file and so a run of its own.")
-    for key, old, new in _changes(before, now, "train"):
-        if not key.startswith(_OF_THE_MODEL) or key.removeprefix("[train.hf_model] ") in _FREE:
-            print(f"{key} = {_toml(new)} from step {checkpoint.progress['step']} on, {_toml(old)} before")
-    report_rounding("torch", checkpoint.origin.versions.get("torch"), origin.versions["torch"])
-    return origin.with_model(model_args)
+    origin = origin.with_model(resumed.options, resumed.stated(origin.config["train"]))
+    before, now = (_of_use(each.config["train"], resumed) for each in (saved, origin))
+    torch = saved.versions.get("torch")
+    return Reconciled(
+        spec=resumed,
+        origin=origin,
+        step=checkpoint.progress["step"],
+        kept=kept,
+        changed=list(changes(before, now, "train")),
+        torch=None if torch == origin.versions["torch"] else torch,
+    )
 
 
-def report_rounding(what: str, before: object, now: object) -> None:
-    """Print that sums are rounded otherwise than before, if what that depends on is known to have changed."""
-    if before not in (None, now):
-        print(f"{what}: {now} now, {before} before: the weights can differ by rounding from an uninterrupted run's")
+def _of_use(train: Table, spec: ModelSpec) -> Table:
+    return {name: section for name, section in train.items() if name not in spec.idle_sections}
 
 
-def _fine_tuned_args(model_args: Table, origin: Origin) -> Table:
-    """Those of the checkpoint, with today's where that changes no weight."""
-    today = origin.model_args["hf_model"]
-    hf_model = {**model_args["hf_model"], **{key: today[key] for key in _FREE}}
-    return {**model_args, "hf_model": hf_model, "block_size": hf_model["block_size"]}
+def rounding_warning(what: str, before: object, now: object) -> str:
+    """That sums are rounded otherwise than before, by what has changed."""
+    return f"{what}: {now} now, {before} before: the weights can differ by rounding from an uninterrupted run's"
 
 
-def _differing(model_args: Table, asked_for: Table) -> Iterator[tuple[str, Any, Any]]:
-    """What the model in a checkpoint is, and is not, but was asked for."""
-    if "hf_model" in model_args:
-        for table in ("hf_model", "peft"):
-            yield from _changes(model_args[table], asked_for[table], f"train.{table}")
-        return
-    # A model that came from elsewhere brought its own shape, whatever the rest of the section says.
-    keys = _ASKED_OF_OTHERS if model_args.get("init_from") else asked_for.keys()
-    wanted = {key: asked_for[key] for key in keys}
-    had = {key: model_args[key] for key in wanted if key in model_args}
-    yield from _changes(had, wanted, "train.model")
-
-
-def best_on_disk(
-    store: CheckpointStore, origin: Origin, evaluator: Evaluator, runtime: Runtime, source: ModelSource
+def stored_best_loss(
+    run: RunDirectory, spec: ModelSpec, origin: Origin, evaluator: Evaluator, runtime: Runtime, report: Report
 ) -> float:
-    """The validation loss of `ckpt_best.pt`, measured again if validation has changed; infinite where there is none.
+    """The validation loss of `ckpt_best.pt` in nats per token, infinity if there is none.
+
+    It is evaluated again if it cannot be compared with what `origin` measures, which `report` is given a line about.
 
     Raises:
         CheckpointError: it is of other data.
     """
-    best = store.best(origin.data)
+    best = load_best(run, origin.data, report)
     if best is None:
         return math.inf
-    if same_measure(best.origin, origin):
+    if comparable(best.origin, origin):
         return float(best.progress["val_loss"])
-    evaluation = evaluator(best.trained_model(source).to(runtime.device), runtime)
-    assert evaluation is not None
-    print(f"ckpt_best.pt under today's validation: {evaluation}")
+    model = spec.of_checkpoint(best.origin.model_args).restore(best.averaged_weights)
+    evaluation = evaluator(model.to(runtime.device), runtime)
+    assert evaluation is not None  # nothing stops it
+    report(f"ckpt_best.pt re-evaluated under the current settings: {evaluation}")
     return evaluation.loss
+
+
+def comparable(one: Origin, other: Origin) -> bool:
+    """Whether the validation losses of two runs are of one measure.
+
+    That is: of the same tokens in the same windows, in the same number format, of averaged weights or not.
+    """
+    return _measure(one) == _measure(other)
+
+
+def _measure(origin: Origin) -> tuple[object, ...]:
+    data, runtime = origin.config["train"]["data"], origin.config["train"]["runtime"]
+    return data["block_size"], runtime["eval_iters"], runtime["dtype"], bool(runtime["ema_decay"])
 
 
 def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def same_measure(one: Origin, other: Origin) -> bool:
-    """Whether validation losses of the two can be compared: the same tokens in the same windows."""
-    trains = one.config["train"], other.config["train"]
-    ours, theirs = ((train["data"]["block_size"], train["runtime"]["eval_iters"]) for train in trains)
-    return ours == theirs
-
-
-def _changes(before: Table, now: Table, table: str) -> Iterator[tuple[str, Any, Any]]:
-    for key in [*now, *(key for key in before if key not in now)]:
-        old, new = before.get(key), now.get(key)
-        if is_table(new) and (is_table(old) or old is None):
-            yield from _changes(old or {}, new, f"{table}.{key}")
-        elif old != new:
-            yield f"[{table}] {key}", old, new

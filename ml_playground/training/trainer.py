@@ -18,7 +18,8 @@ from ml_playground.config.sections import TrainRuntimeConfig
 from ml_playground.data.batches import Batches
 from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
-from ml_playground.models import LanguageModel, load_weights
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import load_weights
 from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.run.progress import Progress
 from ml_playground.run.sinks import Telemetry
@@ -27,7 +28,7 @@ from ml_playground.training.ema import WeightAverage
 from ml_playground.training.feed import Feed
 from ml_playground.training.gradients import accumulate_gradients
 from ml_playground.training.optim import load_optimizer_state
-from ml_playground.training.resume import same_measure
+from ml_playground.training.resume import comparable
 from ml_playground.training.signals import StopSignals
 
 
@@ -47,9 +48,9 @@ class Trainer:
         origin: Origin,
         settings: TrainRuntimeConfig,
         grad_clip: float,
-        best_on_disk: float = math.inf,
+        stored_best_loss: float = math.inf,
     ) -> None:
-        """`learning_rate` maps a step to its rate; `best_on_disk` is the loss of a `ckpt_best.pt` that is there."""
+        """`learning_rate` maps a step to its rate; `stored_best_loss` is the loss of a `ckpt_best.pt` that is there."""
         self.progress = Progress()
         self.model = model
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -63,7 +64,7 @@ class Trainer:
         self.origin = origin
         self._settings = settings
         self._grad_clip = grad_clip or math.inf
-        self._best_on_disk = best_on_disk
+        self._stored_best_loss = stored_best_loss
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
@@ -90,8 +91,8 @@ class Trainer:
                 f"the optimiser's state in ckpt_last.pt does not fit its weights ({error})"
             ) from error
         self.progress = Progress(**checkpoint.progress)
-        if not same_measure(checkpoint.origin, self.origin):
-            self.progress.best_val_loss, self.progress.evals_since_best = self._best_on_disk, 0
+        if not comparable(checkpoint.origin, self.origin):
+            self.progress.best_val_loss, self.progress.evals_since_best = self._stored_best_loss, 0
         self._saved_step = self._began_at = self.progress.step
         self._reported = self.progress.step, self.progress.seconds
 
@@ -126,7 +127,7 @@ class Trainer:
     @property
     def best_is_of_an_earlier_run(self) -> bool:
         """Whether `ckpt_best.pt` was there before and is better than anything that this run has found."""
-        return self._best_on_disk < self.progress.best_val_loss
+        return self._stored_best_loss < self.progress.best_val_loss
 
     @property
     def stopped_early(self) -> bool:
@@ -161,9 +162,9 @@ class Trainer:
         telemetry.validation(
             progress.step, loss=evaluation.loss, bits_per_byte=evaluation.bits_per_byte, improved=improved
         )
-        is_best = evaluation.loss < self._best_on_disk
+        is_best = evaluation.loss < self._stored_best_loss
         self._save(telemetry, is_best=is_best, numbered=self._settings.always_save_checkpoint)
-        self._best_on_disk = min(self._best_on_disk, evaluation.loss)
+        self._stored_best_loss = min(self._stored_best_loss, evaluation.loss)
 
     def step(self, telemetry: Telemetry) -> None:
         """One optimiser step, reported if it is time."""

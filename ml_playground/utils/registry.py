@@ -52,7 +52,8 @@ class Registry:
     @property
     def base(self) -> type[Any]:
         """The class that all of them derive from."""
-        return _class_at(self._base)
+        base: type[Any] = named_by(self._base)
+        return base
 
     def load(self, name: str) -> type[Any]:
         """The class of that name.
@@ -64,7 +65,8 @@ class Registry:
         if name in self._registered:
             return self._registered[name]
         if name in self._parts:
-            return _class_at(self._parts[name])
+            part: type[Any] = named_by(self._parts[name])
+            return part
         plugin = _plugins(self.sort)[name]
         found: object = plugin.load()
         if not isinstance(found, type) or not issubclass(found, self.base):
@@ -86,11 +88,10 @@ class Registry:
         return add
 
 
-def _class_at(place: str) -> type[Any]:
-    """What is at "module:Class"."""
+def named_by(place: str) -> Any:
+    """What "module:name" names; the module is imported."""
     module, _, name = place.partition(":")
-    found: type[Any] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
 
 
 @cache

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 Table = dict[str, Any]
 KeyPath = tuple[str, ...]
@@ -31,6 +31,24 @@ def table_at(values: Table, path: Sequence[str]) -> Table | None:
     for name in path:
         at = at.get(name) if is_table(at) else None
     return at if is_table(at) else None
+
+
+class Change(NamedTuple):
+    """A key, such as "[train.optim] learning_rate", that has another value than before."""
+
+    key: str
+    before: Any
+    now: Any
+
+
+def changes(before: Table, now: Table, table: str) -> Iterator[Change]:
+    """What differs between two versions of the table of that name, such as "train"."""
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, new = before.get(key), now.get(key)
+        if is_table(new) and (is_table(old) or old is None):
+            yield from changes(old or {}, new, f"{table}.{key}")
+        elif old != new:
+            yield Change(f"[{table}] {key}", old, new)
 
 
 def states(values: Table, key: KeyPath) -> bool:

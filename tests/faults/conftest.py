@@ -21,7 +21,7 @@ _MODULES = [
     "ml_playground.commands.export",
     "ml_playground.finetune.adapters",
     "ml_playground.finetune.merge",
-    "ml_playground.models.finetuned",
+    "ml_playground.finetune.model",
     "ml_playground.commands.train",
     "numpy.ctypeslib",
     "peft.utils.transformers_weight_conversion",

@@ -12,14 +12,12 @@ from typing import Any
 
 import pytest
 
-from ml_playground.config.fields import ModelSource
-from ml_playground.config.sections import ModelConfig
 from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import PlaygroundError
+from ml_playground.finetune.spec import FineTunedSpec
 from ml_playground.interop.pretrained import load_pretrained
 from ml_playground.interop.source import FolderSource
-from ml_playground.models import build_model
 from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.hub import fingerprint
 from tests.integration.finetuning import write_model
@@ -43,7 +41,6 @@ def opened(folder: Path) -> list[Callable[[], object]]:
     """Every way in which a folder is opened."""
     hf_model = {"model_name": "x", "block_size": 8, "dtype": "float32"}
     args = {"hf_model": hf_model, "peft": {"r": 2}, "block_size": 8, "vocab_size": 300, "new_tokens": {}}
-    block = ModelConfig.model_validate({"block_size": 8})
 
     def tokenizer() -> Tokenizer:
         return tokenizer_of_model(str(folder), documents="whole")
@@ -51,8 +48,10 @@ def opened(folder: Path) -> list[Callable[[], object]]:
     return [
         lambda: fingerprint(folder),
         tokenizer,
-        lambda: build_model(args, ModelSource(model_name=str(folder))),
-        lambda: load_pretrained(str(folder), block, tokenizer(), "Das ist nicht wahr."),
+        lambda: FineTunedSpec(args, str(folder), None).build(),
+        lambda: load_pretrained(
+            str(folder), vocabulary=tokenizer(), text="Das ist nicht wahr.", block_size=8, dropout=0.0
+        ),
         lambda: FolderSource.open(folder),
     ]
 

@@ -13,7 +13,8 @@ from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Toke
 from ml_playground.errors import PlaygroundError
 from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
 from ml_playground.inference.prompt import encode_prompt, read_prompt
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
 from ml_playground.runtime import resolve
 from tests.integration.finetuning import by_bytes, by_sentencepiece
 

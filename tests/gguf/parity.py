@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from llama_cpp import GGML_TYPE_F32, Llama, llama_model_get_vocab, llama_token_to_piece
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import TrainedModel, load_trained
-from ml_playground.models import OURS
+from ml_playground.models.kinds import BUILT_IN
+from ml_playground.models.spec import ModelSpec
 from ml_playground.run.directory import RunDirectory
 from tests.project import Project
 
@@ -104,9 +104,9 @@ def greedy(step: Callable[[list[int]], npt.NDArray[Any]], ids: list[int]) -> lis
     return made
 
 
-def compare(project: Project, path: Path, source: ModelSource = OURS) -> Comparison:
+def compare(project: Project, path: Path, spec: ModelSpec = BUILT_IN) -> Comparison:
     """Ours against llama.cpp's on the end of the text, of which the model has seen nothing."""
-    trained, model = load_trained(RunDirectory(project.out), source), llama(path)
+    trained, model = load_trained(RunDirectory(project.out), spec), llama(path)
     text = project.text.read_text(encoding="utf-8")[-20_000:]
     start = trained.tokenizer.start_id
     if start is not None:  # documents are lines

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml_playground.cli import main
-from ml_playground.config.fields import ModelSource
+from ml_playground.finetune.spec import FineTunedSpec
 from ml_playground.inference.load import load_trained
 from ml_playground.run.directory import RunDirectory
 from tests.gguf.parity import CONTEXT, GREEDY, Run, compare, llama, row, tolerance
@@ -52,14 +52,14 @@ dtype = "f32"
     project.config.write_text(adapters)
     for verb in ("prepare", "train", "merge", "export"):
         assert main([verb, str(project.folder)]) == 0
-    path, source = project.out / "export" / "tiny-f32.gguf", ModelSource(model_name=str(base))
-    found = compare(project, path, source)
+    path, spec = project.out / "export" / "tiny-f32.gguf", FineTunedSpec({"peft": {"enabled": True}}, str(base), None)
+    found = compare(project, path, spec)
     table.append(row(kind, "GPT-2", f"f32, merged{', with structure tokens' if structure else ''}", found))
     assert found.same_ids
     assert found.same_greedy == GREEDY
     assert found.difference < tolerance(kind)
     if structure:
         prompt = "<speaker>Olaf Scholz<party>SPD<year>2022<speech>Frau Präsidentin!"
-        ours: list[int] = load_trained(RunDirectory(project.out), source).tokenizer.encode_prompt(prompt).tolist()
+        ours: list[int] = load_trained(RunDirectory(project.out), spec).tokenizer.encode_prompt(prompt).tolist()
         assert llama(path).tokenize(prompt.encode()) == ours
         assert 50257 in ours

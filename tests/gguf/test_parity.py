@@ -16,7 +16,7 @@ from ml_playground.data.text import TextFile
 from ml_playground.data.tokenizers import TiktokenTokenizer
 from ml_playground.inference.load import load_trained
 from ml_playground.interop.gguf import write_gguf
-from ml_playground.models import build_model
+from ml_playground.models.build import build_model
 from ml_playground.run.directory import RunDirectory
 from tests.gguf.parity import (
     FURTHER_KINDS,

@@ -23,10 +23,10 @@ from transformers import (
 )
 from transformers import logging as transformers_logging
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.config.load import load_config
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.inference.load import load_trained
+from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.directory import RunDirectory
 from tests.project import Project
 
@@ -224,10 +224,14 @@ def some_ids(project: Project) -> torch.Tensor:
     return torch.tensor(dataset_of(project).val[None, :24].astype("int64"))
 
 
+def spec(project: Project) -> ModelSpec:
+    config = load_config(project.config, name="tiny", folder=project.folder)
+    return spec_of(config.train, config.file.root)
+
+
 @torch.no_grad()
 def our_logits(project: Project, ids: torch.Tensor) -> torch.Tensor:
-    source = ModelSource(model_name=str(project.root / "base"))
-    logits: torch.Tensor = load_trained(RunDirectory(project.out), source).model.eval()(ids)
+    logits: torch.Tensor = load_trained(RunDirectory(project.out), spec(project)).model.eval()(ids)
     return logits
 
 

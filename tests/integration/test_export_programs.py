@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import TiktokenTokenizer
 from ml_playground.inference.load import load_trained
-from ml_playground.interop.ollama import model_name, write_modelfile
+from ml_playground.interop.ollama import name_in_ollama, write_modelfile
 from ml_playground.interop.source import FolderSource
 from ml_playground.run.directory import RunDirectory
 from tests.integration.exports import exported
@@ -195,7 +195,7 @@ def test_ollama_gets_a_smaller_file_where_a_quantizer_is_named(german: Project) 
     ],
 )
 def test_ollama_gets_a_name_from_the_runs(run: str, name: str) -> None:
-    assert model_name(run) == name
+    assert name_in_ollama(run) == name
 
 
 @given(st.text(min_size=1))
@@ -206,11 +206,11 @@ def test_ollama_gets_a_name_from_the_runs(run: str, name: str) -> None:
 @example("\udc80")
 @example("-" * 100 + "x")
 def test_ollama_gets_a_valid_name_of_any_run(run: str) -> None:
-    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", model_name(run))
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", name_in_ollama(run))
 
 
 def test_names_without_a_latin_letter_stay_apart() -> None:
-    assert model_name("모델") != model_name("模型")
+    assert name_in_ollama("모델") != name_in_ollama("模型")
 
 
 def test_ollama_stops_at_each_token_that_ends_a_text(tmp_path: Path) -> None:

@@ -13,11 +13,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as Library
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.inference.load import load_trained
 from ml_playground.run.checkpoint import load
 from ml_playground.run.directory import RunDirectory
-from tests.integration.finetuning import dataset_of, fine_tuning, our_logits, plain_peft_logits, some_ids
+from tests.integration.finetuning import dataset_of, fine_tuning, our_logits, plain_peft_logits, some_ids, spec
 from tests.integration.runs import AtStep, trained_with_a_kill, weights
 from tests.project import Project
 
@@ -64,7 +63,7 @@ def test_a_token_at_a_time_says_the_same_as_all_at_once(project: Project, kind: 
     fine_tuning(project, kind)
     for verb in ("prepare", "train"):
         project.ok(verb)
-    model = load_trained(RunDirectory(project.out), ModelSource(model_name=str(project.root / "base"))).model.eval()
+    model = load_trained(RunDirectory(project.out), spec(project)).model.eval()
     ids = some_ids(project)
     with torch.no_grad():
         whole = model(ids)
@@ -157,8 +156,7 @@ def test_frozen_weights_take_fewer_bits_and_trained_ones_do_not(qwen: Project, d
     qwen.ok("prepare")
     qwen.ok("train")
     assert {tensor.dtype for tensor in weights(qwen).model.values()} == {torch.float32}
-    source = ModelSource(model_name=str(qwen.root / "base"))
-    model = load_trained(RunDirectory(qwen.out), source).model
+    model = load_trained(RunDirectory(qwen.out), spec(qwen)).model
     assert getattr(torch, dtype) in {parameter.dtype for parameter in model.parameters() if parameter.dim() == 2}
     qwen.ok("merge")
 

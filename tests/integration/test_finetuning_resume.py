@@ -6,10 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, load
 from ml_playground.run.directory import RunDirectory
-from tests.integration.finetuning import our_logits, some_ids
+from tests.integration.finetuning import our_logits, some_ids, spec
 from tests.integration.runs import AtStep, Killed, assert_same_state, kill, trained_with_a_kill, weights
 from tests.project import Project
 
@@ -39,7 +38,7 @@ def test_a_resumed_run_keeps_its_adapters_shape_and_says_so(qwen: Project) -> No
     qwen.ok("train")
     qwen.configure({"train.runtime.max_iters": "4", "train.peft.r": "2", "train.hf_model.block_size": "48"})
     said = qwen.ok("train").out
-    assert "[train.peft] r = 4 as in ckpt_last.pt, not 2" in said
+    assert "[train.peft] r = 4 from ckpt_last.pt (the configuration says 2)" in said
     assert "[train.hf_model] block_size = 48 from step 2 on, 32 before" in said
     assert load(qwen.out / "ckpt_last.pt").origin.config["train"]["peft"]["r"] == 4
 
@@ -97,7 +96,8 @@ def test_every_way_of_training_goes_on_to_the_bit(
     qwen.ok("prepare")
     trained_with_a_kill(qwen, at_step, monkeypatch, 4)
     ids = some_ids(qwen)
-    best = load(qwen.out / "ckpt_best.pt").trained_model(ModelSource(model_name=str(qwen.root / "base"))).eval()
+    checkpoint = load(qwen.out / "ckpt_best.pt")
+    best = spec(qwen).of_checkpoint(checkpoint.origin.model_args).restore(checkpoint.averaged_weights).eval()
     with torch.no_grad():
         torch.testing.assert_close(our_logits(qwen, ids), best(ids), atol=0, rtol=0)
 

@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on_without_the_model_that_it_began_with(
         project.run("train")
     shutil.rmtree(folder)
     out = project.ok("train").out
-    assert "as in ckpt_last.pt, not" not in out  # the shape is the source's, whatever the TOML says
+    assert "from ckpt_last.pt (" not in out  # the shape is the source's, whatever the TOML says
     resumed = load(project.out / "ckpt_last.pt")
     assert_same_bits([whole.model, whole.optimizer], [resumed.model, resumed.optimizer])
 
@@ -180,7 +180,9 @@ def test_a_killed_run_goes_on_without_the_model_that_it_began_with(
 def test_a_run_that_has_begun_says_that_it_comes_too_late(project: Project) -> None:
     project.ok("train")
     begin_with(project, "llama", {"train.runtime.max_iters": "8"})
-    assert '[train.model] init_from = null as in ckpt_last.pt, not "llama"' in project.ok("train").out
+    assert (
+        '[train.model] init_from = null from ckpt_last.pt (the configuration says "llama")' in project.ok("train").out
+    )
     assert load(project.out / "ckpt_last.pt").origin.config["train"]["model"]["init_from"] is None
 
 
@@ -238,7 +240,7 @@ def test_dropout_and_context_are_ones_own_but_fixed_once_begun(project: Project,
     project.ok("train")
     project.configure({"train.model.dropout": "0.5", "train.runtime.max_iters": "8"})
     out = project.ok("train").out
-    assert "[train.model] dropout = 0.1 as in ckpt_last.pt, not 0.5" in out
+    assert "[train.model] dropout = 0.1 from ckpt_last.pt (the configuration says 0.5)" in out
     assert "n_layer" not in out
 
 

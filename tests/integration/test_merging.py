@@ -5,15 +5,14 @@ import json
 import pytest
 import torch
 
-from ml_playground.commands import build
+from ml_playground.commands import merge
 from ml_playground.config.experiment import ExperimentConfig
-from ml_playground.config.fields import ModelSource
 from ml_playground.data.store import Dataset
 from ml_playground.inference.load import load_trained
-from ml_playground.models import quantize
+from ml_playground.models.quantized import quantize
 from ml_playground.run.checkpoint import load
 from ml_playground.run.directory import RunDirectory
-from tests.integration.finetuning import by_bytes, fine_tuning, our_logits, some_ids
+from tests.integration.finetuning import by_bytes, fine_tuning, our_logits, some_ids, spec
 from tests.integration.runs import Killed, kill
 from tests.project import Project
 
@@ -25,7 +24,7 @@ def test_weights_of_8_bits_have_the_adapters_in_them(project: Project) -> None:
     for verb in ("prepare", "train", "sample"):
         project.ok(verb)
     ids = some_ids(project)
-    trained = load_trained(RunDirectory(project.out), ModelSource(model_name=str(project.root / "base"))).model.eval()
+    trained = load_trained(RunDirectory(project.out), spec(project)).model.eval()
     whole = our_logits(project, ids)
     quantize(trained)
     with torch.no_grad():
@@ -59,7 +58,7 @@ def test_transformers_ways_of_its_own_with_a_tokenizer_are_told(qwen: Project) -
     by_bytes("<|endoftext|>").save(str(qwen.root / "base" / "tokenizer.json"))
     for verb in ("prepare", "train"):
         qwen.ok(verb)
-    assert "! Transformers cuts validation text into other tokens" in qwen.ok("merge").out
+    assert "! Transformers splits validation text into other tokens" in qwen.ok("merge").out
 
 
 def test_export_takes_what_was_merged(qwen: Project) -> None:
@@ -77,18 +76,18 @@ def test_export_takes_what_was_merged(qwen: Project) -> None:
 def test_a_kill_while_merging_is_made_up_for(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     qwen.configure({"train.runtime.save_merged_on_best": "true"})
     qwen.ok("prepare")
-    original = build.merge_best
+    original = merge.merge_best
 
     def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
         if load(run.best_checkpoint).progress["step"] == 6:
             kill()
         original(config, dataset, run)
 
-    monkeypatch.setattr(build, "merge_best", merge_best)
+    monkeypatch.setattr(merge, "merge_best", merge_best)
     with pytest.raises(Killed):
         qwen.run("train")
     assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == 4
-    monkeypatch.setattr(build, "merge_best", original)
+    monkeypatch.setattr(merge, "merge_best", original)
     qwen.ok("train")
     assert json.loads((qwen.out / "merged" / "merge.json").read_text())["step"] == 6
 
@@ -122,7 +121,7 @@ def test_a_model_of_ours_in_the_run_directory_has_nothing_to_merge(project: Proj
     project.ok("prepare")
     refused = project.run("merge")
     assert refused.code == 2
-    assert "ckpt_best.pt is not a model of [train.hf_model]: there is nothing to merge" in refused.err
+    assert "ckpt_best.pt is not a fine-tuned model: there is nothing to merge" in refused.err
 
 
 def test_a_damaged_best_is_not_asked_for_again(qwen: Project) -> None:

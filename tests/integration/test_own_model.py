@@ -16,7 +16,7 @@ MODEL = '''
 from torch import Tensor, nn
 
 from ml_playground.config.sections import ModelConfig
-from ml_playground.models import LanguageModel
+from ml_playground.models.base import LanguageModel
 
 
 class Bigram(LanguageModel):
@@ -96,7 +96,10 @@ def test_the_model_that_the_readme_shows_works(project: Project) -> None:
     [
         (None, " is not a Python file"),
         ("", " has no function build(config, vocab_size)"),
-        ("build = lambda config, vocab_size: None", ": build(config, vocab_size) made a NoneType, no LanguageModel."),
+        (
+            "build = lambda config, vocab_size: None",
+            ": build(config, vocab_size) made a NoneType, not a LanguageModel.",
+        ),
         (MODEL.replace("self.block_size =", "size ="), ": its model lacks the attribute block_size"),
     ],
 )

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.errors import ConfigError
 from ml_playground.inference.load import load_trained
-from ml_playground.models import build_model, restore_model
 from ml_playground.models.causality import require_causal
+from ml_playground.models.kinds import ModelFile
 from ml_playground.run.checkpoint import load, save
 from ml_playground.run.directory import RunDirectory
 from tests.integration.runs import assert_same_state
@@ -23,7 +22,7 @@ from torch.nn import functional as F
 
 from ml_playground.config.fields import Section
 from ml_playground.config.sections import ModelConfig
-from ml_playground.models import LanguageModel
+from ml_playground.models.base import LanguageModel
 
 
 class Mine(LanguageModel):
@@ -137,7 +136,7 @@ def write(folder: Path, text: str) -> Path:
 
 def check(path: Path, block_size: int = 32, vocab_size: int = 20) -> None:
     args = {"n_embd": 8, "n_head": 2, "block_size": block_size, "vocab_size": vocab_size, "file": "model.py"}
-    require_causal(build_model(args, ModelSource(path)), path)
+    require_causal(ModelFile(args, path).build(), path)
 
 
 @pytest.mark.parametrize("name", SEES_THE_FUTURE)
@@ -221,7 +220,7 @@ def test_looking_changes_no_bit_of_the_training(project: Project, monkeypatch: p
         project.ok("prepare")
         project.ok("train")
         with monkeypatch.context() as patch:
-            patch.setattr("ml_playground.commands.build.require_causal", lambda model, file: None)  # noqa: ARG005
+            patch.setattr("ml_playground.models.causality.require_causal", lambda model, file: None)  # noqa: ARG005
             project.configure({"train.runtime.out_dir": f'"tiny/out/b{index}"'})
             project.ok("train")
         one, other = (load(project.folder / "out" / f"{each}{index}" / "ckpt_last.pt") for each in "ab")
@@ -247,11 +246,11 @@ def test_what_a_model_draws_beside_its_weights_comes_back(project: Project) -> N
     project.ok("train")
     ids = torch.arange(8)[None]
     torch.manual_seed(99)
-    again = load_trained(RunDirectory(project.out), ModelSource(path)).model
+    again = load_trained(RunDirectory(project.out), ModelFile({}, path)).model
     checkpoint = load(project.out / "ckpt_best.pt")
     assert torch.equal(dict(again.named_buffers())["turn"], checkpoint.model["turn"])
     torch.testing.assert_close(again.get_buffer("turn") @ again.get_buffer("turn").T, torch.eye(16))
-    other = restore_model(checkpoint.origin.model_args, checkpoint.model, ModelSource(path))
+    other = ModelFile(checkpoint.origin.model_args, path).restore(checkpoint.model)
     assert torch.equal(again.eval()(ids), other.eval()(ids))
 
 
@@ -290,7 +289,7 @@ def test_options_reach_the_model_and_the_checkpoint(optional: Project) -> None:
     optional.ok("train")
     args = load(optional.out / "ckpt_last.pt").origin.model_args
     assert args["options"] == {"factor": 3.0, "names": ["a", "~/b", "/c"], "deep": {"x": 1}}
-    model = load_trained(RunDirectory(optional.out), ModelSource(optional.folder / "model.py")).model
+    model = load_trained(RunDirectory(optional.out), ModelFile({}, optional.folder / "model.py")).model
     assert model.factor == 3.0
     said = optional.ok("describe").out
     assert '[train.model.options]\nnames = ["a", "~/b", "/c"]\nfactor = 3.0\n' in said
@@ -305,9 +304,9 @@ def test_the_checkpoints_options_win_and_the_difference_is_printed(optional: Pro
     optional.config.write_text(text)
     optional.configure({"train.runtime.max_iters": "8", "train.model.options.deep": "{ x = 1 }"})
     said = optional.ok("train").out
-    assert "[train.model.options] factor = 3.0 as in ckpt_last.pt, not 2.0" in said
-    assert '[train.model.options] names = ["a"] as in ckpt_last.pt, not null' in said
-    assert "[train.model.options.deep] x = null as in ckpt_last.pt, not 1" in said
+    assert "[train.model.options] factor = 3.0 from ckpt_last.pt (the configuration says 2.0)" in said
+    assert '[train.model.options] names = ["a"] from ckpt_last.pt (the configuration says null)' in said
+    assert "[train.model.options.deep] x = null from ckpt_last.pt (the configuration says 1)" in said
     assert load(optional.out / "ckpt_last.pt").origin.model_args["options"]["factor"] == 3.0
 
 

@@ -94,9 +94,9 @@ def test_the_checkpoints_model_arguments_win_and_each_difference_is_told(project
         }
     )
     said = project.ok("train").out
-    assert "[train.model] n_layer = 1 as in ckpt_last.pt, not 2\n" in said
-    assert "[train.model] dropout = 0.0 as in ckpt_last.pt, not 0.1\n" in said
-    assert "To train the other model, delete ckpt_last.pt, or give it a TOML file" in said
+    assert "[train.model] n_layer = 1 from ckpt_last.pt (the configuration says 2)\n" in said
+    assert "[train.model] dropout = 0.0 from ckpt_last.pt (the configuration says 0.1)\n" in said
+    assert "To use the new values, delete ckpt_last.pt, or give them a TOML file" in said
     assert "[train.optim] weight_decay = 0.2 from step 6 on, 0.1 before\n" in said
     assert "[train.runtime] max_iters = 7 from step 6 on, 6 before\n" in said
     resumed = weights(project)
@@ -210,7 +210,7 @@ def test_the_best_loss_is_measured_anew_where_validation_has_changed(project: Pr
     project.ok("train")
     project.configure({"train.runtime.eval_iters": "0", "train.runtime.max_iters": "9"})
     said = project.ok("train").out
-    assert "ckpt_best.pt under today's validation: " in said
+    assert "ckpt_best.pt re-evaluated under the current settings: " in said
     last, rows = weights(project).progress, project.metrics()
     whole = [row["val/loss"] for row in rows if "val/loss" in row and row["step"] > 6]
     assert last["best_val_loss"] == min(whole)

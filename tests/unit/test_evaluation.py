@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from ml_playground import evaluation
 from ml_playground.errors import DataError
 from ml_playground.evaluation import Evaluation, Evaluator
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
 from ml_playground.runtime import Runtime, resolve
 
 VOCAB = 7

@@ -327,4 +327,4 @@ def test_the_first_of_several_keys_that_has_a_value_is_the_default(folder: Folde
     assert (tuned.prepare.tokenizer_from, tuned.prepare.tokenizer_revision) == ("hub/model", "v1")
     begun = folder.load(FINE_TUNING + '[train.model]\ninit_from = "hub/other"\n')
     assert (begun.prepare.tokenizer_from, begun.train.hf_model.block_size) == ("hub/other", 64)
-    assert tuned.train.source.model_name == "hub/model"
+    assert tuned.train.hf_model.model_name == "hub/model"

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer
 from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
-from ml_playground.models import Cache, LanguageModel, build_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
+from ml_playground.models.cache import Cache
 from ml_playground.runtime import resolve
 
 RUNTIME = resolve("cpu", "float32")

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ml_playground.errors import CheckpointError
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
 
 REFERENCE: list[dict[str, Any]] = json.loads(Path(__file__).with_name("nanogpt_reference.json").read_text())
 ARGS = {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 12, "vocab_size": 11, "dropout": 0.0, "bias": True}

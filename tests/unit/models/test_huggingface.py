@@ -23,7 +23,7 @@ from transformers import (
 from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError, ExportError
 from ml_playground.interop.from_huggingface import from_huggingface, read_folder
-from ml_playground.models import build_model, restore_model
+from ml_playground.models.build import build_model, restore_model
 from ml_playground.models.huggingface import class_of, to_huggingface
 from ml_playground.models.transformer import Transformer
 

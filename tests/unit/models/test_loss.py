@@ -10,10 +10,12 @@ from torch.nn import functional as F
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from ml_playground.data.batches import IGNORED
-from ml_playground.models import LanguageModel, base, build_model
-from ml_playground.models.finetuned import FineTuned
-from tests.unit.models.test_finetuned import gemma3, qwen2
-from tests.unit.models.test_targets import adapted
+from ml_playground.finetune.model import FineTuned
+from ml_playground.models import base
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
+from tests.unit.finetune.test_model import gemma3, qwen2
+from tests.unit.finetune.test_targets import adapted
 
 ARGS: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 12, "vocab_size": 50}
 IDS = torch.arange(36).view(3, 12) * 7 % 50

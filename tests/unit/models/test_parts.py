@@ -13,7 +13,8 @@ from ml_playground.config.sections import ModelConfig, SamplingConfig
 from ml_playground.data.tokenizers import CharTokenizer
 from ml_playground.errors import CheckpointError
 from ml_playground.inference.generate import generate
-from ml_playground.models import LanguageModel, build_model, count_parameters, restore_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model, count_parameters, restore_model
 from ml_playground.models.mlp import MLPS
 from ml_playground.models.norm import NORMS
 from ml_playground.models.position import POSITIONS

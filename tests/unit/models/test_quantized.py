@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ml_playground.models import build_model, quantize
-from ml_playground.models.quantized import Int8Linear
+from ml_playground.models.build import build_model
+from ml_playground.models.quantized import Int8Linear, quantize
 
 ARGS = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "vocab_size": 65, "bias": True}
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.errors import CheckpointError, DamagedCheckpointError, OutOfMemoryError
-from ml_playground.models import build_model, load_weights, restore_model
+from ml_playground.finetune.spec import FineTunedSpec
+from ml_playground.models.build import build_model, load_weights, restore_model
+from ml_playground.models.kinds import BUILT_IN
+from ml_playground.models.spec import ModelSpec
 from ml_playground.runtime import memory_errors_explained
 
 ARGS: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 8, "block_size": 4, "vocab_size": 10}
@@ -86,16 +88,18 @@ BAD_ARGS: list[Any] = [
 
 
 @pytest.mark.parametrize("changes", BAD_ARGS, ids=str)
-@pytest.mark.parametrize("source", [ModelSource(), ModelSource(model_name="/nowhere")], ids=["ours", "fine-tuned"])
-def test_arguments_that_do_not_belong(changes: Any, source: ModelSource) -> None:
+@pytest.mark.parametrize("named", [BUILT_IN, FineTunedSpec({}, "/nowhere", None)], ids=["built-in", "fine-tuned"])
+def test_arguments_that_do_not_belong(changes: Any, named: ModelSpec) -> None:
     with pytest.raises(CheckpointError):
-        build_model({**ARGS, **changes}, source)
+        named.of_checkpoint({**ARGS, **changes}).build()
 
 
 @pytest.mark.parametrize("args", [None, 3, "x", []])
 def test_no_arguments(args: Any) -> None:
     with pytest.raises(CheckpointError):
         build_model(args)
+    with pytest.raises(CheckpointError):
+        BUILT_IN.of_checkpoint(args)
 
 
 @pytest.mark.parametrize("changes", [{"vocab_size": 2**62}, {"vocab_size": 2**70}, {"vocab_size": 2**45}])
@@ -131,4 +135,4 @@ FINE_TUNED: dict[str, Any] = {
 )
 def test_arguments_of_a_fine_tuned_model_that_do_not_belong(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="no fine-tuned model can be built from these arguments"):
-        build_model({**FINE_TUNED, **changes}, ModelSource(model_name=str(tmp_path)))
+        FineTunedSpec({**FINE_TUNED, **changes}, str(tmp_path), None).build()

@@ -7,7 +7,16 @@ import torch
 
 from ml_playground.errors import CheckpointError, DamagedCheckpointError, StorageError
 from ml_playground.run import sealed
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin, load, load_progress, save
+from ml_playground.run.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    Origin,
+    load,
+    load_best,
+    load_progress,
+    resume,
+    save,
+)
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
 from tests.full_disk import full_disk
@@ -15,7 +24,7 @@ from tests.full_disk import full_disk
 CONFIG = {
     "train": {
         "data": {"block_size": 8},
-        "runtime": {"eval_iters": 0},
+        "runtime": {"eval_iters": 0, "dtype": "float32", "ema_decay": 0.0},
         "optim": {"kind": "adamw"},
         "model": {"kind": "gpt2"},
     }
@@ -56,7 +65,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 @pytest.fixture
 def store(run: RunDirectory) -> CheckpointStore:
-    return CheckpointStore(run, keep_last_n=0)
+    return CheckpointStore(run, keep_last_n=0, report=print)
 
 
 def test_a_checkpoint_comes_back_as_it_was(path: Path) -> None:
@@ -101,8 +110,8 @@ def test_opening_a_strangers_checkpoint_runs_no_code(path: Path, tmp_path: Path)
 
 
 def test_a_checkpoint_of_a_newer_version_says_so_and_is_not_called_damaged(path: Path) -> None:
-    torch.save({"format": 5}, path)
-    with pytest.raises(CheckpointError, match="checkpoint format 5, this version reads 4") as error:
+    torch.save({"format": 6}, path)
+    with pytest.raises(CheckpointError, match="checkpoint format 6, this version reads 5") as error:
         load(path)
     assert not isinstance(error.value, DamagedCheckpointError)
 
@@ -142,7 +151,7 @@ def test_a_damaged_last_checkpoint_is_named_and_put_aside_and_the_previous_one_u
     store.save(checkpoint(2))
     damaged = run.last_checkpoint.read_bytes()[:-100]
     run.last_checkpoint.write_bytes(damaged)
-    resumed = store.resume()
+    resumed = resume(run, print)
     assert resumed is not None
     assert same(resumed, checkpoint(1))
     said = capsys.readouterr().out
@@ -159,16 +168,16 @@ def test_two_damaged_checkpoints_are_both_named(run: RunDirectory, store: Checkp
     run.last_checkpoint.write_bytes(b"x")
     run.previous_checkpoint.write_bytes(b"y")
     with pytest.raises(CheckpointError, match=r"(?s)ckpt_last\.pt: damaged.*ckpt_prev\.pt: damaged.*to start afresh"):
-        store.resume()
+        resume(run, print)
     assert run.last_checkpoint.read_bytes() == b"x"
 
 
 def test_a_last_checkpoint_of_a_newer_version_is_left_alone(run: RunDirectory, store: CheckpointStore) -> None:
     store.save(checkpoint(1))
-    torch.save({"format": 5}, run.last_checkpoint)
+    torch.save({"format": 6}, run.last_checkpoint)
     before = run.last_checkpoint.read_bytes()
-    with pytest.raises(CheckpointError, match="format 5"):
-        store.resume()
+    with pytest.raises(CheckpointError, match="format 6"):
+        resume(run, print)
     assert run.last_checkpoint.read_bytes() == before
 
 
@@ -178,7 +187,7 @@ def test_deleting_the_last_checkpoint_starts_afresh_and_keeps_the_previous_one(
     store.save(checkpoint(1))
     store.save(checkpoint(2))
     run.last_checkpoint.unlink()
-    assert store.resume() is None
+    assert resume(run, print) is None
     assert same(load(run.previous_checkpoint), checkpoint(1))
     store.save(checkpoint(3))
     store.save(checkpoint(4))
@@ -198,15 +207,15 @@ def test_nothing_is_set_aside_over_something_else(run: RunDirectory, store: Chec
 
 
 def test_the_best_checkpoint_tells_what_to_beat(run: RunDirectory, store: CheckpointStore) -> None:
-    assert store.best("data") is None
+    assert load_best(run, "data", print) is None
     store.save(checkpoint(val_loss=1.5), is_best=True)
-    best = store.best("data")
+    best = load_best(run, "data", print)
     assert best is not None
     assert best.progress["val_loss"] == 1.5
     with pytest.raises(CheckpointError, match=r"ckpt_best\.pt was trained on other data"):
-        store.best("other data")
+        load_best(run, "other data", print)
     run.best_checkpoint.write_bytes(b"x")
-    assert store.best("data") is None
+    assert load_best(run, "data", print) is None
 
 
 def test_numbered_checkpoints_are_kept_up_to_a_number(run: RunDirectory) -> None:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
 from ml_playground.training.ema import WeightAverage
 
 ARGS = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 4, "vocab_size": 5, "dropout": 0.0, "bias": False}

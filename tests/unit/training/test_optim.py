@@ -4,7 +4,8 @@ from torch import nn
 
 from ml_playground.config.registries import OPTIMIZERS
 from ml_playground.config.sections import OptimConfig
-from ml_playground.models import LanguageModel, build_model
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.build import build_model
 from ml_playground.training.muon import orthogonalised
 from ml_playground.training.optim import build_optimizer, load_optimizer_state
 

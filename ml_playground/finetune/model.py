@@ -21,14 +21,13 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError
+from ml_playground.finetune.network import check_context_length, load_network, lora_config, resize_embeddings
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.models.linear import Linear
-from ml_playground.models.loading import is_the_libraries
-from ml_playground.models.network import add_rows, first_line, load_network, lora_config, require_context
+from ml_playground.models.loading import first_line, is_the_libraries
 from ml_playground.utils.files import share_like
 
 
@@ -53,11 +52,6 @@ class FineTuned(LanguageModel):
             if type(module) is nn.Linear:
                 module.__class__ = Linear  # the same product, computed faster on some processors
         self.train()
-
-    @property
-    def has_adapters(self) -> bool:
-        """Whether it is trained through adapters."""
-        return isinstance(self.network, PeftModel)
 
     def forward(self, ids: Tensor) -> Tensor:
         """See `LanguageModel`."""
@@ -192,60 +186,61 @@ class _Arguments(BaseModel):
     new_tokens: dict[NonNegativeInt, Annotated[list[NonNegativeInt], Field(min_length=1)]]
 
     @classmethod
-    def of(cls, model_args: Mapping[str, Any]) -> "_Arguments":
+    def of(cls, options: Mapping[str, Any]) -> "_Arguments":
         """Raises CheckpointError where they are others."""
         try:
-            return cls.model_validate(model_args)
+            return cls.model_validate(options)
         except ValidationError as error:
             raise CheckpointError(f"no fine-tuned model can be built from these arguments: {error}") from error
 
 
-def build_finetuned(model_args: Mapping[str, Any], source: ModelSource) -> FineTuned:
+def build_finetuned(options: Mapping[str, Any], name: str, revision: str | None) -> FineTuned:
     """A model to train or to restore.
 
     Args:
-        model_args: `hf_model` and `peft`, the options of these sections; `block_size`; `vocab_size`, the ids that the
+        options: `hf_model` and `peft`, the options of these sections; `block_size`; `vocab_size`, the ids that the
             data has; `new_tokens`, the ids that the model has never seen, each with those its name had before.
-        source: where the model is.
+        name: the model: a folder, or a name at the Hub.
+        revision: which of its versions there.
 
     Raises:
         CheckpointError: it is not there, or not of a kind that Transformers knows, or too small.
         ConfigError: it has no layers of the names in `[train.peft] target_modules`.
         DeviceError: this machine cannot hold quantized weights.
     """
-    args = _Arguments.of(model_args)
+    args = _Arguments.of(options)
     hf_model, peft, new_tokens = args.hf_model, args.peft, args.new_tokens
-    network = load_network(source, hf_model, whole=not peft.enabled)
-    require_context(network, args.block_size)
-    add_rows(network, args.vocab_size, new_tokens)
+    network = load_network(name, revision, hf_model, whole=not peft.enabled)
+    check_context_length(network, args.block_size)
+    resize_embeddings(network, args.vocab_size, new_tokens)
     if hf_model.gradient_checkpointing:
         if not network.supports_gradient_checkpointing:
             raise ConfigError(["[train.hf_model] gradient_checkpointing: this model cannot do it; set false"])
-        with _without_notes():
+        with _silence_library_warnings():
             network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not peft.enabled:
         return FineTuned(network, block_size=args.block_size)
     lora = lora_config(network, peft, sorted(new_tokens))
     try:
-        with _without_notes():
+        with _silence_library_warnings():
             adapted = get_peft_model(network, lora)
     except ValueError as error:  # such as a layer that PEFT knows not to be one for adapters
         raise ConfigError([f"[train.peft] target_modules: PEFT refuses them ({first_line(error)})"]) from error
-    lora.base_model_name_or_path, lora.revision = source.model_name, source.revision
+    lora.base_model_name_or_path, lora.revision = name, revision
     return FineTuned(cast("PeftModel", adapted), block_size=args.block_size)
 
 
-def load_adapted(model_args: Mapping[str, Any], source: ModelSource, folder: Path) -> FineTuned:
+def load_adapted(options: Mapping[str, Any], name: str, revision: str | None, folder: Path) -> FineTuned:
     """A model with the adapters in `folder`, loaded by PEFT. The rest is as in `build_finetuned`.
 
     Raises:
         DamagedCheckpointError: PEFT cannot load them.
     """
-    args = _Arguments.of(model_args)
-    network = load_network(source, args.hf_model.model_copy(update={"quantization": "none"}), whole=False)
-    add_rows(network, args.vocab_size, args.new_tokens)
+    args = _Arguments.of(options)
+    network = load_network(name, revision, args.hf_model.model_copy(update={"quantization": "none"}), whole=False)
+    resize_embeddings(network, args.vocab_size, args.new_tokens)
     try:
-        with _without_notes():
+        with _silence_library_warnings():
             adapted = PeftModel.from_pretrained(network, str(folder))
     except Exception as error:
         if not is_the_libraries(error):
@@ -255,7 +250,7 @@ def load_adapted(model_args: Mapping[str, Any], source: ModelSource, folder: Pat
 
 
 @contextmanager
-def _without_notes() -> Generator[None]:
+def _silence_library_warnings() -> Generator[None]:
     """Keeps what the libraries say to each other from the user."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # which PEFT sets right by itself

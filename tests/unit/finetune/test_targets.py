@@ -22,9 +22,9 @@ from transformers import (
 
 from ml_playground.config.sections import PeftConfig
 from ml_playground.errors import ConfigError
-from ml_playground.models.finetuned import FineTuned
-from ml_playground.models.network import lora_config
-from ml_playground.models.targets import targets_of
+from ml_playground.finetune.model import FineTuned
+from ml_playground.finetune.network import lora_config
+from ml_playground.finetune.targets import targets_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
 SIZES: dict[str, Any] = {

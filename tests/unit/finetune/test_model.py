@@ -16,10 +16,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.errors import CheckpointError
-from ml_playground.models import build_model
-from ml_playground.models.finetuned import FineTuned
+from ml_playground.finetune.model import FineTuned
+from ml_playground.finetune.spec import FineTunedSpec
 
 
 def qwen2() -> Qwen2ForCausalLM:
@@ -100,4 +99,4 @@ def test_a_model_for_more_than_text_is_refused(tmp_path: Path) -> None:
     options = {"hf_model": {"model_name": "x", "revision": None, "block_size": 8, "dtype": "float32"}, "peft": {}}
     args = {**options, "block_size": 8, "vocab_size": 50, "new_tokens": {}}
     with pytest.raises(CheckpointError, match="is a model for more than text"):
-        build_model(args, ModelSource(model_name=str(tmp_path)))
+        FineTunedSpec(args, str(tmp_path), None).build()

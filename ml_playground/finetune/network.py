@@ -13,23 +13,28 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from ml_playground.config.fields import ModelSource
 from ml_playground.config.sections import HfModelConfig, PeftConfig
 from ml_playground.errors import CheckpointError, ConfigError, DeviceError
+from ml_playground.finetune.targets import targets_of
 from ml_playground.models import loading
-from ml_playground.models.targets import targets_of
+from ml_playground.models.loading import first_line
 from ml_playground.utils.hub import WEIGHT_FILES, find_folder
 
 
-def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -> PreTrainedModel:
+def load_network(name: str, revision: str | None, hf_model: HfModelConfig, *, whole: bool) -> PreTrainedModel:
     """The model as it is, its weights in the format in which they will be needed: float32 if they are all trained.
+
+    Args:
+        name: a folder, or a name at the Hub.
+        revision: which of its versions there.
+        hf_model: what else is said of it.
+        whole: whether all its weights are trained.
 
     Raises:
         CheckpointError: it is not there, or not a language model for text alone that Transformers can load whole.
         DeviceError: this machine cannot hold quantized weights.
     """
-    name = str(source.model_name)
-    folder = find_folder(name, WEIGHT_FILES, source.revision)
+    folder = find_folder(name, WEIGHT_FILES, revision)
     dtype = torch.float32 if whole else getattr(torch, hf_model.dtype)
     quantized = _quantized(hf_model, dtype)
     try:
@@ -45,7 +50,7 @@ def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -
             f"[train.hf_model] model_name: Transformers cannot load {name} ({first_line(error).rstrip('.')}). It must "
             "be a causal language model, with its weights whole and in safetensors files."
         ) from error
-    network = whole_or_refused(loaded, name)
+    network = require_all_weights(loaded, name)
     if network.config.get_text_config() is not network.config:
         raise CheckpointError(
             f"[train.hf_model] model_name: {name} is a model for more than text, of which only one part could be "
@@ -54,7 +59,7 @@ def load_network(source: ModelSource, hf_model: HfModelConfig, *, whole: bool) -
     return network
 
 
-def whole_or_refused(loaded: tuple[PreTrainedModel, Mapping[str, Any]], name: str) -> PreTrainedModel:
+def require_all_weights(loaded: tuple[PreTrainedModel, Mapping[str, Any]], name: str) -> PreTrainedModel:
     """What `from_pretrained` has loaded, if none of its weights had to be drawn at random for want of one in its files.
 
     Raises:
@@ -90,7 +95,7 @@ def _quantized(hf_model: HfModelConfig, dtype: torch.dtype) -> dict[str, Any]:
     return {"quantization_config": config, "device_map": {"": 0}}
 
 
-def require_context(network: PreTrainedModel, block_size: int) -> None:
+def check_context_length(network: PreTrainedModel, block_size: int) -> None:
     """Raises CheckpointError if the model was not made for so many tokens."""
     longest = getattr(network.config, "max_position_embeddings", None)
     if longest is not None and block_size > longest:
@@ -98,7 +103,7 @@ def require_context(network: PreTrainedModel, block_size: int) -> None:
 
 
 @torch.no_grad()
-def add_rows(network: PreTrainedModel, vocab_size: int, new_tokens: Mapping[int, list[int]]) -> None:
+def resize_embeddings(network: PreTrainedModel, vocab_size: int, new_tokens: Mapping[int, list[int]]) -> None:
     """Give the model a row for each id.
 
     A new token begins as the mean of those that its name was written with, other rows that it lacked as that of all.
@@ -147,9 +152,3 @@ def lora_config(network: PreTrainedModel, peft: PeftConfig, new_tokens: list[int
         trainable_token_indices=trained_rows if new_tokens else None,
         **peft.model_dump(exclude={"enabled", "target_modules", "extend_mlp_targets"}),
     )
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first, with the line after it where that is what it is about."""
-    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
-    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first

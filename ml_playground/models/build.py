@@ -1,0 +1,144 @@
+"""Built-in models and models from users' files, built from plain values, and the weights of a checkpoint put in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ml_playground.config.checks import model_mismatches
+from ml_playground.config.sections import ModelConfig
+from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError, OutOfMemoryError
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.transformer import Transformer
+from ml_playground.utils.modules import import_file
+from ml_playground.utils.tables import is_table
+
+_POSITIVE: TypeAdapter[int] = TypeAdapter(PositiveInt)
+
+
+def build_model(options: Mapping[str, Any]) -> LanguageModel:
+    """A new built-in model.
+
+    Args:
+        options: the keys of `[train.model]` and `vocab_size`. They may come from a stranger's checkpoint.
+
+    Raises:
+        CheckpointError: they are not those of a built-in model.
+        OutOfMemoryError: its sizes are beyond all memory.
+    """
+    config, vocab_size = _shape(options)
+    try:
+        return Transformer(config, vocab_size)
+    except (RuntimeError, TypeError) as error:
+        what = str(error).partition("\n")[0]
+        if "overflow" not in what.lower() and "int64" not in what:
+            raise
+        raise OutOfMemoryError(f"no memory can hold this model, whose sizes are beyond counting ({what}).") from error
+
+
+def restore_model(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> LanguageModel:
+    """The built-in model with the options and the state of a checkpoint; the rest is as in `build_model`.
+
+    Raises:
+        CheckpointError: they do not fit each other.
+    """
+    with _Uninitialised():
+        model = build_model(options)
+    load_weights(model, weights)
+    return model
+
+
+def count_parameters(options: Mapping[str, Any]) -> int:
+    """Trainable values of the model that `build_model` would build, for which no memory is taken."""
+    with torch.device("meta"), _Uninitialised():
+        return build_model(options).num_parameters()
+
+
+def build_from_file(file: Path, options: Mapping[str, Any]) -> LanguageModel:
+    """A new model of the user's own. All its buffers become part of its state: what its code leaves out may be random.
+
+    Args:
+        file: a Python file with a function `build(config, vocab_size)`, which is run.
+        options: as in `build_model`, with those in `options` that mean something to that file only.
+
+    Raises:
+        CheckpointError: the file makes no language model.
+        ConfigError: it refuses `[train.model.options]`.
+    """
+    config, vocab_size = _shape(options)
+    build = getattr(import_file(file), "build", None)
+    if build is None:
+        raise CheckpointError(f"{file} has no function build(config, vocab_size).")
+    try:
+        model = build(config, vocab_size)
+    except ValidationError as error:  # of a Section that the options were given to
+        findings = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        raise ConfigError([f"[train.model.options] {key}: {message}" for key, message in findings]) from error
+    if not isinstance(model, LanguageModel):
+        raise CheckpointError(f"{file}: build(config, vocab_size) made a {type(model).__name__}, not a LanguageModel.")
+    for name in ("block_size", "vocab_size"):
+        if not hasattr(model, name):
+            raise CheckpointError(f"{file}: its model lacks the attribute {name}, which every LanguageModel has.")
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            module.register_buffer(name, buffer)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+    return model
+
+
+def _shape(options: Mapping[str, Any]) -> tuple[ModelConfig, int]:
+    """The options as a section, and the vocabulary's size."""
+    if not is_table(options):
+        raise CheckpointError(f"no model can be built from a {type(options).__name__}")
+    values = {key: value for key, value in options.items() if key != "file"}
+    try:
+        vocab_size = _POSITIVE.validate_python(values.pop("vocab_size", None))
+        config = ModelConfig.model_validate(values)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"no model can be built from the arguments {dict(options)}: {error}") from error
+    for _, why in model_mismatches(config.model_copy(update={"options": {}})):  # they may be there without the file
+        raise CheckpointError(f"no model can be built from the arguments {dict(options)}: {why}")
+    return config, vocab_size
+
+
+def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
+    """Give `model` the state of a checkpoint.
+
+    Raises:
+        CheckpointError: it does not fit.
+        DamagedCheckpointError: it holds what no training leaves there.
+    """
+    if (problem := _problem_of(model, weights)) is not None:
+        raise DamagedCheckpointError(f"the checkpoint's weights are of no use: {problem}.")
+    try:
+        model.load_trained_state(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
+
+
+def _problem_of(model: LanguageModel, weights: Any) -> str | None:
+    """What is wrong with a checkpoint's weights whatever the model's shape, None if nothing is."""
+    if not is_table(weights):
+        return f"they are a {type(weights).__name__}"
+    own: dict[str, Tensor] = {**dict(model.named_buffers()), **dict(model.named_parameters())}
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] -- a file said so
+            return f"{name!r} is a {type(value).__name__}, not a tensor"
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested:
+            return f"{name} is not an ordinary tensor ({value.layout}, on {value.device})"
+        like = own.get(name)
+        if like is not None and (value.is_floating_point(), value.is_complex()) != (like.is_floating_point(), False):
+            return f"{name} holds numbers of the type {value.dtype} instead of {like.dtype}"
+    return None
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Within it `torch.nn.init` leaves weights as they are, for those that are about to get their values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,176 @@
+"""Models of `[train.model]`: built in, with the first weights of another, or from a file of the user's own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from ml_playground.config.paths import relative_paths
+from ml_playground.errors import CheckpointError
+from ml_playground.models.spec import Beginning, ModelSpec, Pretrained, Sections, Vocabulary
+from ml_playground.utils.modules import code_hash
+from ml_playground.utils.paths import shown
+from ml_playground.utils.registry import named_by
+from ml_playground.utils.tables import Change, Table, changes
+
+if TYPE_CHECKING:  # see `models.spec`
+    import torch
+    from torch import Tensor
+
+    from ml_playground.models.base import LanguageModel
+
+_READER = "ml_playground.interop.pretrained:load_pretrained"  # which is above this room
+
+
+@dataclass(frozen=True)
+class BuiltInModel(ModelSpec):
+    """`[train.model]`."""
+
+    @classmethod
+    def of_config(cls, train: Sections, root: Path) -> Self:
+        """See `ModelSpec`."""
+        return cls(relative_paths(train.model.model_dump(), root))
+
+    @classmethod
+    def unnamed(cls, options: Mapping[str, Any]) -> Self:
+        """See `ModelSpec`: nothing else is needed."""
+        return cls(options)
+
+    def build(self) -> "LanguageModel":
+        """See `ModelSpec`."""
+        from ml_playground.models.build import build_model
+
+        return build_model(self.options)
+
+    def restore(self, weights: "Mapping[str, Tensor]") -> "LanguageModel":
+        """See `ModelSpec`."""
+        from ml_playground.models.build import restore_model
+
+        return restore_model(self.options, weights)
+
+    def summary(self, vocab_size: int | None) -> str:
+        """See `ModelSpec`."""
+        if vocab_size is None:
+            return f"{self._shape()}; the number of parameters is known once the data is prepared"
+        return f"{self._shape()}: {self._count({**self.options, 'vocab_size': vocab_size}):,} parameters"
+
+    def stated(self, train: Table) -> Table:
+        """See `ModelSpec`."""
+        return {"model": {key: self.options.get(key, value) for key, value in train["model"].items()}}
+
+    def for_data(self, vocabulary: Vocabulary) -> ModelSpec:
+        """See `ModelSpec`."""
+        return replace(self, options={**self.options, "vocab_size": vocabulary.vocab_size})
+
+    def resume(self, saved: Mapping[str, Any]) -> tuple[ModelSpec, list[Change]]:
+        """See `ModelSpec`: the checkpoint's options win."""
+        self.require_same_sections(saved)
+        spec = self.of_checkpoint(saved)
+        wanted = {key: self.options[key] for key in spec.asked_for or self.options}
+        had = {key: saved[key] for key in wanted if key in saved}
+        return spec, list(changes(had, wanted, "train.model"))
+
+    def _shape(self) -> str:
+        of = self.options
+        return f"{of['n_layer']} layers, {of['n_head']} heads, {of['n_embd']} wide, block {of['block_size']}"
+
+    def _count(self, options: Mapping[str, Any]) -> int:
+        from ml_playground.models.build import count_parameters
+
+        return count_parameters(options)
+
+
+@dataclass(frozen=True)
+class InitFrom(BuiltInModel):
+    """`[train.model] init_from`: the shape and the first weights of another model.
+
+    Attributes:
+        source: a folder, a name at the Hub, or a checkpoint; empty where it was read from a checkpoint.
+    """
+
+    source: str = ""
+    # Another model brings its own shape, whatever the rest of the section says.
+    asked_for: ClassVar[tuple[str, ...] | None] = ("init_from", "block_size", "dropout")
+    from_scratch: ClassVar[bool] = False
+
+    @classmethod
+    def of_config(cls, train: Sections, root: Path) -> Self:
+        """See `ModelSpec`."""
+        return cls(relative_paths(train.model.model_dump(), root), str(train.model.init_from))
+
+    def summary(self, vocab_size: int | None) -> str:
+        """See `ModelSpec`."""
+        _ = vocab_size
+        return f"as in {shown(Path(self.source))}, to begin with"
+
+    def begin(self, vocabulary: Vocabulary, text: str) -> Beginning:
+        """See `ModelSpec`."""
+        # Hugging Face's libraries take half a second to import, which a training from scratch is spared.
+        read = cast("Callable[..., Pretrained]", named_by(_READER))
+        wanted = {key: self.options[key] for key in ("block_size", "dropout")}
+        found = read(self.source, vocabulary=vocabulary, text=text, **wanted)
+        shape = ", ".join(f"{key} = {found.options[key]}" for key in ("kind", "n_layer", "n_head", "n_embd"))
+        spec = replace(self, options={**found.options, "init_from": self.options["init_from"]})
+        return Beginning(spec, found.weights, f"beginning with {shown(Path(self.source))}: {shape}")
+
+
+@dataclass(frozen=True)
+class ModelFile(BuiltInModel):
+    """`[train.model] file`: a model of the user's own.
+
+    Attributes:
+        file: the Python file.
+    """
+
+    file: Path
+
+    @classmethod
+    def of_config(cls, train: Sections, root: Path) -> Self:
+        """See `ModelSpec`."""
+        return cls(relative_paths(train.model.model_dump(), root), cast("Path", train.model.file))
+
+    @classmethod
+    def unnamed(cls, options: Mapping[str, Any]) -> Self:
+        """See `ModelSpec`."""
+        raise CheckpointError(f"its model comes from {options['file']}. Name that file in [train.model] file.")
+
+    def build(self) -> "LanguageModel":
+        """See `ModelSpec`."""
+        from ml_playground.models.build import build_from_file
+
+        return build_from_file(self.file, self.options)
+
+    def restore(self, weights: "Mapping[str, Tensor]") -> "LanguageModel":
+        """See `ModelSpec`."""
+        from ml_playground.models.build import load_weights
+
+        model = self.build()
+        load_weights(model, weights)
+        return model
+
+    def identity(self) -> str | None:
+        """See `ModelSpec`: the hash of the file."""
+        return code_hash(self.file)
+
+    def verify_identity(self, saved: str | None, name: str) -> str | None:
+        """See `ModelSpec`."""
+        if saved in (None, self.identity()):
+            return None
+        return f"[train.model] file: {shown(self.file)} has changed since {name}"
+
+    def check(self, device: "torch.device") -> str | None:
+        """See `ModelSpec`: on a model of its own, so that training is as without it."""
+        from ml_playground.models.causality import require_causal
+
+        return require_causal(self.build().to(device), self.file)
+
+    def _shape(self) -> str:
+        return shown(self.file)
+
+    def _count(self, options: Mapping[str, Any]) -> int:
+        # It is really built: what it computes from its weights on the way must be able to.
+        return replace(self, options=options).build().num_parameters()
+
+
+BUILT_IN = BuiltInModel({})
+"""Names nothing: for checkpoints of built-in models."""

@@ -1,0 +1,56 @@
+"""The TOML file that a run was trained with."""
+
+from pathlib import Path
+
+from ml_playground.config.fields import ConfigFile
+from ml_playground.config.files import project_root
+from ml_playground.errors import RunDirectoryError
+from ml_playground.run.directory import RunDirectory
+from ml_playground.utils.paths import real_path, shown
+
+
+def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
+    """Refuse to train in the run of another TOML file, such as a preset of the same name in another folder.
+
+    A file that names the run directory itself may use that of another, and one that is gone was moved or renamed.
+
+    Raises:
+        RunDirectoryError: another file's run is there.
+    """
+    other = other_file(run, file)
+    if file is not None and other is not None:
+        raise RunDirectoryError(
+            f"{run.path}: this run was trained with {shown(other)}, and this command names {shown(file.path)}. Rename "
+            "one of the two, or state [train.runtime] out_dir in the latter: another folder for a run of its own, or "
+            "this one to resume this run with it."
+        )
+
+
+def other_file_warning(run: RunDirectory, out_dir: Path, file: ConfigFile | None) -> str | None:
+    """A warning that a run is that of another TOML file, if it is the one of `out_dir`, which `file` would train."""
+    if run.path == out_dir and (other := other_file(run, file)) is not None:
+        return f"{shown(run.path)} was trained with {shown(other)}, another TOML file"
+    return None
+
+
+def other_file(run: RunDirectory, file: ConfigFile | None) -> Path | None:
+    """The TOML file that a run was trained with, where that is there and another than `file`, which did not name it."""
+    if file is None or file.names_run:
+        return None
+    toml = (run.read_info() or {}).get("toml")
+    if not isinstance(toml, str) or "\0" in toml:
+        return None  # nothing is known of it
+    trained_with = real_path(_project(run) / toml)
+    return trained_with if trained_with != file.path and trained_with.is_file() else None
+
+
+def file_name(run: RunDirectory, file: ConfigFile | None) -> str | None:
+    """How `run.json` names the TOML file: relative to the run's project, so that the two can be moved together."""
+    root = _project(run)
+    if file is None:
+        return None
+    return file.path.relative_to(root).as_posix() if file.path.is_relative_to(root) else str(file.path)
+
+
+def _project(run: RunDirectory) -> Path:
+    return project_root(run.info)
