@@ -25,7 +25,7 @@ from ml_playground.config.sections import GGUFType, ModelConfig
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.interop.tokenizer import LlamaVocabulary, llama_vocabulary
-from ml_playground.models.huggingface import class_of, to_huggingface
+from ml_playground.models.huggingface import hf_class, to_huggingface
 from ml_playground.utils.files import staged
 
 _ARCHITECTURES = {
@@ -78,7 +78,7 @@ def write_gguf(
 
 def architecture_of(config: ModelConfig) -> MODEL_ARCH:
     """What llama.cpp calls models of these options. Raises ExportError if it has none."""
-    name = class_of(config)
+    name = hf_class(config)
     if name not in _ARCHITECTURES or config.sliding_window:
         raise ExportError(
             "llama.cpp would run this model without its sliding window: in [train.model], sliding_window = "

@@ -52,18 +52,18 @@ GPT2_BLOCK = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_p
 GPT2_LINEAR = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
-def class_of(config: ModelConfig) -> str:
+def hf_class(config: ModelConfig) -> str:
     """The name of the class in Transformers that computes what a model with these parts does.
 
     Raises:
         ExportError: there is none; the message names the options that stand in the way of the nearest one.
     """
-    in_the_way = {name: list(_differences(config, name)) for name in CLASSES}
-    name = min(in_the_way, key=lambda name: len(in_the_way[name]))
-    if in_the_way[name]:
+    blocking_options = {name: list(_differences(config, name)) for name in CLASSES}
+    name = min(blocking_options, key=lambda name: len(blocking_options[name]))
+    if blocking_options[name]:
         raise ExportError(
             f"no class in Transformers computes what this model does. The nearest is {name}; in its way stand, "
-            f"in [train.model]: {', '.join(in_the_way[name])}."
+            f"in [train.model]: {', '.join(blocking_options[name])}."
         )
     return name
 
@@ -98,7 +98,7 @@ def to_huggingface(
     Raises:
         ExportError: Transformers has no class for it.
     """
-    name = class_of(config)
+    name = hf_class(config)
     rows = {key: weights[key][:vocab_size] for key in ("transformer.wte.weight", "lm_head.weight")}
     weights = {**weights, **rows}
     if config.tied_embeddings:

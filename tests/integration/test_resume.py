@@ -228,6 +228,47 @@ def test_evaluation_only_needs_a_checkpoint_and_leaves_everything_as_it_is(proje
     assert sorted(project.out.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({"train.runtime.dtype": '"bfloat16"'}, True),
+        ({"train.runtime.ema_decay": "0.5"}, True),
+        ({"train.runtime.log_interval": "2"}, False),
+    ],
+)
+def test_losses_are_compared_with_those_of_the_same_measure_only(
+    project: Project, changes: dict[str, str], again: bool
+) -> None:
+    """A loss in another number format, or of averaged weights, is not what later ones have to beat."""
+    project.ok("train")
+    project.configure({**changes, "train.runtime.max_iters": "7"})
+    said = project.ok("train").out
+    assert ("ckpt_best.pt re-evaluated under the current settings: " in said) == again
+
+
+def test_evaluation_only_says_nothing_of_steps_that_will_not_be_taken(project: Project) -> None:
+    project.ok("train")
+    project.configure(
+        {"train.runtime.eval_only": "true", "train.optim.learning_rate": "0.5", "train.model.n_layer": "2"}
+    )
+    said = project.ok("train").out
+    assert " on, " not in said
+    assert "keeping [train.model] n_layer = 1 from ckpt_last.pt (the configuration says 2)\n" in said
+    assert " nats/token, " in said
+
+
+def test_evaluation_only_takes_the_previous_checkpoint_where_the_last_is_damaged(project: Project) -> None:
+    project.ok("train")
+    project.configure({"train.runtime.eval_only": "true"})
+    (project.out / "ckpt_last.pt").write_bytes(b"x")
+    before = {path: path.stat().st_mtime_ns for path in project.out.iterdir()}
+    outcome = project.ok("train")
+    assert "ckpt_last.pt: damaged" in outcome.err
+    assert "Evaluating ckpt_prev.pt." in outcome.err
+    assert " nats/token, " in outcome.out
+    assert {path: path.stat().st_mtime_ns for path in project.out.iterdir()} == before
+
+
 def test_an_evaluation_that_is_repeated_is_recorded_once(
     project: Project, monkeypatch: pytest.MonkeyPatch, at_step: AtStep
 ) -> None:

@@ -24,7 +24,7 @@ from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError, ExportError
 from ml_playground.interop.from_huggingface import from_huggingface, read_folder
 from ml_playground.models.build import build_model, restore_model
-from ml_playground.models.huggingface import class_of, to_huggingface
+from ml_playground.models.huggingface import hf_class, to_huggingface
 from ml_playground.models.transformer import Transformer
 
 VOCAB = 37
@@ -81,7 +81,7 @@ def test_transformers_computes_the_same_and_the_way_back_ends_where_it_began(
 ) -> None:
     model = our_model(options)
     values, tensors = to_huggingface(model.config, model.state_dict(), VOCAB)
-    assert values["architectures"] == [name] == [class_of(model.config)]
+    assert values["architectures"] == [name] == [hf_class(model.config)]
     kind = getattr(__import__("transformers"), name)
     theirs = kind(kind.config_class(**values))
     missing, unexpected = theirs.load_state_dict(tensors, strict=False)
@@ -154,7 +154,7 @@ def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
     options: dict[str, Any], nearest: str, in_the_way: str
 ) -> None:
     with pytest.raises(ExportError) as refusal:
-        class_of(ModelConfig.model_validate({**SHAPE, **options}))
+        hf_class(ModelConfig.model_validate({**SHAPE, **options}))
     assert f"The nearest is {nearest}" in str(refusal.value)
     assert in_the_way in str(refusal.value)
 
