@@ -14,7 +14,7 @@ from ml_playground.models.kinds import BUILT_IN, BuiltInModel, InitFrom, ModelFi
 from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.directory import RunDirectory
 
-CONFIGS = {
+CONFIGS: dict[type[ModelSpec], str] = {
     BuiltInModel: "[train.model]\nn_layer = 2\n",
     ModelFile: '[train.model]\nfile = "mine/model.py"\n',
     InitFrom: '[train.model]\ninit_from = "mine/other"\n',
