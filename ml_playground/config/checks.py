@@ -154,10 +154,7 @@ def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]
         yield ("n_head", "n_embd"), f"{model.n_head} heads do not divide n_embd = {model.n_embd}"
     if model.n_head % model.n_kv_head:
         yield ("n_kv_head", "n_head"), f"{model.n_kv_head} key/value heads do not divide n_head = {model.n_head}"
-    if model.position == "rope" and model.head_dim % 2:
-        yield ("head_dim", "position", "n_head", "n_embd"), f"rope turns pairs, head_dim = {model.head_dim} is odd"
-    if model.position == "sinusoidal" and model.n_embd % 2:
-        yield ("n_embd", "position"), f"sines and cosines come in pairs, n_embd = {model.n_embd} is odd"
+    yield from model.position.conflicts(model)
     if model.sliding_window >= model.block_size:
         yield (
             ("sliding_window", "block_size"),

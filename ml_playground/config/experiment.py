@@ -105,7 +105,8 @@ def all_option_fields(
     section: type[Section] = ExperimentConfig, at: KeyPath = (), kind: str | None = None
 ) -> Iterator[tuple[KeyPath, str | None, FieldInfo]]:
     """The options of all kinds: each with its path and, if it is of one kind of a part only, that kind."""
-    for name, field in section.model_fields.items():
+    fields = section.model_fields.items()
+    for name, field in sorted(fields, key=lambda item: _section_of(item[1], None) is not None):  # a table's keys first
         mark = part_of(field)
         inner = _section_of(field, None)
         if mark is not None:

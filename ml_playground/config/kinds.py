@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ml_playground.utils.tables import is_table
+
 _GPT2 = {
     "position": "learned",
     "norm": "layernorm",
@@ -28,15 +30,14 @@ KINDS: dict[str, dict[str, Any]] = {"gpt2": _GPT2, "llama": _LLAMA, "qwen3": _QW
 
 
 def fill_in(stated: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The options of `[train.model]`: what is stated, else what its kind says, else the default of all kinds.
-
-    Sizes that follow from others are filled in last.
-    """
-    filled = {**defaults, **KINDS.get(str(stated.get("kind", defaults["kind"])), {}), **stated}
+    """The options of `[train.model]`: what is stated, else what its family says, else the default of all families."""
+    family = KINDS.get(str(stated.get("kind", defaults["kind"])), {})
+    filled = {**defaults, **family, **stated}
+    for part in ("position", "norm", "mlp"):  # a table without a kind has options for that of the family
+        if is_table(table := stated.get(part)):
+            filled[part] = {"kind": family.get(part, ""), **table}
     n_head, n_embd = filled["n_head"], filled["n_embd"]
     if isinstance(n_head, int) and isinstance(n_embd, int) and n_head > 0:
         filled.setdefault("n_kv_head", n_head)
         filled.setdefault("head_dim", n_embd // n_head)
-        # A gated MLP has three matrices instead of two; two thirds of the width make the parameters about the same.
-        filled.setdefault("n_inner", -(-8 * n_embd // 3 // 16) * 16 if filled.get("mlp") == "swiglu" else 4 * n_embd)
     return filled

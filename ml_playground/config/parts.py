@@ -33,7 +33,7 @@ class PartOf:
         self.registry = registry
         self.default = default
 
-    def options(self, stated: object) -> type[Part]:
+    def options(self, stated: object) -> type[Any]:
         """The class of a table's or a text's kind; the base class, which has what all kinds have, if it is unknown."""
         kind = self.kind(stated)
         return self.registry.load(kind) if kind in self.registry else self.registry.base
@@ -61,7 +61,8 @@ class PartOf:
             raise ValidationError.from_exception_data(
                 self.registry.sort, [InitErrorDetails(type=error, loc=("kind",), input=table["kind"])]
             )
-        return self.options(table).model_validate(table)
+        part: Part = self.options(table).model_validate(table)
+        return part
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """How pydantic validates and writes a field that is marked so."""
@@ -81,5 +82,7 @@ def part_of(field: FieldInfo) -> PartOf | None:
     return next((each for each in field.metadata if isinstance(each, PartOf)), None)
 
 
-def _plain(value: Part) -> Mapping[str, Any]:
-    return value.model_dump()
+def _plain(value: Part) -> Mapping[str, Any] | str:
+    """As a TOML file would state it."""
+    values = value.model_dump()
+    return value.kind if len(values) == 1 else values

@@ -88,6 +88,9 @@ def _type(key: KeyPath, field: FieldInfo) -> str:
 
 
 def _default(key: KeyPath, field: FieldInfo) -> str:
+    *_, holder, name = "", *key
+    if name == "kind" and holder in KINDS["gpt2"]:  # a part of the model
+        return ", ".join(f"{family} `{json.dumps(options[holder])}`" for family, options in KINDS.items())
     if sources := default_sources(field):
         return "that of " + ", else ".join(f"`[{'.'.join(source[:-1])}] {source[-1]}`" for source in sources)
     if field.default is None:

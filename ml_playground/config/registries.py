@@ -31,3 +31,32 @@ SCHEDULES = Registry(
         "constant": f"{_SCHEDULES}.constant:Constant",
     },
 )
+
+_PARTS = "ml_playground.models.parts"
+POSITIONS = Registry(
+    "positions",
+    "ml_playground.config.sections:PositionConfig",
+    {
+        "learned": f"{_PARTS}:LearnedOptions",
+        "sinusoidal": f"{_PARTS}:SinusoidalOptions",
+        "rope": f"{_PARTS}:RotaryOptions",
+        "alibi": f"{_PARTS}:ALiBiOptions",
+        "none": f"{_PARTS}:NoPositionOptions",
+    },
+)
+NORMS = Registry(
+    "norms",
+    "ml_playground.config.sections:NormConfig",
+    {"layernorm": f"{_PARTS}:LayerNormOptions", "rmsnorm": f"{_PARTS}:RMSNormOptions"},
+)
+MLPS = Registry(
+    "mlps",
+    "ml_playground.config.sections:MLPConfig",
+    {
+        "gelu": f"{_PARTS}:GELUOptions",
+        "gelu_tanh": f"{_PARTS}:TanhGELUOptions",
+        "swiglu": f"{_PARTS}:SwiGLUOptions",
+        "relu2": f"{_PARTS}:SquaredReLUOptions",
+        "none": f"{_PARTS}:NoMLPOptions",
+    },
+)

@@ -4,6 +4,7 @@ A component receives the section it needs (or plain keyword arguments), never th
 `docs/configuration.md` is generated from this file.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,11 +23,13 @@ from ml_playground.config.fields import (
     zero_or_from,
 )
 from ml_playground.config.kinds import fill_in
-from ml_playground.config.parts import Part
-from ml_playground.utils.tables import is_table
+from ml_playground.config.parts import Part, PartOf
+from ml_playground.config.registries import MLPS, NORMS, POSITIONS
+from ml_playground.utils.tables import Table, is_table
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 ModelName = Annotated[str | None, AfterValidator(model_name)]
 Device = Literal["cpu", "mps", "cuda", "auto"]
@@ -108,6 +111,47 @@ class PrepareConfig(Section):
     )
 
 
+class PositionConfig(Part):
+    """How the model knows the order of tokens."""
+
+    kind: str = Field("learned", description="which way")
+
+    def conflicts(self, model: "ModelConfig") -> Iterator[tuple[tuple[str, ...], str]]:  # noqa: ARG002 -- of some kinds
+        """What of `[train.model]` it does not fit: the options to point at, and why."""
+        return iter(())
+
+    def build(self, model: "ModelConfig") -> "nn.Module":
+        """A `models.position.Position` for a model with these options."""
+        raise NotImplementedError
+
+
+class NormConfig(Part):
+    """Normalisation of activations."""
+
+    kind: str = Field("layernorm", description="which one")
+
+    def build(self, width: int, model: "ModelConfig") -> "nn.Module":
+        """A module that normalises the last dimension, of size `width`."""
+        raise NotImplementedError
+
+
+class MLPConfig(Part):
+    """What a block does at each position by itself."""
+
+    kind: str = Field("gelu", description="which one")
+
+    def inner_width(self, width: int) -> int:
+        """The default of `n_inner` where `n_embd` is `width`."""
+        return 4 * width
+
+    def build(self, model: "ModelConfig") -> "nn.Module | None":
+        """A module (B, T, C) to (B, T, C), None for no MLP."""
+        raise NotImplementedError
+
+
+_MLP = PartOf(MLPS, "gelu")
+
+
 class ModelConfig(Section):
     """The network: a family's defaults, and any part of it set on its own."""
 
@@ -140,19 +184,13 @@ class ModelConfig(Section):
     n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0, le=2**10)
     head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0, le=2**24)
     n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0, le=2**26)
-    position: Literal["learned", "sinusoidal", "rope", "alibi", "none"] = of_kind("how the order of tokens is told")
-    rope_theta: float = Field(
-        10_000.0,
-        ge=1,
-        le=1e15,
-        description="base of `rope`: its wavelengths go from 2 pi to nearly 2 pi times this, in tokens",
-    )
-    norm: Literal["layernorm", "rmsnorm"] = of_kind("normalisation")
+    position: Annotated[PositionConfig, PartOf(POSITIONS, "learned")] = of_kind("positional encoding")
+    norm: Annotated[NormConfig, PartOf(NORMS, "layernorm")] = of_kind("normalisation")
     norm_eps: float = of_kind("what a norm adds to the variance before its root", ge=1e-30, le=1)
     norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
         "before attention and MLP, after their sum with the residual stream, or before and after them"
     )
-    mlp: Literal["gelu", "gelu_tanh", "swiglu", "relu2", "none"] = of_kind("what is done at each position by itself")
+    mlp: Annotated[MLPConfig, _MLP] = of_kind("feed-forward type")
     qk_norm: bool = of_kind("normalise queries and keys")
     value_norm: bool = Field(False, description="normalise values")
     tied_embeddings: bool = of_kind("one matrix embeds tokens and predicts them")
@@ -171,8 +209,18 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
+        return cls.completed(values) if is_table(values) else values
+
+    @classmethod
+    def completed(cls, stated: Table) -> Table:
+        """See `Section`: what the family says, and sizes that follow from others."""
         defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
-        return fill_in(values, defaults) if is_table(values) else values
+        filled = fill_in(stated, defaults)
+        n_embd = filled["n_embd"]
+        if isinstance(n_embd, int) and "n_inner" not in filled:
+            mlp: type[MLPConfig] = _MLP.options(filled.get("mlp", {}))
+            filled["n_inner"] = mlp().inner_width(n_embd)
+        return filled
 
 
 class HfModelConfig(Section):

@@ -1,6 +1,7 @@
 """What options and choices are called elsewhere: in nanoGPT, Transformers and other programs."""
 
 OPTIONS: dict[str, str] = {
+    "rope_theta": "[train.model.position] theta",
     "accumulation_steps": "[train.data] grad_accum_steps",
     "activation": "[train.model] mlp",
     "always_save": "[train.runtime] always_save_checkpoint",

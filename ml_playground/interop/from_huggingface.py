@@ -199,7 +199,7 @@ def _from_llama(shape: _LlamaShape, left: dict[str, Tensor], name: str) -> tuple
         "head_dim": shape.head_dim or shape.hidden_size // shape.num_attention_heads,
         "n_inner": shape.intermediate_size,
         "norm_eps": shape.rms_norm_eps,
-        "rope_theta": rope.rope_theta or shape.rope_theta,
+        "position": {"kind": "rope", "theta": rope.rope_theta or shape.rope_theta},
         "tied_embeddings": shape.tie_word_embeddings,
         "bias": bias,
         "sliding_window": shape.window(name),

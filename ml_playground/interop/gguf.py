@@ -25,7 +25,7 @@ from ml_playground.config.sections import GGUFType, ModelConfig
 from ml_playground.data.tokenizers import Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.interop.tokenizer import LlamaVocabulary, llama_vocabulary
-from ml_playground.models.huggingface import hf_class, to_huggingface
+from ml_playground.models.huggingface import hf_class, theta_of, to_huggingface
 from ml_playground.utils.files import staged
 
 _ARCHITECTURES = {
@@ -95,14 +95,14 @@ def _add_shape(writer: GGUFWriter, config: ModelConfig, vocab_size: int) -> None
     writer.add_head_count(config.n_head)
     writer.add_head_count_kv(config.n_kv_head)
     writer.add_vocab_size(vocab_size)
-    if config.norm == "layernorm":
+    if config.norm.kind == "layernorm":
         writer.add_layer_norm_eps(config.norm_eps)
     else:
         writer.add_layer_norm_rms_eps(config.norm_eps)
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
         writer.add_rope_dimension_count(config.head_dim)
-        writer.add_rope_freq_base(config.rope_theta)
+        writer.add_rope_freq_base(theta_of(config))
 
 
 def _add_vocabulary(writer: GGUFWriter, vocabulary: LlamaVocabulary) -> None:

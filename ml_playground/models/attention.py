@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from ml_playground.config.sections import ModelConfig
 from ml_playground.models.cache import LayerCache
 from ml_playground.models.linear import Linear
-from ml_playground.models.norm import NORMS
 from ml_playground.models.position import Position
 
 
@@ -25,7 +24,7 @@ class CausalSelfAttention(nn.Module):
         queries, keys = config.n_head * config.head_dim, config.n_kv_head * config.head_dim
         self.c_attn = Linear(config.n_embd, queries + 2 * keys, bias=config.bias)  # queries, keys and values at once
         self.c_proj = Linear(queries, config.n_embd, bias=config.bias)
-        norm = NORMS[config.norm]
+        norm = config.norm.build
         self.q_norm = norm(config.head_dim, config) if config.qk_norm else nn.Identity()
         self.k_norm = norm(config.head_dim, config) if config.qk_norm else nn.Identity()
         self.v_norm = norm(config.head_dim, config) if config.value_norm else nn.Identity()

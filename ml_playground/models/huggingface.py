@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ml_playground.config.parts import Part
 from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import ExportError
 
@@ -72,11 +73,12 @@ def _differences(config: ModelConfig, name: str) -> Iterator[str]:
     """The options that keep a model from being of the class `name`."""
     for option, wanted in CLASSES[name].items():
         value = getattr(config, option)
+        value = value.kind if isinstance(value, Part) else value
         if value != wanted:
             yield f"{option} = {json.dumps(value, default=str)} (not {json.dumps(wanted)})"
     if name == "GPT2LMHeadModel":
-        if config.mlp not in _GELUS:
-            yield f'mlp = "{config.mlp}" (not "gelu" or "gelu_tanh")'
+        if config.mlp.kind not in _GELUS:
+            yield f'mlp = "{config.mlp.kind}" (not "gelu" or "gelu_tanh")'
         if config.n_kv_head != config.n_head:
             yield f"n_kv_head = {config.n_kv_head} (not n_head, {config.n_head})"
         if config.head_dim * config.n_head != config.n_embd:
@@ -119,7 +121,7 @@ def _gpt2_config(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "n_inner": config.n_inner,
-        "activation_function": _GELUS[config.mlp],
+        "activation_function": _GELUS[config.mlp.kind],
         "layer_norm_epsilon": config.norm_eps,
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
@@ -133,6 +135,12 @@ def _gpt2_tensors(config: ModelConfig, weights: Mapping[str, Tensor]) -> Iterato
         yield name, tensor.T if name.endswith(GPT2_LINEAR) else tensor
         if not config.bias and name.startswith(("transformer.h.", "transformer.ln_f.")):
             yield name.removesuffix("weight") + "bias", tensor.new_zeros(len(tensor))  # which GPT-2 always has
+
+
+def theta_of(config: ModelConfig) -> float:
+    """The base of a model's rotary positions, which the classes that ask for it all have."""
+    theta: float = config.position.model_dump()["theta"]
+    return theta
 
 
 def _llama_config(config: ModelConfig, vocab_size: int, name: str) -> dict[str, Any]:
@@ -149,7 +157,7 @@ def _llama_config(config: ModelConfig, vocab_size: int, name: str) -> dict[str, 
         "hidden_act": "silu",
         "max_position_embeddings": config.block_size,
         "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,
+        "rope_theta": theta_of(config),
         "attention_dropout": config.dropout,
         "tie_word_embeddings": config.tied_embeddings,
     }

@@ -52,6 +52,3 @@ class SwiGLU(nn.Module):
         gate, value = self.c_fc(x).chunk(2, dim=-1)
         out: Tensor = self.c_proj(F.silu(gate) * value)
         return out
-
-
-MLPS = {"gelu": GELU, "gelu_tanh": TanhGELU, "relu2": SquaredReLU, "swiglu": SwiGLU}

@@ -33,6 +33,3 @@ class RMSNorm(nn.Module):
         """Normalise the last dimension of `x`."""
         # Under autocast queries and keys come in bfloat16; one format for both is what the fused kernel takes.
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-
-
-NORMS = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}

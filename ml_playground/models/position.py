@@ -66,9 +66,9 @@ class Rotary(Position):
     The two halves of a head are the coordinates that turn, as in Llama's code at Hugging Face.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, theta: float) -> None:
         super().__init__(config)
-        angles = _angles(config.block_size, config.head_dim, config.rope_theta)
+        angles = _angles(config.block_size, config.head_dim, theta)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
         self.cos: Tensor
@@ -95,9 +95,6 @@ class ALiBi(Position):
         positions = torch.arange(keys, device=self.slopes.device)
         distance = positions[None, :] - positions[keys - queries :, None]  # (queries, keys), negative to the left
         return self.slopes[:, None, None] * distance
-
-
-POSITIONS = {"learned": Learned, "sinusoidal": Sinusoidal, "rope": Rotary, "alibi": ALiBi, "none": Position}
 
 
 def _angles(length: int, width: int, theta: float) -> Tensor:

@@ -17,10 +17,8 @@ from ml_playground.models.attention import CausalSelfAttention, attention_mask
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache, LayerCache
 from ml_playground.models.linear import Linear
-from ml_playground.models.mlp import MLPS
 from ml_playground.models.ngram import NgramEmbedding
-from ml_playground.models.norm import NORMS
-from ml_playground.models.position import POSITIONS, Learned, Position
+from ml_playground.models.position import Learned, Position
 
 
 class Block(nn.Module):
@@ -28,12 +26,12 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        norm = partial(NORMS[config.norm], config.n_embd, config)
+        norm = partial(config.norm.build, config.n_embd, config)
         norm_out = norm if config.norm_placement == "sandwich" else nn.Identity
         self.post = config.norm_placement == "post"
         self.drop = nn.Dropout(config.dropout)
         self.ln_1, self.attn, self.ln_1_out = norm(), CausalSelfAttention(config, vocab_size), norm_out()
-        self.mlp = MLPS[config.mlp](config) if config.mlp != "none" else None
+        self.mlp = config.mlp.build(config)
         if self.mlp is not None:
             self.ln_2, self.ln_2_out = norm(), norm_out()
 
@@ -58,11 +56,11 @@ class Transformer(LanguageModel):
         self.config = config
         self.block_size = config.block_size
         self.vocab_size = vocab_size
-        norm = partial(NORMS[config.norm], config.n_embd, config)
+        norm = partial(config.norm.build, config.n_embd, config)
         self.transformer = nn.ModuleDict(
             {
                 "wte": nn.Embedding(vocab_size, config.n_embd),
-                "wpe": POSITIONS[config.position](config),
+                "wpe": config.position.build(config),
                 "ln_e": norm() if config.embedding_norm else nn.Identity(),
                 "drop": nn.Dropout(config.dropout),
                 "h": nn.ModuleList(Block(config, vocab_size) for _ in range(config.n_layer)),

@@ -199,7 +199,6 @@ NUMERIC = [
 ]
 WITH_IT = {  # what makes an option act
     "logit_softcap": {},
-    "rope_theta": {"train.model.position": '"rope"'},
     "muon_learning_rate": {"train.optim.kind": '"muon"'},
     "momentum": {"train.optim.kind": '"sgd"'},
     "decay_share": {"train.schedule.kind": '"wsd"'},

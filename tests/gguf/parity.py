@@ -33,7 +33,12 @@ KINDS = {
 }
 FURTHER_KINDS = {
     "gpt2, untied": {"tied_embeddings": "false", "n_inner": "96"},
-    "llama, bias, tied": {"bias": "true", "tied_embeddings": "true", "head_dim": "24", "rope_theta": "5e5"},
+    "llama, bias, tied": {
+        "bias": "true",
+        "tied_embeddings": "true",
+        "head_dim": "24",
+        "position": '{kind = "rope", theta = 5e5}',
+    },
 }
 TOKENIZERS = {
     "characters": {"tokenizer": '"char"'},

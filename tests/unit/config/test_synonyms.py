@@ -8,11 +8,12 @@ import pytest
 
 from ml_playground.config.experiment import all_option_fields
 from ml_playground.config.load import load_config
-from ml_playground.config.registries import OPTIMIZERS, SCHEDULES
+from ml_playground.config.registries import MLPS, NORMS, OPTIMIZERS, POSITIONS, SCHEDULES
 from ml_playground.config.synonyms import CHOICES, OPTIONS
 from ml_playground.errors import ConfigError
 
 OURS = {f"[{'.'.join(key[:-1])}] {key[-1]}": field for key, _, field in all_option_fields()}
+PARTS = {f"[{'.'.join(key[:-2])}] {key[-2]}": field for key, _, field in all_option_fields() if key[-1] == "kind"}
 NAMES = {key[-1] for key, _, _ in all_option_fields()}
 ALL_CHOICES = {
     choice
@@ -20,7 +21,7 @@ ALL_CHOICES = {
     for part in (field.annotation, *get_args(field.annotation))
     for choice in get_args(part) or get_args(field.annotation)
     if isinstance(choice, str)
-} | {*OPTIMIZERS, *SCHEDULES}
+} | {*OPTIMIZERS, *SCHEDULES, *POSITIONS, *NORMS, *MLPS}
 
 
 def problem(folder: Path, text: str) -> str:
@@ -34,7 +35,7 @@ def problem(folder: Path, text: str) -> str:
 def test_an_option_is_led_to_one_of_ours(tmp_path: Path, name: str) -> None:
     assert name not in NAMES
     for named in re.findall(r"\[[a-z_.]+\] [a-z0-9_]+", OPTIONS[name]):
-        assert named in OURS
+        assert named in OURS or named in PARTS
     for table in ("train.model", "train", "sample.sample"):
         assert f"{name}: unknown key (here it is {OPTIONS[name]})" in problem(tmp_path, f"[{table}]\n{name} = 1")
 

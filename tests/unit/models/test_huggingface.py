@@ -47,7 +47,7 @@ EXPORTED: list[tuple[str, dict[str, Any]]] = [
     ("LlamaForCausalLM", {"kind": "llama", "bias": True, "n_kv_head": 2, "tied_embeddings": True}),
     ("LlamaForCausalLM", {"kind": "gpt2", "position": "rope", "norm": "rmsnorm", "mlp": "swiglu"}),
     ("MistralForCausalLM", {"kind": "llama", "sliding_window": 5}),
-    ("Qwen3ForCausalLM", {"kind": "qwen3", "n_kv_head": 1, "head_dim": 12, "rope_theta": 1e6}),
+    ("Qwen3ForCausalLM", {"kind": "qwen3", "n_kv_head": 1, "head_dim": 12, "position": {"kind": "rope", "theta": 1e6}}),
     ("Qwen3ForCausalLM", {"kind": "qwen3", "sliding_window": 5}),
 ]
 
