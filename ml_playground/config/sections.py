@@ -140,7 +140,8 @@ class MLPConfig(Part):
 
     kind: str = Field("gelu", description="which one")
 
-    def inner_width(self, width: int) -> int:
+    @classmethod
+    def inner_width(cls, width: int) -> int:
         """The default of `n_inner` where `n_embd` is `width`."""
         return 4 * width
 
@@ -219,7 +220,7 @@ class ModelConfig(Section):
         n_embd = filled["n_embd"]
         if isinstance(n_embd, int) and "n_inner" not in filled:
             mlp: type[MLPConfig] = _MLP.options(filled.get("mlp", {}))
-            filled["n_inner"] = mlp().inner_width(n_embd)
+            filled["n_inner"] = mlp.inner_width(n_embd)
         return filled
 
 

@@ -121,7 +121,8 @@ class TanhGELUOptions(MLPConfig):
 class SwiGLUOptions(MLPConfig):
     """A linear layer gated by another, whose activation is SiLU (Shazeer 2020)."""
 
-    def inner_width(self, width: int) -> int:
+    @classmethod
+    def inner_width(cls, width: int) -> int:
         """See `MLPConfig`: with three matrices instead of two, two thirds of the width have about as many weights."""
         return -(-8 * width // 3 // 16) * 16
 
