@@ -101,7 +101,7 @@ def second_trainer(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("a checkpoint from a newer version")
 def newer_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    torch.save({"format": 5}, project.out / "ckpt_last.pt")
+    torch.save({"format": 6}, project.out / "ckpt_last.pt")
     return project.run("train")
 
 
