@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from ml_playground.cli import main
+from ml_playground.config.sections import ModelConfig, ModelOptions
 
 PREPARE = '''
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.sources import find_texts
+from ml_playground.config.sections import ModelConfig, ModelOptions
 from ml_playground.experiments import register
 
 
@@ -119,3 +121,9 @@ class Project:
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`."""
         return [json.loads(line) for line in (self.out / "metrics.jsonl").read_text().splitlines()]
+
+
+def shape(model: ModelOptions) -> ModelConfig:
+    """The options of one of the built-in transformers."""
+    assert isinstance(model, ModelConfig)
+    return model

@@ -68,7 +68,7 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         runtime = build_runtime(settings)
         checkpoint = resume(run, print)
         nanogpt = run.nanogpt_checkpoint
-        if nanogpt.exists() and config.train.model.init_from != str(nanogpt):
+        if nanogpt.exists() and config.train.model.model_dump().get("init_from") != str(nanogpt):
             print(
                 f"! {shown(nanogpt)}, a checkpoint of nanoGPT, is not resumed. To start from its weights: "
                 f'[train.model] init_from = "{shown(nanogpt)}" (docs/from_nanogpt.md)'

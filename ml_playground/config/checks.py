@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ml_playground.config.devices import missing_device
 from ml_playground.config.experiment import ExperimentConfig, ExportConfig
-from ml_playground.config.sections import DecayingScheduleConfig, HfModelConfig, ModelConfig, PeftConfig, PrepareConfig
+from ml_playground.config.sections import DecayingScheduleConfig, HfModelConfig, PeftConfig, PrepareConfig
 from ml_playground.utils.tables import KeyPath
 
 
@@ -20,7 +20,7 @@ class Mismatch:
 def mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
     """Contradictions within the configuration."""
     model, data = config.train.model, config.train.data
-    for names, text in model_mismatches(model):
+    for names, text in model.conflicts():
         yield Mismatch(tuple(("train", "model", name) for name in names), text)
     yield from _prepare_mismatches(config.prepare)
     yield from _finetuning_mismatches(config)
@@ -89,7 +89,7 @@ def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
         if config.train.runtime.save_merged_on_best:
             yield Mismatch((("train", "runtime", "save_merged_on_best"),), "needs [train.hf_model] model_name")
         return
-    shape = tuple(("train", "model", name) for name in ModelConfig.model_fields)
+    shape = tuple(("train", "model", name) for name in type(config.train.model).model_fields)
     yield Mismatch(shape, "describes a model of ours, but the model is that of [train.hf_model] model_name")
     if config.prepare.tokenizer != "huggingface":
         yield Mismatch(
@@ -145,31 +145,6 @@ def _export_mismatches(export: ExportConfig) -> Iterator[Mismatch]:
         yield Mismatch(
             (("export", "gguf", "dtype"), ("export", "ollama", "quant_bin")),
             "quant_bin starts from whole numbers: set f16 or f32",
-        )
-
-
-def model_mismatches(model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Parts of a model that do not fit each other: the options to point at, and why."""
-    if model.head_dim == model.n_embd // model.n_head and model.n_embd % model.n_head:
-        yield ("n_head", "n_embd"), f"{model.n_head} heads do not divide n_embd = {model.n_embd}"
-    if model.n_head % model.n_kv_head:
-        yield ("n_kv_head", "n_head"), f"{model.n_kv_head} key/value heads do not divide n_head = {model.n_head}"
-    yield from model.position.conflicts(model)
-    if model.sliding_window >= model.block_size:
-        yield (
-            ("sliding_window", "block_size"),
-            f"a window of {model.sliding_window} hides nothing of {model.block_size} tokens",
-        )
-    if model.init_from is not None and model.file is not None:
-        yield ("init_from", "file"), "a model of your own cannot begin with another's weights"
-    if model.options and model.file is None:
-        yield ("options",), "means nothing without file: a model of your own, which these are for"
-    if model.ngram_embeddings == 1:
-        yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
-    if model.zero_init and model.norm_placement == "sandwich":
-        yield (
-            ("zero_init", "norm_placement", "kind"),
-            "a norm behind a projection that starts at zero blows up its first step",
         )
 
 

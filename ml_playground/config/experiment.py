@@ -10,14 +10,14 @@ from pydantic.fields import FieldInfo
 from ml_playground.config.fields import ConfigFile, Section
 from ml_playground.config.parts import PartOf, part_of
 from ml_playground.config.paths import relative_paths
-from ml_playground.config.registries import OPTIMIZERS, SCHEDULES
+from ml_playground.config.registries import MODELS, OPTIMIZERS, SCHEDULES
 from ml_playground.config.sections import (
     DataConfig,
     ExportGgufConfig,
     ExportHfConfig,
     ExportOllamaConfig,
     HfModelConfig,
-    ModelConfig,
+    ModelOptions,
     OptimConfig,
     PeftConfig,
     PrepareConfig,
@@ -32,7 +32,7 @@ from ml_playground.utils.tables import KeyPath, Table, is_table, merge, table_at
 class TrainConfig(Section):
     """The [train.*] tables."""
 
-    model: ModelConfig
+    model: Annotated[ModelOptions, PartOf(MODELS, "gpt2")]
     hf_model: HfModelConfig
     peft: PeftConfig
     data: DataConfig
@@ -102,24 +102,23 @@ def option_fields(
 
 
 def all_option_fields(
-    section: type[Section] = ExperimentConfig, at: KeyPath = (), kind: str | None = None
-) -> Iterator[tuple[KeyPath, str | None, FieldInfo]]:
-    """The options of all kinds: each with its path and, if it is of one kind of a part only, that kind."""
+    section: type[Section] = ExperimentConfig, at: KeyPath = (), kinds: tuple[str, ...] = ()
+) -> Iterator[tuple[KeyPath, tuple[str, ...], FieldInfo]]:
+    """The built-in options of all kinds: each with its path and, if only some kinds of a part have it, these kinds."""
     fields = section.model_fields.items()
     for name, field in sorted(fields, key=lambda item: _section_of(item[1], None) is not None):  # a table's keys first
-        mark = part_of(field)
-        inner = _section_of(field, None)
-        if mark is not None:
+        inner, path = _section_of(field, None), (*at, name)
+        if (mark := part_of(field)) is not None:
             base = mark.registry.base
-            yield from all_option_fields(base, (*at, name), kind)
-            for each in mark.registry.built_in:
-                for path, _, own in all_option_fields(mark.registry.load(each), (*at, name), each):
-                    if path[len(at) + 1] not in base.model_fields:
-                        yield path, each, own
+            yield from all_option_fields(base, path)
+            for names, options in mark.registry.classes().items():
+                for each, which, own in all_option_fields(options, path, names):
+                    if each[len(path)] not in base.model_fields:
+                        yield each, which, own
         elif inner is not None:
-            yield from all_option_fields(inner, (*at, name), kind)
+            yield from all_option_fields(inner, path)
         else:
-            yield (*at, name), kind, field
+            yield path, kinds, field
 
 
 def default_sources(field: FieldInfo) -> list[KeyPath]:

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from ml_playground.config.experiment import all_option_fields, default_sources, part_at, section_at
 from ml_playground.config.fields import Section
 from ml_playground.config.kinds import KINDS
-from ml_playground.utils.tables import KeyPath, Table, is_table
+from ml_playground.utils.tables import KeyPath, is_table
 
 _INTRODUCTION = """\
 # Configuration
@@ -38,37 +38,30 @@ def reference() -> str:
 
 def _lines() -> Iterator[str]:
     heading = ""
-    for key, kind, field in all_option_fields():
+    for key, kinds, field in all_option_fields():
         name = key[-1]
-        title = f"[{'.'.join(key[:-1])}]" + (f' kind = "{kind}"' if kind else "")
+        title = f"[{'.'.join(key[:-1])}]" + (f" kind = {', '.join(map(json.dumps, kinds))}" if kinds else "")
         if title != heading:
             heading = title
             yield f"\n## {title if len(key) > 1 else 'At the top of a file'}\n"
-            yield from _about(key[:-1], kind)
+            yield from _about(key[:-1], kinds)
             yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
         yield f"| `{name}` | {_type(key, field)} | {_default(key, field)} | {field.description} |"
 
 
-def _about(path: KeyPath, kind: str | None) -> Iterator[str]:
+def _about(path: KeyPath, kinds: tuple[str, ...]) -> Iterator[str]:
     """What a section is, and what kinds there are of a part."""
     if not path:
         return
     part = part_at(path)
-    if part is None or kind is not None:
-        yield f"{(section_at(path, _stated(path, kind)) or Section).__doc__}\n"
+    if part is None or kinds:
+        about = section_at(path) if part is None else part.registry.load(kinds[0])
+        yield f"{(about or Section).__doc__}\n"
         return
     yield f"{part.registry.base.__doc__}\n"
-    for each in part.registry.built_in:
-        yield f"- `{each}`: {part.registry.load(each).__doc__}"
+    for names, options in part.registry.classes().items():
+        yield f"- {', '.join(f'`{name}`' for name in names)}: {options.__doc__}"
     yield ""
-
-
-def _stated(path: KeyPath, kind: str | None) -> Table:
-    """A configuration that states the kind of the part at `path`."""
-    stated: Table = {} if kind is None else {"kind": kind}
-    for name in reversed(path):
-        stated = {name: stated}
-    return stated
 
 
 def _type(key: KeyPath, field: FieldInfo) -> str:

@@ -60,3 +60,10 @@ MLPS = Registry(
         "none": f"{_PARTS}:NoMLPOptions",
     },
 )
+
+_FAMILY = "ml_playground.models.families:TransformerOptions"
+MODELS = Registry(
+    "models",
+    "ml_playground.config.sections:ModelOptions",
+    {"gpt2": _FAMILY, "llama": _FAMILY, "qwen3": _FAMILY, "modern": _FAMILY},
+)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ml_playground.models.base import LanguageModel
+
 ModelName = Annotated[str | None, AfterValidator(model_name)]
 Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
@@ -153,12 +155,30 @@ class MLPConfig(Part):
 _MLP = PartOf(MLPS, "gelu")
 
 
-class ModelConfig(Section):
-    """The network: a family's defaults, and any part of it set on its own."""
+class ModelOptions(Part):
+    """The model: a transformer with the defaults of a family, any part of which can be set on its own, or another."""
 
-    kind: Literal["gpt2", "llama", "qwen3", "modern"] = Field(
-        "gpt2", description="family whose defaults fill in what is not stated"
+    kind: str = Field("gpt2", description="family whose defaults fill in what is not stated, or another model")
+    block_size: PositiveInt = same_as(
+        "train.data.block_size", "longest context the model can see, in tokens", gt=0, le=2**24
     )
+
+    def conflicts(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Options that do not fit each other: those to point at, and why."""
+        return iter(())
+
+    def summary(self) -> str:
+        """The model in a few words."""
+        return f"{self.kind}, block {self.block_size}"
+
+    def build(self, vocab_size: int) -> "LanguageModel":
+        """A new `LanguageModel` for ids below `vocab_size`, its weights drawn from torch's generator."""
+        raise NotImplementedError
+
+
+class ModelConfig(ModelOptions):
+    """The transformer of a family; see `ModelOptions`."""
+
     file: Path | None = Field(
         None,
         description="Python file with a model of your own: its `build(config, vocab_size)` makes a `LanguageModel`",
@@ -177,9 +197,6 @@ class ModelConfig(Section):
     n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
     n_head: PositiveInt = Field(4, le=2**10, description="attention heads; must divide `n_embd`")
     n_embd: PositiveInt = Field(128, le=2**24, description="width of the residual stream")
-    block_size: PositiveInt = same_as(
-        "train.data.block_size", "longest context the model can see, in tokens", gt=0, le=2**24
-    )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate while training")
     bias: bool = Field(False, description="biases in linear layers and layer norms")
     n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0, le=2**10)
@@ -206,6 +223,34 @@ class ModelConfig(Section):
     )
     sliding_window: NonNegativeInt = Field(0, description="attend to this many last tokens only; 0 to all")
     zero_init: bool = of_kind("start with all projections into the residual stream and the logits at zero")
+
+    def conflicts(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """See `ModelOptions`."""
+        if self.head_dim == self.n_embd // self.n_head and self.n_embd % self.n_head:
+            yield ("n_head", "n_embd"), f"{self.n_head} heads do not divide n_embd = {self.n_embd}"
+        if self.n_head % self.n_kv_head:
+            yield ("n_kv_head", "n_head"), f"{self.n_kv_head} key/value heads do not divide n_head = {self.n_head}"
+        yield from self.position.conflicts(self)
+        if self.sliding_window >= self.block_size:
+            yield (
+                ("sliding_window", "block_size"),
+                f"a window of {self.sliding_window} hides nothing of {self.block_size} tokens",
+            )
+        if self.init_from is not None and self.file is not None:
+            yield ("init_from", "file"), "a model of your own cannot begin with another's weights"
+        if self.options and self.file is None:
+            yield ("options",), "means nothing without file: a model of your own, which these are for"
+        if self.ngram_embeddings == 1:
+            yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
+        if self.zero_init and self.norm_placement == "sandwich":
+            yield (
+                ("zero_init", "norm_placement", "kind"),
+                "a norm behind a projection that starts at zero blows up its first step",
+            )
+
+    def summary(self) -> str:
+        """See `ModelOptions`."""
+        return f"{self.n_layer} layers, {self.n_head} heads, {self.n_embd} wide, block {self.block_size}"
 
     @model_validator(mode="before")
     @classmethod

@@ -84,7 +84,7 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
         return f"unknown {sort} (here it is {elsewhere})"
     hint = _did_you_mean(name, list(section.model_fields) if section else [])
     others = list(all_option_fields())
-    kinds = [kind for path, kind, _ in others if path == key and kind is not None]
+    kinds = [kind for path, kinds, _ in others if path == key for kind in kinds]
     homes = dict.fromkeys(path for path, _, _ in others if path[-1] == name and path != key)
     sections = dict.fromkeys(path[:-1] for path, _, _ in others if len(path) > 1 and path[-2] == name)
     if kinds:
@@ -92,7 +92,7 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
     elif not hint and sort == "section" and sections:
         hint = f" (did you mean {' or '.join(map(label, sections))}?)"
     elif not hint and homes:
-        hint = f" (it belongs in {' or '.join(label(home[:-1]) for home in homes)})"
+        return f"unknown {sort} (it belongs in {' or '.join(label(home[:-1]) for home in homes)})"
     if section is not None and issubclass(section, Part):
         return f"{_toml(kind_at(tuple(tables), stated))} has no option {name}{hint}"
     return f"unknown {sort}{hint}"

@@ -9,11 +9,10 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ml_playground.config.checks import model_mismatches
-from ml_playground.config.sections import ModelConfig
+from ml_playground.config.sections import ModelOptions
 from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError, OutOfMemoryError
 from ml_playground.models.base import LanguageModel
-from ml_playground.models.transformer import Transformer
+from ml_playground.models.kinds import model_options
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.tables import is_table
 
@@ -32,7 +31,7 @@ def build_model(options: Mapping[str, Any]) -> LanguageModel:
     """
     config, vocab_size = _shape(options)
     try:
-        return Transformer(config, vocab_size)
+        return config.build(vocab_size)
     except (RuntimeError, TypeError) as error:
         what = str(error).partition("\n")[0]
         if "overflow" not in what.lower() and "int64" not in what:
@@ -89,17 +88,17 @@ def build_from_file(file: Path, options: Mapping[str, Any]) -> LanguageModel:
     return model
 
 
-def _shape(options: Mapping[str, Any]) -> tuple[ModelConfig, int]:
+def _shape(options: Mapping[str, Any]) -> tuple[ModelOptions, int]:
     """The options as a section, and the vocabulary's size."""
     if not is_table(options):
         raise CheckpointError(f"no model can be built from a {type(options).__name__}")
     values = {key: value for key, value in options.items() if key != "file"}
     try:
         vocab_size = _POSITIVE.validate_python(values.pop("vocab_size", None))
-        config = ModelConfig.model_validate(values)
+        config = model_options(values)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"no model can be built from the arguments {dict(options)}: {error}") from error
-    for _, why in model_mismatches(config.model_copy(update={"options": {}})):  # they may be there without the file
+    for _, why in config.model_copy(update={"options": {}}).conflicts():  # they may be there without the file
         raise CheckpointError(f"no model can be built from the arguments {dict(options)}: {why}")
     return config, vocab_size
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from ml_playground.config.parts import PartOf
 from ml_playground.config.paths import relative_paths
+from ml_playground.config.registries import MODELS
+from ml_playground.config.sections import ModelConfig, ModelOptions
 from ml_playground.errors import CheckpointError
 from ml_playground.models.spec import Beginning, ModelSpec, Pretrained, Sections, Vocabulary
 from ml_playground.utils.modules import code_hash
@@ -71,8 +74,7 @@ class BuiltInModel(ModelSpec):
         return spec, list(changes(had, wanted, "train.model"))
 
     def _shape(self) -> str:
-        of = self.options
-        return f"{of['n_layer']} layers, {of['n_head']} heads, {of['n_embd']} wide, block {of['block_size']}"
+        return model_options({key: value for key, value in self.options.items() if key != "vocab_size"}).summary()
 
     def _count(self, options: Mapping[str, Any]) -> int:
         from ml_playground.models.build import count_parameters
@@ -96,7 +98,7 @@ class InitFrom(BuiltInModel):
     @classmethod
     def of_config(cls, train: Sections, root: Path) -> Self:
         """See `ModelSpec`."""
-        return cls(relative_paths(train.model.model_dump(), root), str(train.model.init_from))
+        return cls(relative_paths(train.model.model_dump(), root), str(cast("ModelConfig", train.model).init_from))
 
     def summary(self, vocab_size: int | None) -> str:
         """See `ModelSpec`."""
@@ -127,7 +129,7 @@ class ModelFile(BuiltInModel):
     @classmethod
     def of_config(cls, train: Sections, root: Path) -> Self:
         """See `ModelSpec`."""
-        return cls(relative_paths(train.model.model_dump(), root), cast("Path", train.model.file))
+        return cls(relative_paths(train.model.model_dump(), root), cast("Path", cast("ModelConfig", train.model).file))
 
     @classmethod
     def unnamed(cls, options: Mapping[str, Any]) -> Self:
@@ -170,6 +172,11 @@ class ModelFile(BuiltInModel):
     def _count(self, options: Mapping[str, Any]) -> int:
         # It is really built: what it computes from its weights on the way must be able to.
         return replace(self, options=options).build().num_parameters()
+
+
+def model_options(stated: Mapping[str, Any]) -> ModelOptions:
+    """The options of `[train.model]` from plain values. Raises ValidationError, a ValueError, if they are not sound."""
+    return cast("ModelOptions", PartOf(MODELS, "gpt2").validate(dict(stated)))
 
 
 BUILT_IN = BuiltInModel({})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, cast
 
-from ml_playground.config.sections import HfModelConfig, ModelConfig, PeftConfig
+from ml_playground.config.sections import HfModelConfig, ModelConfig, ModelOptions, PeftConfig
 from ml_playground.errors import CheckpointError
 from ml_playground.run.directory import RunDirectory
 from ml_playground.utils.registry import named_by
@@ -33,7 +33,7 @@ class Sections(Protocol):
     """The sections of `[train]` that describe a model."""
 
     @property
-    def model(self) -> ModelConfig:
+    def model(self) -> ModelOptions:
         """`[train.model]`."""
         ...
 
@@ -267,11 +267,9 @@ def spec_of(train: Sections, root: Path) -> ModelSpec:
         train: its sections.
         root: the folder of its project, to which the paths in the options are relative.
     """
-    named = {
-        "hf_model": train.hf_model.model_name,
-        "file": train.model.file,
-        "init_from": train.model.init_from,
-    }
+    named: dict[str, object] = {"hf_model": train.hf_model.model_name}
+    if isinstance(train.model, ModelConfig):
+        named |= {"file": train.model.file, "init_from": train.model.init_from}
     return kind_of(named).of_config(train, root)
 
 

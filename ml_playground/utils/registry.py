@@ -49,6 +49,13 @@ class Registry:
         """The names of the project's own."""
         return list(self._parts)
 
+    def classes(self) -> dict[tuple[str, ...], type[Any]]:
+        """The project's own classes, each by all of its names."""
+        names: dict[type[Any], list[str]] = {}
+        for name in self._parts:
+            names.setdefault(self.load(name), []).append(name)
+        return {tuple(of_class): each for each, of_class in names.items()}
+
     @property
     def base(self) -> type[Any]:
         """The class that all of them derive from."""

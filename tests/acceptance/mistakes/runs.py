@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ml_playground.run.checkpoint import FORMAT
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.sinks import Telemetry
 from ml_playground.training.trainer import Trainer
@@ -101,7 +102,7 @@ def second_trainer(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("a checkpoint from a newer version")
 def newer_checkpoint(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    torch.save({"format": 6}, project.out / "ckpt_last.pt")
+    torch.save({"format": FORMAT + 1}, project.out / "ckpt_last.pt")
     return project.run("train")
 
 

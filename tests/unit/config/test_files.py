@@ -9,6 +9,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.files import read_layers
 from ml_playground.config.load import load_config
 from ml_playground.errors import ConfigError
+from tests.project import shape
 
 
 def write(path: Path, text: str = "") -> Path:
@@ -82,7 +83,7 @@ def test_a_preset_that_extends_nothing_is_refused_with_the_line_to_add(clone: Pa
         assert f'Add this line at its top: extends = "{line}" (or, ' in said
         write(preset, f'extends = "{line}"\n[train.model]\nn_layer = 2')
         config = load_config(preset, name="mine", folder=own.parent)
-        assert (config.train.data.batch_size, config.train.model.n_layer) == (5, 2)
+        assert (config.train.data.batch_size, shape(config.train.model).n_layer) == (5, 2)
 
 
 def test_so_is_one_whose_basis_extends_nothing_and_the_basis_is_named(clone: Path) -> None:
@@ -123,7 +124,7 @@ def test_so_they_are_in_prompts_and_in_what_is_extended(clone: Path, monkeypatch
     monkeypatch.setenv("HOME", str(clone.parent))
     write(clone.parent / "base.toml", "[train.model]\nn_layer = 3")
     config = load(experiment(clone / "mine", 'extends = "$HOME/base.toml"\nsample.sample.start = "FILE:~/p.txt"'))
-    assert config.train.model.n_layer == 3
+    assert shape(config.train.model).n_layer == 3
     assert config.sample.sample.start == f"FILE:{clone.parent}/p.txt"
     assert load(experiment(clone / "mine", 'sample.sample.start = "~ costs $5"')).sample.sample.start == "~ costs $5"
 

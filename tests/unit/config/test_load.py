@@ -6,6 +6,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
 from ml_playground.errors import ConfigError
 from ml_playground.training.schedules.cosine import Cosine
+from tests.project import shape
 
 
 class Folder:
@@ -68,21 +69,21 @@ def test_a_loaded_configuration_cannot_be_changed(folder: Folder) -> None:
 def test_extends_merges_key_by_key(folder: Folder) -> None:
     folder.write("[train.data]\nbatch_size = 3\nblock_size = 5\n[train.model]\nn_layer = 2", "base.toml")
     config = folder.load('extends = "base.toml"\n[train.data]\nbatch_size = 4')
-    assert (config.train.data.batch_size, config.train.data.block_size, config.train.model.n_layer) == (4, 5, 2)
+    assert (config.train.data.batch_size, config.train.data.block_size, shape(config.train.model).n_layer) == (4, 5, 2)
 
 
 def test_extends_is_looked_for_beside_the_file_then_from_the_project_root(folder: Folder) -> None:
     folder.write("", "pyproject.toml")
     folder.write("extends = false\n[train.model]\nn_layer = 2", "base.toml")
-    assert folder.load('extends = "base.toml"', "deep/down/a.toml").train.model.n_layer == 2
+    assert shape(folder.load('extends = "base.toml"', "deep/down/a.toml").train.model).n_layer == 2
     folder.write("extends = false\n[train.model]\nn_layer = 3", "deep/down/base.toml")
-    assert folder.load('extends = "base.toml"', "deep/down/a.toml").train.model.n_layer == 3
+    assert shape(folder.load('extends = "base.toml"', "deep/down/a.toml").train.model).n_layer == 3
 
 
 def test_extends_goes_over_several_files(folder: Folder) -> None:
     folder.write("[train.model]\nn_layer = 1\nn_head = 1\nn_embd = 8", "a.toml")
     folder.write('extends = "a.toml"\n[train.model]\nn_layer = 2\nn_head = 2', "b.toml")
-    model = folder.load('extends = "b.toml"\n[train.model]\nn_layer = 3').train.model
+    model = shape(folder.load('extends = "b.toml"\n[train.model]\nn_layer = 3').train.model)
     assert (model.n_layer, model.n_head, model.n_embd) == (3, 2, 8)
 
 
@@ -120,7 +121,7 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
         ("[trian]\nx = 1", "1: [trian]: unknown section (did you mean train?)"),
         ("[train.modle]\nx = 1", "1: [train.modle]: unknown section (did you mean model?)"),
         ("seed = 1", "1: seed: unknown key (it belongs in [train.runtime] or [sample.runtime])"),
-        ("[train]\nmodel = 3", "2: [train.model]: must be a table, not 3"),
+        ("[train]\nmodel = 3", "2: [train.model]: must be a table, or the name of a kind, not 3"),
         ("train = 3", "1: [train]: must be a table, not 3"),
         ('[train.data]\nbatch_size = "12"', '2: [train.data] batch_size: must be a whole number, not "12"'),
         ("[train.data]\nbatch_size = 1.5", "2: [train.data] batch_size: must be a whole number, not 1.5"),

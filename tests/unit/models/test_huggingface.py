@@ -20,12 +20,13 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError, ExportError
 from ml_playground.interop.from_huggingface import from_huggingface, read_folder
 from ml_playground.models.build import build_model, restore_model
 from ml_playground.models.huggingface import hf_class, to_huggingface
+from ml_playground.models.kinds import model_options
 from ml_playground.models.transformer import Transformer
+from tests.project import shape
 
 VOCAB = 37
 SHAPE = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 24}
@@ -91,7 +92,7 @@ def test_transformers_computes_the_same_and_the_way_back_ends_where_it_began(
     torch.testing.assert_close(theirs.eval()(ids()).logits, model(ids()), atol=1e-5, rtol=0)
 
     args, weights = from_huggingface(values, tensors)
-    back = ModelConfig.model_validate({key: value for key, value in args.items() if key != "vocab_size"})
+    back = model_options({key: value for key, value in args.items() if key != "vocab_size"})
     assert back.model_copy(update={"kind": model.config.kind}) == model.config
     assert weights.keys() == model.state_dict().keys()
     for key, tensor in model.state_dict().items():
@@ -154,7 +155,7 @@ def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
     options: dict[str, Any], nearest: str, in_the_way: str
 ) -> None:
     with pytest.raises(ExportError) as refusal:
-        hf_class(ModelConfig.model_validate({**SHAPE, **options}))
+        hf_class(shape(model_options({**SHAPE, **options})))
     assert f"The nearest is {nearest}" in str(refusal.value)
     assert in_the_way in str(refusal.value)
 
