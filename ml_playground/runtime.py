@@ -21,10 +21,28 @@ _THREADS = torch.get_num_threads()  # that PyTorch takes by itself
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and in which number format the forward pass runs."""
+    """Where and in which number format the forward pass runs, and which of how many processes this one is.
+
+    Alone, a process is the main one, its sums are those of all, and what it decides is decided.
+    """
 
     device: torch.device
     dtype: torch.dtype
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints for all."""
+        return self.rank == 0
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of `value` over all processes."""
+        return value
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process."""
+        return flag
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context that computes in `dtype`; weights and gradients stay float32."""

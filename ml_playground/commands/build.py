@@ -17,6 +17,7 @@ from ml_playground.run.checkpoint import Artifact, CheckpointStore, Origin
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.versions import library_versions
 from ml_playground.runtime import Runtime, compile_model, resolve, seed_everything
+from ml_playground.training.curriculum import Curriculum, Stage
 from ml_playground.training.optim import build_optimizer
 from ml_playground.training.resume import stored_best_loss
 from ml_playground.training.trainer import Trainer
@@ -83,6 +84,7 @@ def build_trainer(
     data, optim, settings = config.train.data, config.train.optim, config.train.runtime
     spec = start.spec
     batches = Batches(dataset.train, seed=settings.seed, **data.model_dump(exclude={"dataset_dir"}))
+    learning_rate = partial(config.train.schedule.learning_rate, peak=optim.learning_rate)
     evaluator = build_evaluator(config, dataset)
     if (warning := spec.check(runtime.device)) is not None:
         print(f"! {warning}")
@@ -101,8 +103,7 @@ def build_trainer(
     return Trainer(
         model=model,
         optimizer=build_optimizer(model, optim),
-        learning_rate=partial(config.train.schedule.learning_rate, peak=optim.learning_rate),
-        batches=batches,
+        curriculum=Curriculum([Stage(batches, learning_rate, settings.max_iters)]),
         evaluator=evaluator,
         store=CheckpointStore(run, keep_last_n=settings.keep_last_n, artifacts=artifacts, report=print),
         runtime=runtime,

@@ -56,7 +56,7 @@ class Batches:
         """The first token of each window of a step, shape (grad_accum_steps * batch_size,)."""
         return self._offsets(step * self._per_step, self._per_step)
 
-    def named(self, step: int) -> str:
+    def describe(self, step: int) -> str:
         """What a step learns from, for a person."""
         offsets = self.offsets(step)
         first = ", ".join(str(offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")

@@ -10,7 +10,7 @@ from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import Runtime
 
 
-def accumulate_gradients(
+def forward_backward(
     model: LanguageModel, batches: Sequence[Batch], num_targets: int, *, runtime: Runtime, scaler: torch.GradScaler
 ) -> Tensor:
     """Add up the gradients of the mean loss over all targets of some batches.
@@ -31,4 +31,4 @@ def accumulate_gradients(
             loss = model.loss(batch.inputs, batch.targets, ignored=IGNORED)
         torch.autograd.backward(scaler.scale(loss / num_targets))
         total += loss.detach() / num_targets
-    return total
+    return runtime.sum(total)

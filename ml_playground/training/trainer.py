@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ml_playground.config.sections import TrainRuntimeConfig
-from ml_playground.data.batches import Batches
 from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models.base import LanguageModel
@@ -24,10 +23,11 @@ from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.run.progress import Progress
 from ml_playground.run.sinks import Telemetry
 from ml_playground.runtime import Runtime, seed_everything
+from ml_playground.training.curriculum import Curriculum
 from ml_playground.training.ema import WeightAverage
-from ml_playground.training.feed import Feed
-from ml_playground.training.gradients import accumulate_gradients
+from ml_playground.training.gradients import forward_backward
 from ml_playground.training.optim import load_optimizer_state
+from ml_playground.training.prefetch import Prefetcher
 from ml_playground.training.resume import comparable
 from ml_playground.training.signals import StopSignals
 
@@ -40,8 +40,7 @@ class Trainer:
         *,
         model: LanguageModel,
         optimizer: torch.optim.Optimizer,
-        learning_rate: Callable[[int], float],
-        batches: Batches,
+        curriculum: Curriculum,
         evaluator: Evaluator,
         store: CheckpointStore,
         runtime: Runtime,
@@ -50,14 +49,15 @@ class Trainer:
         grad_clip: float,
         stored_best_loss: float = math.inf,
     ) -> None:
-        """`learning_rate` maps a step to its rate; `stored_best_loss` is the loss of a `ckpt_best.pt` that is there."""
+        """`stored_best_loss` is the loss of a `ckpt_best.pt` that is there."""
         self.progress = Progress()
         self.model = model
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = optimizer
-        self._learning_rate = learning_rate
-        self._batches = batches
-        self._feed = Feed(batches, runtime.device, ahead=runtime.device.type == "cuda")
+        self._curriculum = curriculum
+        self._prefetcher = Prefetcher(
+            lambda step: curriculum.at(step).batches(step), runtime.device, ahead=runtime.device.type == "cuda"
+        )
         self._evaluator = evaluator
         self._store = store
         self._runtime = runtime
@@ -71,7 +71,7 @@ class Trainer:
         self._saved_step = -1  # that of ckpt_last.pt
         self._began_at = 0  # the step from which on this process computed the weights
         self._reported = 0, 0.0  # step and seconds at the last report
-        self._unread: list[tuple[int, Tensor, Tensor]] = []  # step, loss and gradient norm, still on the device
+        self._pending: list[tuple[int, Tensor, Tensor]] = []  # step, loss and gradient norm, still on the device
         self._clock = (
             time.perf_counter()
         )  # since when progress.seconds does not count; evaluating and saving are left out
@@ -110,7 +110,7 @@ class Trainer:
                     self._evaluate_and_save(telemetry, stop=lambda: signals.received is not None)
                 elif self._save_due():
                     self._save(telemetry)
-                if signals.received is not None:
+                if self._runtime.any(signals.received is not None):
                     if self._saved_step != self.progress.step:
                         self._save(telemetry)
                     return signals.received
@@ -122,7 +122,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether the last step is done, or training stopped early."""
-        return self.progress.step >= self._settings.max_iters or self.stopped_early
+        return self.progress.step >= self._curriculum.end or self.stopped_early
 
     @property
     def best_is_of_an_earlier_run(self) -> bool:
@@ -141,12 +141,12 @@ class Trainer:
 
     def _evaluation_due(self) -> bool:
         step = self.progress.step
-        at_interval = step % self._settings.eval_interval == 0 or step >= self._settings.max_iters
+        at_interval = step % self._settings.eval_interval == 0 or step >= self._curriculum.end
         return at_interval and self.progress.evaluated_at != step
 
     def _save_due(self) -> bool:
         minutes = self._settings.ckpt_time_interval_minutes
-        return minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
+        return self._runtime.any(minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes)
 
     def _evaluate_and_save(self, telemetry: Telemetry, *, stop: Callable[[], bool]) -> None:
         self.synchronize()
@@ -170,7 +170,7 @@ class Trainer:
         """One optimiser step, reported if it is time."""
         learning_rate = self.update()
         telemetry.advance()
-        if self.progress.step % self._settings.log_interval == 0 or self.progress.step == self._settings.max_iters:
+        if self.progress.step % self._settings.log_interval == 0 or self.progress.step == self._curriculum.end:
             self._report(telemetry, learning_rate)
 
     def update(self) -> float:
@@ -179,16 +179,16 @@ class Trainer:
         A GPU is given its work and not waited for: see `synchronize`.
         """
         step = self.progress.step
-        learning_rate = self._learning_rate(step)
+        learning_rate = self._curriculum.at(step).learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_scale"]
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
-        loss = accumulate_gradients(self.model, *self._feed(step), runtime=self._runtime, scaler=self._scaler)
+        loss = forward_backward(self.model, *self._prefetcher.take(step), runtime=self._runtime, scaler=self._scaler)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._grad_clip)
         # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
         scaled_too_high = self._scaler.get_scale() > 1
-        self._unread.append((step, loss, loss if scaled_too_high else norm))
+        self._pending.append((step, loss, loss if scaled_too_high else norm))
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -204,12 +204,14 @@ class Trainer:
             DivergedError: the loss or a gradient of a step since the last time was not finite.
         """
         last_loss = math.nan
-        for step, loss, norm in self._unread:
+        for step, loss, norm in self._pending:
             last_loss = loss.item()
             if not math.isfinite(last_loss) or not math.isfinite(norm.item()):
                 what = "a gradient is not finite" if math.isfinite(last_loss) else f"the loss is {last_loss}"
-                raise self._diverged(f"step {step + 1}: {what} ({self._batches.named(step)})", step)
-        self._unread.clear()
+                raise self._diverged(
+                    f"step {step + 1}: {what} ({self._curriculum.at(step).batches.describe(step)})", step
+                )
+        self._pending.clear()
         now = time.perf_counter()
         self.progress.seconds += now - self._clock
         self._clock = now
@@ -223,7 +225,7 @@ class Trainer:
             progress.step,
             loss=loss,
             learning_rate=learning_rate,
-            tokens_per_sec=self._batches.tokens_per_step * steps / seconds,
+            tokens_per_sec=self._curriculum.at(progress.step - 1).batches.tokens_per_step * steps / seconds,
             step_time=seconds / steps,
         )
 
