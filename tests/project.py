@@ -14,7 +14,6 @@ PREPARE = '''
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.sources import find_texts
-from ml_playground.config.sections import ModelConfig, ModelOptions
 from ml_playground.experiments import register
 
 
