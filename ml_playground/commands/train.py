@@ -10,7 +10,6 @@ import torch
 
 from ml_playground.commands.build import (
     Start,
-    build_evaluator,
     build_runtime,
     build_trainer,
     fresh_start,
@@ -19,10 +18,9 @@ from ml_playground.commands.build import (
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import DivergedError, PlaygroundError, StoppedBySignalError
-from ml_playground.evaluation import Evaluation
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
-from ml_playground.run.checkpoint import Checkpoint, load_newest, resume
+from ml_playground.run.checkpoint import Checkpoint, resume
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
 from ml_playground.run.sinks import Telemetry
@@ -60,9 +58,6 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
     settings = config.train.runtime
     run = RunDirectory(settings.out_dir)
     require_same_file(run, config.file)
-    if settings.eval_only:
-        print(_evaluate_only(config, run))
-        return
     with run.lock():
         dataset = dataset or open_dataset(config.train.data.dataset_dir, config.prepare)
         runtime = build_runtime(settings)
@@ -127,20 +122,6 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         )
     if stopped_by is not None:
         raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command resumes from here", stopped_by)
-
-
-def _evaluate_only(config: ExperimentConfig, run: RunDirectory) -> Evaluation | None:
-    """Evaluate `ckpt_last.pt`, or the one before if that is damaged, and write nothing."""
-    dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
-    runtime = build_runtime(config.train.runtime)
-    checkpoint, problem = load_newest(run)
-    if problem is not None:
-        print(f"{problem}\nEvaluating {run.previous_checkpoint.name}.", file=sys.stderr)
-    evaluated = _reconciled(config, dataset, run, checkpoint)
-    for line in evaluated.kept_lines():
-        print(line)
-    model = evaluated.spec.restore(checkpoint.averaged_weights)
-    return build_evaluator(config, dataset)(model.to(runtime.device), runtime)
 
 
 def _reconciled(config: ExperimentConfig, dataset: Dataset, run: RunDirectory, checkpoint: Checkpoint) -> Reconciled:

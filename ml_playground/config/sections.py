@@ -412,7 +412,6 @@ class TrainRuntimeConfig(Section):
         0, description="windows of validation text to evaluate on, always the first ones; 0 is all of it, exactly"
     )
     log_interval: PositiveInt = Field(10, description="steps between logged training losses")
-    eval_only: bool = Field(False, description="evaluate once and stop, changing nothing")
     always_save_checkpoint: bool = Field(False, description="keep a numbered checkpoint of every evaluation")
     keep_last_n: NonNegativeInt = Field(0, description="numbered checkpoints to keep; 0 keeps all")
     save_merged_on_best: bool = Field(

@@ -217,7 +217,7 @@ def test_extreme_numbers_train_and_sample_or_are_refused(project: Project, key: 
     )
     project.configure({".".join(key): value, **WITH_IT.get(key[-1], {})})
     with watched():
-        for verb in ("prepare", "train", "sample", "plan"):
+        for verb in ("prepare", "train", "sample", "estimate"):
             outcome = project.run(verb)
             assert outcome.code in (0, 2)
             if outcome.code:

@@ -161,22 +161,21 @@ def test_frozen_weights_take_fewer_bits_and_trained_ones_do_not(qwen: Project, d
     qwen.ok("merge")
 
 
-def test_plan_and_describe_know_what_is_trained(qwen: Project) -> None:
+def test_estimate_and_describe_know_what_is_trained(qwen: Project) -> None:
     assert "adapters of rank 4 for base, block 32" in qwen.ok("describe").out
     qwen.ok("prepare")
-    said = qwen.ok("plan").out
+    said = qwen.ok("estimate").out
     trained, everything = said.split("parameters  ")[1].split("\n")[0].replace(",", "").split(" of ")
     qwen.ok("train")
     assert int(everything) > int(trained) == sum(tensor.numel() for tensor in weights(qwen).model.values())
     assert "adapters/best/" in qwen.ok("describe").out
 
 
-def test_a_model_is_evaluated_only_if_that_is_wanted(qwen: Project) -> None:
+def test_a_fine_tuned_model_is_evaluated(qwen: Project) -> None:
     for verb in ("prepare", "train"):
         qwen.ok(verb)
     last = weights(qwen).progress["val_loss"]
-    qwen.configure({"train.runtime.eval_only": "true"})
-    assert f"{last:.4f} nats/token" in qwen.ok("train").out
+    assert f"{last:.4f} nats/token" in qwen.ok("evaluate").out
 
 
 def test_training_on_speeches_makes_them_likelier(qwen: Project) -> None:
@@ -213,9 +212,8 @@ def test_rows_that_the_model_lacks_are_the_same_each_time(project: Project) -> N
     for verb in ("prepare", "train"):
         project.ok(verb)
     last = [row["val/loss"] for row in project.metrics() if "val/loss" in row][-1]
-    project.configure({"train.runtime.eval_only": "true"})
-    assert f"{last:.4f} nats/token" in project.ok("train").out
-    assert project.ok("train").out == project.ok("train").out
+    assert f"{last:.4f} nats/token" in project.ok("evaluate").out
+    assert project.ok("evaluate").out == project.ok("evaluate").out
 
 
 def test_biases_are_trained_in_any_format(project: Project) -> None:

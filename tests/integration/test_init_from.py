@@ -190,7 +190,7 @@ def test_a_run_that_has_begun_says_that_it_comes_too_late(project: Project) -> N
 def test_plan_and_describe_know_of_it(project: Project) -> None:
     begin_with(project, "llama")
     assert "as in llama, to begin with" in project.ok("describe").out
-    assert "beginning with llama" in project.ok("plan").out
+    assert "beginning with llama" in project.ok("estimate").out
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(project: Project, folder: Path) -> None:

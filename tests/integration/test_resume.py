@@ -185,16 +185,6 @@ def test_a_signal_during_evaluation_does_not_wait_for_its_end(
     assert_same_state(weights(project), uninterrupted)
 
 
-def test_evaluation_only_changes_nothing(project: Project) -> None:
-    project.configure({"train.runtime.ema_decay": "0.9"})
-    project.ok("train")
-    before = {path: path.read_bytes() for path in project.out.rglob("*") if path.is_file()}
-    project.configure({"train.runtime.eval_only": "true"})
-    said = project.ok("train").out
-    assert {path: path.read_bytes() for path in project.out.rglob("*") if path.is_file()} == before
-    assert f"{weights(project).progress['val_loss']:.4f} nats/token" in said
-
-
 @pytest.mark.parametrize(("before", "now"), [("float32", "float16"), ("float16", "float32"), ("bfloat16", "float16")])
 def test_the_number_format_can_change(project: Project, before: str, now: str) -> None:
     project.configure({"train.runtime.dtype": f'"{before}"'})
@@ -217,17 +207,6 @@ def test_the_best_loss_is_measured_anew_where_validation_has_changed(project: Pr
     assert weights(project, "ckpt_best.pt").progress["val_loss"] == min(whole)
 
 
-def test_evaluation_only_needs_a_checkpoint_and_leaves_everything_as_it_is(project: Project) -> None:
-    project.ok("train")
-    (project.out / "ckpt_last.pt").unlink()
-    before = sorted(project.out.iterdir())
-    project.configure({"train.runtime.eval_only": "true"})
-    outcome = project.run("train")
-    assert outcome.code == 2
-    assert outcome.err == "tiny/out/tiny/ckpt_last.pt: no such checkpoint\n"
-    assert sorted(project.out.iterdir()) == before
-
-
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
@@ -244,29 +223,6 @@ def test_losses_are_compared_with_those_of_the_same_measure_only(
     project.configure({**changes, "train.runtime.max_iters": "7"})
     said = project.ok("train").out
     assert ("ckpt_best.pt re-evaluated under the current settings: " in said) == again
-
-
-def test_evaluation_only_says_nothing_of_steps_that_will_not_be_taken(project: Project) -> None:
-    project.ok("train")
-    project.configure(
-        {"train.runtime.eval_only": "true", "train.optim.learning_rate": "0.5", "train.model.n_layer": "2"}
-    )
-    said = project.ok("train").out
-    assert " on, " not in said
-    assert "keeping [train.model] n_layer = 1 from ckpt_last.pt (the configuration says 2)\n" in said
-    assert " nats/token, " in said
-
-
-def test_evaluation_only_takes_the_previous_checkpoint_where_the_last_is_damaged(project: Project) -> None:
-    project.ok("train")
-    project.configure({"train.runtime.eval_only": "true"})
-    (project.out / "ckpt_last.pt").write_bytes(b"x")
-    before = {path: path.stat().st_mtime_ns for path in project.out.iterdir()}
-    outcome = project.ok("train")
-    assert "ckpt_last.pt: damaged" in outcome.err
-    assert "Evaluating ckpt_prev.pt." in outcome.err
-    assert " nats/token, " in outcome.out
-    assert {path: path.stat().st_mtime_ns for path in project.out.iterdir()} == before
 
 
 def test_an_evaluation_that_is_repeated_is_recorded_once(

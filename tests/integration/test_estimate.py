@@ -1,4 +1,4 @@
-"""`plan` through the command line's own entry."""
+"""`estimate` through the command line's own entry."""
 
 import re
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("prepared")
 
 def test_it_tells_what_training_would_take_and_leaves_nothing(project: Project) -> None:
     before = sorted(project.root.rglob("*"))
-    said = project.ok("plan").out
+    said = project.ok("estimate").out
     assert sorted(project.root.rglob("*")) == before
     parameters = 22 * 16 + 8 * 16 + 12 * 16**2 + 3 * 16  # embeddings, positions, one block, norms
     assert f"parameters  {parameters:,}\n" in said
@@ -28,17 +28,17 @@ def test_it_tells_what_training_would_take_and_leaves_nothing(project: Project) 
 
 def test_a_schedule_that_does_not_fit_is_warned_of(project: Project) -> None:
     project.configure({"train.schedule.lr_decay_iters": "3"})
-    for verb in ("plan", "train"):
+    for verb in ("estimate", "train"):
         assert "! [train.schedule] lr_decay_iters = 3: the last 3 steps run at min_lr = 0.\n" in project.ok(verb).out
 
 
 def test_data_must_be_prepared(project: Project) -> None:
     (project.datasets / "meta.json").unlink()
-    assert "Run 'prepare' first" in project.run("plan").err
+    assert "Run 'prepare' first" in project.run("estimate").err
 
 
 def test_one_thread_is_timed_beside_several(project: Project) -> None:
-    assert "threads" not in project.ok("plan").out  # the tests have one
+    assert "threads" not in project.ok("estimate").out  # the tests have one
     project.configure({"train.runtime.threads": "2"})
-    assert re.search(r"threads     2 take [\d.]+ ms per step, 1 takes [\d.]+ ms\n", project.ok("plan").out)
+    assert re.search(r"threads     2 take [\d.]+ ms per step, 1 takes [\d.]+ ms\n", project.ok("estimate").out)
     assert torch.get_num_threads() == 2

@@ -39,11 +39,11 @@ _TIMED_TOKENS = 2**14
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
     """Estimate."""
-    plan(config)
+    estimate(config)
 
 
 @memory_errors_explained()
-def plan(config: ExperimentConfig) -> None:
+def estimate(config: ExperimentConfig) -> None:
     """Print what the training would take, from a few timed steps whose results are thrown away."""
     data, settings = config.train.data, config.train.runtime
     dataset = open_dataset(data.dataset_dir, config.prepare)
@@ -59,7 +59,7 @@ def plan(config: ExperimentConfig) -> None:
         use_threads(1)
         one_thread_seconds = time_steps(trainer, _TIMED_STEPS)
         use_threads(threads)
-    planned = Plan(
+    estimated = Estimate(
         parameters=trainer.model.num_parameters(),
         all_parameters=sum(each.numel() for each in trainer.model.parameters()),
         flops_per_token=trainer.model.flops_per_token(data.block_size),
@@ -74,8 +74,8 @@ def plan(config: ExperimentConfig) -> None:
         one_thread_seconds=one_thread_seconds,
         evaluation_seconds=_evaluation_seconds(config, dataset, trainer.model, runtime),
     )
-    print("\n".join(planned.lines()))
-    for warning in warnings(planned, config.train.schedule, max_iters=settings.max_iters):
+    print("\n".join(estimated.lines()))
+    for warning in estimate_warnings(estimated, config.train.schedule, max_iters=settings.max_iters):
         print(f"! {warning}")
 
 
@@ -93,7 +93,7 @@ def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: Langu
 
 
 @dataclass(frozen=True)
-class Plan:
+class Estimate:
     """A training in numbers.
 
     Attributes:
@@ -142,7 +142,7 @@ class Plan:
         return self.evaluations * self.evaluation_seconds / self.seconds if self.seconds else 0.0
 
     def lines(self) -> Iterator[str]:
-        """The plan in words."""
+        """The estimate in words, a line each."""
         tokens = self.steps * self.tokens_per_step
         of_all = "" if self.parameters == self.all_parameters else f" of {self.all_parameters:,}"
         yield f"parameters  {self.parameters:,}{of_all}"
@@ -189,19 +189,19 @@ def state_bytes(trainer: Trainer) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
-def warnings(plan: Plan, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
+def estimate_warnings(estimate: Estimate, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
     """What is likely not meant."""
     yield from schedule_warnings(schedule, max_iters=max_iters)
-    if plan.one_thread_seconds is not None and plan.one_thread_seconds < _FASTER * plan.step_seconds:
+    if estimate.one_thread_seconds is not None and estimate.one_thread_seconds < _FASTER * estimate.step_seconds:
         yield "One thread is faster: set [train.runtime] threads = 1 (or wait until the machine is less busy)."
-    if plan.epochs > _MANY_EPOCHS:
+    if estimate.epochs > _MANY_EPOCHS:
         yield (
-            f"The model sees each token {plan.epochs:.0f} times. Expect the validation loss to rise at some point: add "
+            f"The model sees each token {estimate.epochs:.0f} times. Expect the validation loss to rise at some point: add "
             "text, train for less, or set [train.runtime] early_stop_patience."
         )
-    if plan.evaluation_share > _MUCH_EVALUATION:
+    if estimate.evaluation_share > _MUCH_EVALUATION:
         yield (
-            f"Evaluations take {plan.evaluation_share:.0%} of the time. Set [train.runtime] eval_interval higher, or "
+            f"Evaluations take {estimate.evaluation_share:.0%} of the time. Set [train.runtime] eval_interval higher, or "
             "eval_iters to a number of windows."
         )
 

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from ml_playground.commands.plan import Plan, warnings
+from ml_playground.commands.estimate import Estimate, estimate_warnings
 from ml_playground.config.registries import SCHEDULES
 
-PLAN = Plan(
+ESTIMATE = Estimate(
     all_parameters=1000,
     parameters=1000,
     flops_per_token=6000,
@@ -21,24 +21,24 @@ PLAN = Plan(
 )
 
 
-def warned(plan: Plan = PLAN, **schedule: Any) -> list[str]:
+def warned(estimate: Estimate = ESTIMATE, **schedule: Any) -> list[str]:
     config = SCHEDULES.load("cosine").model_validate({"lr_decay_iters": 1000} | schedule)
-    return list(warnings(plan, config, max_iters=plan.steps))
+    return list(estimate_warnings(estimate, config, max_iters=estimate.steps))
 
 
 def test_epochs_time_and_the_share_of_evaluation_follow() -> None:
-    assert PLAN.epochs == 10
-    assert PLAN.seconds == 600
-    assert PLAN.evaluation_share == pytest.approx(1 / 6)
-    assert "time        10 min 0 s, of which 17% for 5 evaluations of 20.0 s" in list(PLAN.lines())
+    assert ESTIMATE.epochs == 10
+    assert ESTIMATE.seconds == 600
+    assert ESTIMATE.evaluation_share == pytest.approx(1 / 6)
+    assert "time        10 min 0 s, of which 17% for 5 evaluations of 20.0 s" in list(ESTIMATE.lines())
     assert "time        2 h 46 min" in next(
-        line for line in replace(PLAN, evaluations=475).lines() if line.startswith("time")
+        line for line in replace(ESTIMATE, evaluations=475).lines() if line.startswith("time")
     )
 
 
-def test_a_plan_that_fits_is_not_warned_of() -> None:
+def test_an_estimate_that_fits_is_not_warned_of() -> None:
     assert warned() == []
-    assert list(warnings(PLAN, SCHEDULES.load("constant")(), max_iters=PLAN.steps)) == []
+    assert list(estimate_warnings(ESTIMATE, SCHEDULES.load("constant")(), max_iters=ESTIMATE.steps)) == []
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_a_plan_that_fits_is_not_warned_of() -> None:
     ],
 )
 def test_what_is_likely_not_meant_is_warned_of(changes: dict[str, Any], schedule: dict[str, Any], warning: str) -> None:
-    (said,) = warned(replace(PLAN, **changes), **schedule)
+    (said,) = warned(replace(ESTIMATE, **changes), **schedule)
     assert warning in said
