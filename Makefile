@@ -18,6 +18,10 @@ endif
 UV := $(shell command -v uv || echo python3 -m uv)
 RUN := $(UV) run
 CLI := $(RUN) python -m ml_playground.cli
+# A target for each verb of the command line, as its table has them.
+TABLE := ml_playground/commands/__init__.py
+VERBS := $(shell sed -n 's/^    "\([a-z]*\)": [A-Za-z]*Verb.*/\1/p' $(TABLE))
+EXPERIMENT_VERBS := $(shell sed -n 's/^    "\([a-z]*\)": ExperimentVerb.*/\1/p' $(TABLE))
 ARGS := "$(EXP)" $(if $(CONFIG),--exp-config "$(CONFIG)")
 READY := .venv/.ready
 GGUF_READY := .venv-gguf/.ready
@@ -28,10 +32,11 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 .DEFAULT_GOAL := help
 .PHONY: setup verify pins bitsandbytes help format lint pyright mypy imports quality quality-ext test unit unit-cov integration e2e \
 	acceptance test-gguf test-faults test-fuzz bench bench-gguf bench-finetuning \
-	prepare train sample loop merge export plan describe tensorboard clean
+	$(VERBS) tensorboard clean
 
 help: ## list the targets
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@awk -F '"' '/^    "[a-z]*": [A-Za-z]*Verb/ {printf "  %-16s %s\n", $$2, $$4}' $(TABLE)
 	@echo
 	@echo "  EXP=<experiment> (now $(EXP))  CONFIG=<path of a TOML file>  LOGDIR=<folder>  PORT=<number>"
 
@@ -118,16 +123,8 @@ $(GGUF_READY): $(READY)
 		--no-binary llama-cpp-python -e '.[dev,gguf]'
 	@touch $@
 
-prepare train sample loop merge export plan describe: $(READY)
-	$(CLI) $@ $(ARGS)
-prepare: ## make the data of EXP
-train: ## train EXP, resuming from its last checkpoint
-sample: ## generate text with EXP
-loop: ## prepare, train and sample EXP
-merge: ## write the fine-tuned model of EXP with its adapters merged in
-export: ## write the best model of EXP for Hugging Face, llama.cpp and Ollama
-plan: ## what training EXP would take, from a few timed steps
-describe: ## what EXP is, and what is there of it
+$(VERBS): $(READY)
+	$(CLI) $@ $(if $(filter $@,$(EXPERIMENT_VERBS)),$(ARGS))
 
 bench: $(READY) ## measure beside nanoGPT and write docs/benchmarks.md: NANOGPT=<folder of a clone> ONLY=<some> TEXT=<file>
 	@test -n "$(NANOGPT)" || { echo "set NANOGPT to the folder of a clone of github.com/karpathy/nanoGPT"; exit 2; }

@@ -27,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     _print_what_can_be_shown()
     _let_idle_threads_sleep()
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(arguments)
     try:
         commands.run(options.verb, options)
     except PlaygroundError as error:

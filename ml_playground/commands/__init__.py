@@ -1,48 +1,119 @@
 """The verbs of the command line: a file here for each, and a line in `VERBS`.
 
+To add one:
+
+1. Write `commands/<verb>.py` with a function `run`: of an experiment and its configuration where the verb names an
+   experiment (`ExperimentVerb`), otherwise of the verb's own `Argument`s (`Verb`).
+2. Add a line to `VERBS` with what `--help` says of it.
+
+The parser, shell completion, `make <verb>`, `make help` and the test of the documents come from that table, each of
+whose lines begins with the name, the class and the help, so that the Makefile can read it without Python.
+
 A verb's module is imported when it is used, after its arguments and its configuration have been checked, so that help
 and mistakes show at once.
 """
 
 import argparse
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from ml_playground import experiments
-from ml_playground.config.load import load_config
-from ml_playground.utils.hub import use_token_of
+
+@dataclass(frozen=True)
+class Argument:
+    """What may follow a verb on the command line.
+
+    Attributes:
+        name: as `argparse` takes it, such as "what" or "--port"; `run` gets it under that name.
+        settings: what else `add_argument` takes.
+        complete: gives what the shell offers for the beginning of one, where that is not among `settings`.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    complete: Callable[[str], Iterable[str]] | None = None
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Have `parser` read it."""
+        action = parser.add_argument(self.name, **self.settings)
+        if self.complete is not None:
+            vars(action)["completer"] = _Completer(self.complete)  # where argcomplete looks for it
+
+    @property
+    def key(self) -> str:
+        """Its name among what the parser has read."""
+        return self.name.lstrip("-").replace("-", "_")
+
+
+@dataclass(frozen=True)
+class _Completer:
+    """What argcomplete calls, with more than is of use here."""
+
+    complete: Callable[[str], Iterable[str]]
+
+    def __call__(self, prefix: str, **_: object) -> Iterable[str]:
+        """What the shell offers for `prefix`."""
+        return self.complete(prefix)
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb without an experiment: its module has `run()`."""
+    """A verb whose module has a function `run`, which takes the verb's arguments by name."""
 
     help: str
+    arguments: tuple[Argument, ...] = ()
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what follows the verb on the command line to its `parser`."""
+        """Have `parser` read what follows the verb."""
+        for argument in self.arguments:
+            argument.add_to(parser)
 
-    def run(self, module: str, options: argparse.Namespace) -> None:  # noqa: ARG002 -- of other verbs
+    def run(self, module: str, options: argparse.Namespace) -> None:
         """Do it."""
-        import_module(module).run()
+        import_module(module).run(**{each.key: getattr(options, each.key) for each in self.arguments})
+
+
+def _experiments(prefix: str) -> Iterable[str]:
+    """Names of experiments, and folders that may hold one."""
+    from argcomplete.completers import DirectoriesCompleter
+
+    from ml_playground.experiments import all_experiments
+
+    return [*(each.name for each in all_experiments()), *DirectoriesCompleter()(prefix)]
+
+
+def _toml_files(prefix: str) -> Iterable[str]:
+    """TOML files, and the folders on the way to them."""
+    from argcomplete.completers import FilesCompleter
+
+    return FilesCompleter(["toml"])(prefix)
+
+
+_EXPERIMENT = Argument(
+    "experiment", {"help": "name of an experiment, as `list` shows them, or path of its folder"}, _experiments
+)
+_CONFIG = Argument(
+    "--exp-config",
+    {"type": Path, "metavar": "PATH", "help": "TOML file to use instead of the experiment's config.toml"},
+    _toml_files,
+)
 
 
 @dataclass(frozen=True)
 class ExperimentVerb(Verb):
     """A verb that names an experiment: its module has `run(experiment, config)`."""
 
+    arguments: tuple[Argument, ...] = (_EXPERIMENT, _CONFIG)
     checks_devices: bool = False
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the experiment and its TOML file."""
-        parser.add_argument("experiment", help="name of an experiment, as `list` shows them, or path of its folder")
-        parser.add_argument(
-            "--exp-config", type=Path, metavar="PATH", help="TOML file to use instead of the experiment's config.toml"
-        )
 
     def run(self, module: str, options: argparse.Namespace) -> None:
         """Do it, once the configuration is found to be sound."""
+        from ml_playground import experiments
+        from ml_playground.config.load import load_config
+        from ml_playground.utils.hub import use_token_of
+
         experiment = experiments.find(options.experiment)
         config = load_config(
             options.exp_config or experiment.config_path,
@@ -54,17 +125,27 @@ class ExperimentVerb(Verb):
         import_module(module).run(experiment, config)
 
 
+_WHAT = Argument(
+    "what",
+    {
+        "nargs": "?",
+        "choices": ("experiments", "parts"),
+        "default": "experiments",
+        "help": "experiments, which is the default, or the parts that a TOML file can name, such as optimizers",
+    },
+)
+
 VERBS: dict[str, Verb] = {
     "prepare": ExperimentVerb("make token files from the experiment's text"),
     "train": ExperimentVerb("train, resuming from ckpt_last.pt where there is one", checks_devices=True),
     "sample": ExperimentVerb("generate text with the best checkpoint", checks_devices=True),
     "loop": ExperimentVerb("prepare, train and sample", checks_devices=True),
-    "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
-    "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama"),
     "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
+    "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
+    "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),
-    "list": Verb("list the experiments"),
+    "list": Verb("list the experiments, or the parts that a TOML file can name", (_WHAT,)),
 }
 
 

@@ -189,20 +189,20 @@ def state_bytes(trainer: Trainer) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
-def estimate_warnings(estimate: Estimate, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
+def estimate_warnings(expected: Estimate, schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
     """What is likely not meant."""
     yield from schedule_warnings(schedule, max_iters=max_iters)
-    if estimate.one_thread_seconds is not None and estimate.one_thread_seconds < _FASTER * estimate.step_seconds:
+    if expected.one_thread_seconds is not None and expected.one_thread_seconds < _FASTER * expected.step_seconds:
         yield "One thread is faster: set [train.runtime] threads = 1 (or wait until the machine is less busy)."
-    if estimate.epochs > _MANY_EPOCHS:
+    if expected.epochs > _MANY_EPOCHS:
         yield (
-            f"The model sees each token {estimate.epochs:.0f} times. Expect the validation loss to rise at some point: add "
-            "text, train for less, or set [train.runtime] early_stop_patience."
+            f"The model sees each token {expected.epochs:.0f} times. Expect the validation loss to rise at some point: "
+            "add text, train for less, or set [train.runtime] early_stop_patience."
         )
-    if estimate.evaluation_share > _MUCH_EVALUATION:
+    if expected.evaluation_share > _MUCH_EVALUATION:
         yield (
-            f"Evaluations take {estimate.evaluation_share:.0%} of the time. Set [train.runtime] eval_interval higher, or "
-            "eval_iters to a number of windows."
+            f"Evaluations take {expected.evaluation_share:.0%} of the time. Set [train.runtime] eval_interval higher, "
+            "or eval_iters to a number of windows."
         )
 
 

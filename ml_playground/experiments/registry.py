@@ -1,6 +1,8 @@
 """Experiments: folders that hold `prepare.py`, `config.toml` and `Readme.md`, found by name or by path.
 
-A new one is a new folder; nothing else has to know of it. See `Readme.md` beside this file.
+A new one is a new folder; nothing else has to know of it. See `Readme.md` beside this file. An installed package brings
+one by an entry point in the group `ml_playground.plugins`, such as `experiments.poems = "my_package.poems"`, where the
+value is the package whose folder it is.
 """
 
 import difflib
@@ -8,6 +10,8 @@ import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from importlib.util import find_spec
 from pathlib import Path
 
 from ml_playground.config.files import read_layers
@@ -16,6 +20,7 @@ from ml_playground.data.manifest import manifest_path
 from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.registry import described, package_of, plugins
 
 Preparer = Callable[[PrepareConfig], object]
 
@@ -27,14 +32,22 @@ _HOME = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Experiment:
-    """A folder with a name."""
+    """A folder with a name.
+
+    Attributes:
+        folder: where its files are.
+        name: what the command line calls it.
+        package: the installed package that brings it, with its version; None for all others.
+    """
 
     folder: Path
+    name: str
+    package: str | None = None
 
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return self.folder.name
+    @classmethod
+    def at(cls, folder: Path) -> "Experiment":
+        """The experiment in a folder, whose name it has."""
+        return cls(folder, folder.name)
 
     @property
     def config_path(self) -> Path:
@@ -60,20 +73,31 @@ def register(name: str) -> Callable[[Preparer], Preparer]:
 
 
 def all_experiments() -> list[Experiment]:
-    """The experiments in this folder, by name."""
-    return [Experiment(path.parent) for path in sorted(_HOME.glob("*/config.toml"))]
+    """The experiments in this folder, then those that installed packages bring, each by name.
+
+    Raises:
+        PlaygroundError: an installed package names something else.
+    """
+    own = [Experiment.at(path.parent) for path in sorted(_HOME.glob("*/config.toml"))]
+    taken = {experiment.name for experiment in own}
+    return own + [
+        _brought_by(name, point) for name, point in sorted(plugins("experiments").items()) if name not in taken
+    ]
 
 
 def find(name: str) -> Experiment:
-    """The experiment of that name in this folder, or in the folder that `name` is the path of.
+    """The experiment of that name in this folder or an installed package, or in the folder that `name` is the path of.
 
     Raises:
         PlaygroundError: there is none.
     """
-    by_name = [_HOME / name] if Path(name).name == name else []  # "./phrases" is a path
-    for folder in (*by_name, Path(name)):
-        if (folder / "config.toml").is_file():
-            return Experiment(real_path(folder))  # whose name is not ".."
+    if Path(name).name == name:  # "./phrases" is a path
+        if (_HOME / name / "config.toml").is_file():
+            return Experiment.at(real_path(_HOME / name))
+        if name in plugins("experiments"):
+            return _brought_by(name, plugins("experiments")[name])
+    if (Path(name) / "config.toml").is_file():
+        return Experiment.at(real_path(Path(name)))  # whose name is not ".."
     if name.endswith(".toml") or Path(name).is_file():
         raise PlaygroundError(_name_its_experiment(Path(name)))
     if Path(name).is_dir():
@@ -82,6 +106,22 @@ def find(name: str) -> Experiment:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
     raise PlaygroundError(f"no experiment {name!r} ({hint})")
+
+
+def _brought_by(name: str, point: EntryPoint) -> Experiment:
+    """The experiment that an installed package brings.
+
+    Raises:
+        PlaygroundError: what it names is not a package with a `config.toml`.
+    """
+    try:
+        found = find_spec(point.value)
+    except ImportError:
+        found = None
+    for folder in (found and found.submodule_search_locations) or ():
+        if (Path(folder) / "config.toml").is_file():
+            return Experiment(real_path(Path(folder)), name, package_of(point))
+    raise PlaygroundError(f"{described(point)} is not a package with a config.toml in its folder")
 
 
 def _name_its_experiment(preset: Path) -> str:

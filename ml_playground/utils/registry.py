@@ -39,7 +39,7 @@ class Registry:
         self._registered: dict[str, type[Any]] = {}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._parts, *_plugins(self.sort), *self._registered]))
+        return iter(dict.fromkeys([*self._parts, *plugins(self.sort), *self._registered]))
 
     def __contains__(self, name: object) -> bool:
         return name in set(self)
@@ -62,6 +62,11 @@ class Registry:
         base: type[Any] = named_by(self._base)
         return base
 
+    def package(self, name: str) -> str | None:
+        """The installed package, with its version, that brings the class of that name; None if none does."""
+        brought = plugins(self.sort)
+        return package_of(brought[name]) if name in brought and name not in self._parts else None
+
     def load(self, name: str) -> type[Any]:
         """The class of that name.
 
@@ -74,13 +79,10 @@ class Registry:
         if name in self._parts:
             part: type[Any] = named_by(self._parts[name])
             return part
-        plugin = _plugins(self.sort)[name]
+        plugin = plugins(self.sort)[name]
         found: object = plugin.load()
         if not isinstance(found, type) or not issubclass(found, self.base):
-            package = "" if plugin.dist is None else f" of the package {plugin.dist.name}"
-            raise PlaygroundError(
-                f"the entry point {plugin.name} = {plugin.value!r}{package} is not a {self.base.__name__}"
-            )
+            raise PlaygroundError(f"{described(plugin)} is not a {self.base.__name__}")
         return found
 
     def register(self, name: str) -> Callable[[C], C]:
@@ -102,7 +104,17 @@ def named_by(place: str) -> Any:
 
 
 @cache
-def _plugins(sort: str) -> dict[str, EntryPoint]:
-    """The parts of a sort that installed packages bring, by name."""
+def plugins(sort: str) -> dict[str, EntryPoint]:
+    """The entry points of a sort that installed packages bring, by name, such as "lion"."""
     found = {point.name.partition("."): point for point in entry_points(group=ENTRY_POINTS)}
     return {name: point for (of, _, name), point in found.items() if of == sort}
+
+
+def package_of(plugin: EntryPoint) -> str:
+    """The package that brings an entry point, with its version."""
+    return "an unnamed package" if plugin.dist is None else f"{plugin.dist.name} {plugin.dist.version}"
+
+
+def described(plugin: EntryPoint) -> str:
+    """An entry point in a message."""
+    return f"the entry point {plugin.name} = {plugin.value!r} of {package_of(plugin)}"

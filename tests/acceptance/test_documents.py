@@ -10,6 +10,7 @@ import pytest
 
 from ml_playground import experiments
 from ml_playground.cli import main
+from ml_playground.commands import VERBS, ExperimentVerb
 from ml_playground.config.experiment import option_fields
 from ml_playground.config.reference import reference
 from ml_playground.config.registries import SCHEDULES
@@ -22,7 +23,7 @@ DOCUMENTS = [
     and "node_modules" not in path.parts
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE))
+TARGETS = {*re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE), *VERBS}
 
 
 def code_lines(document: Path) -> list[str]:
@@ -53,9 +54,17 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
             assert set(targets.split()) <= TARGETS, line
             check_options(options, line)
         for verb, name, rest in re.findall(r"(?:ml_playground\.cli|ml-playground) ([a-z]+)(?: ([\w./<>]+))?(.*)", line):
-            assert verb in ("prepare", "train", "sample", "loop", "merge", "export", "plan", "list", "describe"), line
-            check_experiment(name)
+            assert verb in VERBS, line
+            if isinstance(VERBS[verb], ExperimentVerb):
+                check_experiment(name)
             check_options(rest, line)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_is_shown_in_a_document(verb: str) -> None:
+    for_users = [path for path in DOCUMENTS if path.parent in (ROOT, ROOT / "docs") and path.name != "LOG.md"]
+    lines = [line for document in for_users for line in code_lines(document)]
+    assert any(re.search(rf"^(?:make |\S*ml-playground )?{verb}\b", line) for line in lines)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,15 +1,34 @@
 """What `make` makes of the options that it is given. Nothing is run: -n prints the commands."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from ml_playground.commands import VERBS, ExperimentVerb
 
 ROOT = Path(__file__).parents[2]
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_of_the_table_is_a_target(verb: str) -> None:
+    *_, command = make(verb, "EXP=shakespeare", "CONFIG=x.toml").stdout.splitlines()
+    expected = ' "shakespeare" --exp-config "x.toml"' if isinstance(VERBS[verb], ExperimentVerb) else ""
+    assert command.rstrip().endswith(f"python -m ml_playground.cli {verb}{expected}")
+
+
+def test_help_has_what_the_command_line_says_of_each_verb_and_no_other() -> None:
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", said, re.MULTILINE))
+    assert {verb: listed[verb] for verb in VERBS} == {name: verb.help for name, verb in VERBS.items()}
+    database = subprocess.run(["make", "-pn", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (found,) = re.findall(r"^VERBS := (.*)$", database, re.MULTILINE)
+    assert found.split() == list(VERBS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """`evaluate` through the command line's own entry."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -92,6 +91,10 @@ def test_an_option_of_before_leads_to_the_command(project: Project) -> None:
 
 
 def test_a_run_of_another_file_is_named(project: Project) -> None:
-    project.ok("train")
-    other = project.preset("other", f'extends = "config.toml"\n[train.runtime]\nout_dir = {json.dumps(str(project.out))}\n')
-    assert project.ok("evaluate", other).err == ""  # which names the run itself
+    project.preset("other", 'extends = "config.toml"')
+    wide = project.preset("wide", 'extends = "config.toml"')
+    project.ok("train", wide)
+    (project.out.parent / "wide").rename(project.out.parent / "other")
+    outcome = project.ok("evaluate", project.folder / "other.toml")
+    assert outcome.err == "! tiny/out/other was trained with tiny/wide.toml, another TOML file\n"
+    assert "ckpt_last.pt, step 6: " in outcome.out
