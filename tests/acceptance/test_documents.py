@@ -152,11 +152,6 @@ def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.
     assert "adapters of rank 16 for Qwen/Qwen2.5-0.5B" in capsys.readouterr().out
 
 
-def test_the_pins_of_uv_are_those_of_the_constraints() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["uv"]["constraint-dependencies"] == (ROOT / "constraints.txt").read_text().split()
-
-
 def test_every_folder_of_tests_says_what_belongs_there() -> None:
     for folder in (ROOT / "tests", *(path for path in (ROOT / "tests").iterdir() if (path / "README.md").exists())):
         assert (folder / "README.md").is_file()
