@@ -30,6 +30,13 @@ class PromptError(PlaygroundError):
     """A prompt cannot be encoded with the model's vocabulary."""
 
 
+class MissingExtraError(PlaygroundError):
+    """A library is not installed that comes with an extra of this package."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed. It comes with: pip install 'ml-playground[{extra}]'")
+
+
 class ExportError(PlaygroundError):
     """A model cannot be given to another program, or what was written for it does not compute the same."""
 

@@ -107,22 +107,33 @@ class ExperimentVerb(Verb):
 
     arguments: tuple[Argument, ...] = (_EXPERIMENT, _CONFIG)
     checks_devices: bool = False
+    extra: str = "finetune"  # brings the libraries that only some experiments need
 
     def run(self, module: str, options: argparse.Namespace) -> None:
         """Do it, once the configuration is found to be sound."""
         from ml_playground import experiments
         from ml_playground.config.load import load_config
+        from ml_playground.utils.extras import needing
         from ml_playground.utils.hub import use_token_of
 
         experiment = experiments.find(options.experiment)
         config = load_config(
-            options.exp_config or experiment.config_path,
+            experiment.config_path if options.exp_config is None else _preset(options.exp_config),
             name=experiment.name,
             folder=experiment.folder,
             check_devices=self.checks_devices,
         )
         use_token_of(config.file.root / ".env")
-        import_module(module).run(experiment, config)
+        with needing(self.extra):
+            import_module(module).run(experiment, config)
+
+
+def _preset(path: Path) -> Path:
+    """The TOML file at `path`, or the built-in one that it names where it is not there."""
+    from ml_playground.utils.paths import in_package
+
+    built_in = in_package(path)
+    return path if built_in is None or path.exists() or not built_in.exists() else built_in
 
 
 _WHAT = Argument(
@@ -143,7 +154,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
     "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
-    "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama"),
+    "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),
     "list": Verb("list the experiments, or the parts that a TOML file can name", (_WHAT,)),
 }

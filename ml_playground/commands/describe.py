@@ -28,7 +28,7 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:
         f"model     {_model(config, manifest)}",
         f"training  {_training(config, manifest)}",
         *_files(RunDirectory(config.train.runtime.out_dir)),
-        *_other_runs(RunDirectory(config.train.runtime.out_dir), experiment.folder / "out"),
+        *_other_runs(RunDirectory(config.train.runtime.out_dir), experiment.output / "out"),
         "",
         *toml_lines(_resolved(config)),
     ]

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ml_playground.config.fields import expanded, is_model_name, is_prompt
 from ml_playground.config.locate import key_lines, too_deep
 from ml_playground.errors import ConfigError
-from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.paths import in_package, project_root, real_path, shown
 from ml_playground.utils.tables import KeyPath, Table, large_integers, table_at
 
 _LARGEST = 2**20  # bytes of a TOML file
@@ -29,15 +29,6 @@ class Layer:
     values: Table
     lines: dict[KeyPath, int]
     stands_alone: bool  # it says by `extends = false` that it is complete
-
-
-def project_root(path: Path) -> Path:
-    """Where relative paths of the file `path` count from: its nearest parent with a pyproject.toml, else its folder.
-
-    Its parents are those of the file itself, by whatever way through `..` and links it was named.
-    """
-    folder = real_path(path).parent
-    return next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()), folder)
 
 
 def read_layers(path: Path) -> list[Layer]:
@@ -66,14 +57,15 @@ def read_layers(path: Path) -> list[Layer]:
 
 
 def _extended(extends: object, file: Path, at: str) -> Path:
-    """The file that `file` extends, looked for beside it, then from its project root."""
+    """The file that `file` extends, looked for beside it, then from its project root, then in this package."""
     if not isinstance(extends, str):
         raise ConfigError([f"{at}: must be text, the path of another TOML file (or false, for none)"])
     try:
         stated = expanded(extends)
     except ValueError as error:
         raise ConfigError([f"{at}: {error}"]) from None
-    candidates = dict.fromkeys([file.parent / stated, project_root(file) / stated])
+    places = (file.parent / stated, project_root(file) / stated, in_package(Path(stated)))
+    candidates = dict.fromkeys(place for place in places if place is not None)
     found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # noqa: PTH110 -- see below
     if found is None:
         raise ConfigError([f"{at}: no such file (looked for {' and '.join(str(shown(each)) for each in candidates)})"])

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
 from ml_playground.config.experiment import ExperimentConfig, default_sources, option_fields, with_base
 from ml_playground.config.fields import ConfigFile, expanded
-from ml_playground.config.files import Layer, anchor_paths, project_root, read_layers
+from ml_playground.config.files import Layer, anchor_paths, read_layers
 from ml_playground.config.wording import explain, label
 from ml_playground.errors import ConfigError
 from ml_playground.utils.modules import import_file
-from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.paths import name_in_package, output_folder, project_root, real_path, shown
 from ml_playground.utils.tables import KeyPath, Table, merge, states, table_at
 
 
@@ -25,7 +25,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     Args:
         path: the TOML file.
         name: the experiment's name, default of `[prepare] dataset`.
-        folder: the experiment's folder, under which data and runs go by default.
+        folder: the experiment's folder; data and runs go by default to the `output_folder` of it.
         check_devices: also report a device that this machine lacks.
 
     Raises:
@@ -45,9 +45,10 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         stated = with_base(stated, layer.values)
         lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
     run_name = name if top.path == own else path.stem
+    output = output_folder(folder)
     base: Table = {
-        "prepare": {"dataset": name, "dataset_dir": folder / "datasets"},
-        "train": {"runtime": {"out_dir": folder / "out" / run_name}},
+        "prepare": {"dataset": name, "dataset_dir": output / "datasets"},
+        "train": {"runtime": {"out_dir": output / "out" / run_name}},
     }
     config, problems = _validate(base, stated, check_devices=check_devices)
     located: list[tuple[Path, int, str]] = []
@@ -90,7 +91,8 @@ def _refuse_missing_extends(layers: list[Layer], own: Path) -> None:
     if basis.stands_alone or own in extended or another:
         return
     root = project_root(basis.path)
-    line = own.relative_to(root).as_posix() if own.is_relative_to(root) else os.path.relpath(own, basis.path.parent)
+    near = own.relative_to(root).as_posix() if own.is_relative_to(root) else os.path.relpath(own, basis.path.parent)
+    line = name_in_package(own) or near
     problem = (
         "does not extend the experiment's config.toml, so all that it does not state would be at its default. "
         f"Add this line at its top: extends = {json.dumps(line, ensure_ascii=False)} "

@@ -5,16 +5,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tokenizers import Tokenizer as Library
 
 from ml_playground.data.marks import END_OF_SPEECH
 from ml_playground.data.text import separable
 from ml_playground.data.tokenizers import Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
 from ml_playground.utils.tables import Table
+
+if TYPE_CHECKING:  # an extra brings it
+    from tokenizers import Tokenizer as Library
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What other programs read of a tokenizer."""
@@ -234,8 +236,10 @@ class FastTokenizer(Tokenizer):
         return bool(self._parts["model"].get("byte_fallback"))
 
 
-def library_of(text: str) -> Library:
+def library_of(text: str) -> "Library":
     """What the library makes of a `tokenizer.json`. Raises DataError if it is damaged."""
+    from tokenizers import Tokenizer as Library
+
     try:
         return Library.from_str(text)
     except Exception as error:

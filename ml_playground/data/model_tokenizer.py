@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-from tokenizers import AddedToken
-
 from ml_playground.data.fast_tokenizer import TOKENIZER_FILES, FastTokenizer, library_of
 from ml_playground.data.folders import require_file
 from ml_playground.data.tokenizers import CharTokenizer, Tokenizer
@@ -68,6 +66,8 @@ def _put_before_texts(text: str) -> str | None:
 
 def _with_marks(text: str, marks: Sequence[str]) -> tuple[str, dict[str, list[int]]]:
     """A tokenizer with tokens added to it, and for each the ids that its name had before."""
+    from tokenizers import AddedToken  # which an extra brings
+
     if not marks:
         return text, {}
     library = library_of(text)

@@ -19,7 +19,7 @@ from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.manifest import manifest_path
 from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
-from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.paths import output_folder, real_path, shown
 from ml_playground.utils.registry import described, package_of, plugins
 
 Preparer = Callable[[PrepareConfig], object]
@@ -48,6 +48,11 @@ class Experiment:
     def at(cls, folder: Path) -> "Experiment":
         """The experiment in a folder, whose name it has."""
         return cls(folder, folder.name)
+
+    @property
+    def output(self) -> Path:
+        """Where its data and runs go by default."""
+        return output_folder(self.folder)
 
     @property
     def config_path(self) -> Path:
@@ -86,18 +91,17 @@ def all_experiments() -> list[Experiment]:
 
 
 def find(name: str) -> Experiment:
-    """The experiment of that name in this folder or an installed package, or in the folder that `name` is the path of.
+    """The experiment in the folder that `name` is the path of, else the built-in one or that of a package of that name.
 
     Raises:
         PlaygroundError: there is none.
     """
-    if Path(name).name == name:  # "./phrases" is a path
-        if (_HOME / name / "config.toml").is_file():
-            return Experiment.at(real_path(_HOME / name))
-        if name in plugins("experiments"):
-            return _brought_by(name, plugins("experiments")[name])
-    if (Path(name) / "config.toml").is_file():
-        return Experiment.at(real_path(Path(name)))  # whose name is not ".."
+    by_name = [_HOME / name] if Path(name).name == name else []  # "./phrases" is a path
+    for folder in (Path(name), *by_name):
+        if (folder / "config.toml").is_file():
+            return Experiment.at(real_path(folder))  # whose name is not ".."
+    if name in plugins("experiments"):
+        return _brought_by(name, plugins("experiments")[name])
     if name.endswith(".toml") or Path(name).is_file():
         raise PlaygroundError(_name_its_experiment(Path(name)))
     if Path(name).is_dir():

@@ -13,7 +13,6 @@ from ml_playground.config.sections import ModelConfig
 from ml_playground.data.model_tokenizer import read_tokenizer, tokenizer_of_model
 from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
 from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
-from ml_playground.interop.from_huggingface import FILES, read_folder
 from ml_playground.interop.nanogpt import is_nanogpt, nanogpt_tokenizer, read_nanogpt
 from ml_playground.models.spec import Pretrained, Vocabulary
 from ml_playground.run.checkpoint import load
@@ -61,6 +60,8 @@ def load_pretrained(source: str, *, vocabulary: Vocabulary, text: str, block_siz
 def _read(source: str) -> _Found:
     path = Path(source)
     if not path.is_file():
+        from ml_playground.interop.from_huggingface import FILES, read_folder  # of libraries that an extra brings
+
         folder = find_folder(source, FILES)
         model_args, weights = read_folder(folder)
         end_token = read_tokenizer(folder).end_token

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from ml_playground.config.fields import ConfigFile
-from ml_playground.config.files import project_root
 from ml_playground.errors import RunDirectoryError
 from ml_playground.run.directory import RunDirectory
-from ml_playground.utils.paths import real_path, shown
+from ml_playground.utils.paths import project_root, real_path, shown
 
 
 def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:

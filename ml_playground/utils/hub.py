@@ -9,8 +9,6 @@ from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from ml_playground.errors import CheckpointError, DamagedFolderError, PlaygroundError
 from ml_playground.utils.checksums import NAME as CHECKSUMS
 from ml_playground.utils.checksums import verify_checksums
@@ -127,6 +125,8 @@ def _why_not(source: str, revision: str | None, error: Exception, token: str | N
 
 def _token() -> str | None:
     """The hub's token, of the environment or of the `.env` file."""
+    from dotenv import dotenv_values  # which an extra brings
+
     env_file = _ENV_FILE.get()
     try:
         stated = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}

@@ -1,7 +1,9 @@
-"""Paths: their real names, and as messages show them."""
+"""Paths: their real names, as messages show them, and those of what this package brings."""
 
 import os
 from pathlib import Path
+
+_PACKAGE = Path(os.path.realpath(__file__)).parents[1]
 
 
 def real_path(path: Path) -> Path:
@@ -13,3 +15,41 @@ def shown(path: Path) -> str:
     """`path` as a message shows it: relative to the current folder where it is below, and printable."""
     path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return str(path).encode(errors="backslashreplace").decode()
+
+
+def project_root(path: Path) -> Path:
+    """Where relative paths of the file `path` count from: its nearest parent with a pyproject.toml, else its folder.
+
+    Its parents are those of the file itself, by whatever way through `..` and links it was named. Files of this
+    package, where that is installed and not a clone, count from the current folder.
+    """
+    folder = real_path(path).parent
+    if _is_installed(folder):
+        return real_path(Path.cwd())
+    return next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()), folder)
+
+
+def output_folder(folder: Path) -> Path:
+    """Where the data and the runs of the experiment in `folder` go: there.
+
+    Those of an experiment in an installed package go to the folder of its name in the current one.
+    """
+    return real_path(Path.cwd()) / folder.name if _is_installed(folder) else folder
+
+
+def in_package(path: Path) -> Path | None:
+    """The place that `path`, if it begins with the package's name, has in the package, wherever that is installed.
+
+    So `ml_playground/configs/shakespeare_cpu.toml` means the same in any folder.
+    """
+    return _PACKAGE.parent / path if path.parts[:1] == (_PACKAGE.name,) else None
+
+
+def name_in_package(path: Path) -> str | None:
+    """The relative path that `in_package` takes for a file of the package; None for any other file."""
+    return path.relative_to(_PACKAGE.parent).as_posix() if path.is_relative_to(_PACKAGE) else None
+
+
+def _is_installed(folder: Path) -> bool:
+    """Whether `folder` is of this package, and that is not a clone, whose files are the user's."""
+    return folder.is_relative_to(_PACKAGE) and not (_PACKAGE.parent / "pyproject.toml").is_file()
