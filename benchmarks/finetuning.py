@@ -33,8 +33,8 @@ from ml_playground.config.load import load_config
 from ml_playground.data.sources import TINY_SHAKESPEARE, cache_folder, fetch
 from ml_playground.data.store import open_dataset
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.sinks import Telemetry
-from ml_playground.run.sinks.jsonl import read_jsonl
+from ml_playground.run.rows import read_jsonl
+from ml_playground.run.sinks import SinkStart, Telemetry
 from ml_playground.runtime import resolve
 
 ROUNDS = 5
@@ -201,7 +201,7 @@ def _ours(config: ExperimentConfig) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch))
         trainer = build_trainer(config, dataset, resolve("cpu", "float32"), run, fresh_start(config, dataset))
-        with Telemetry(run, resumed_at=None, max_iters=STEPS) as telemetry:
+        with Telemetry(config.train.runtime.sinks, SinkStart(run, STEPS)) as telemetry:
             for _ in range(WARM_UP):
                 trainer.step(telemetry)
             began = time.perf_counter()

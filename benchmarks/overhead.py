@@ -14,7 +14,7 @@ from ml_playground.config.load import load_config
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import open_dataset
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.sinks import Telemetry
+from ml_playground.run.sinks import SinkStart, Telemetry
 from ml_playground.runtime import resolve
 from ml_playground.training.trainer import Trainer
 
@@ -33,7 +33,7 @@ def loop_overhead(_nanogpt: NanoGPT, scratch: Path) -> Result:
     batches = Batches(dataset.train, seed=1337, **config.train.data.model_dump(exclude={"dataset_dir"}))
     ours: list[float] = []
     bare: list[float] = []
-    with Telemetry(run, resumed_at=None, max_iters=10**6) as telemetry:
+    with Telemetry(config.train.runtime.sinks, SinkStart(run, 10**6)) as telemetry:
         for _ in range(1 + ROUNDS):
             ours.append(_loop(trainer, telemetry))
             bare.append(_bare(trainer, batches))

@@ -22,10 +22,18 @@ _LOGITS_AT_ONCE = 2**26  # 256 MiB in float32
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss over `tokens` predictions, in nats per token and in bits per UTF-8 byte of the text predicted."""
+    """What `tokens` predictions are worth.
+
+    Attributes:
+        loss: in nats per token.
+        bits_per_byte: the same in bits per UTF-8 byte of the text predicted.
+        accuracy: share of the tokens that were the likeliest prediction, 0 to 1.
+        tokens: how many were predicted.
+    """
 
     loss: float
     bits_per_byte: float
+    accuracy: float
     tokens: int
 
     def __str__(self) -> str:
@@ -62,17 +70,18 @@ class Evaluator:
         training = model.training
         model.eval()
         try:
-            nats, utf8_bytes = 0.0, 0
+            nats, right, utf8_bytes = 0.0, 0, 0
             for inputs, targets in self._batches():
                 if stop():
                     return None
                 utf8_bytes += int(self._byte_lengths[targets].sum())
-                nats += _summed_loss(model, inputs.to(runtime.device), targets.to(runtime.device), runtime)
+                more = _scored(model, inputs.to(runtime.device), targets.to(runtime.device), runtime)
+                nats, right = nats + more[0], right + more[1]
         finally:
             model.train(training)
         count = len(self._tokens) - 1
         bits_per_byte = nats / math.log(2) / utf8_bytes if utf8_bytes else math.nan
-        return Evaluation(nats / count, bits_per_byte, count)
+        return Evaluation(nats / count, bits_per_byte, right / count, count)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets (B, T): all full windows, then the shorter last one by itself."""
@@ -91,9 +100,14 @@ class Evaluator:
 
 
 @torch.no_grad()
-def _summed_loss(model: LanguageModel, inputs: Tensor, targets: Tensor, runtime: Runtime) -> float:
-    """Sum of the loss in nats. Rows are added up in float64 so that the number of rows at once does not matter."""
+def _scored(model: LanguageModel, inputs: Tensor, targets: Tensor, runtime: Runtime) -> tuple[float, int]:
+    """Sum of the loss in nats, and how many of `targets` were the likeliest.
+
+    Rows are added up in float64 so that the number of rows at once does not matter.
+    """
     with runtime.autocast():
         logits = model(inputs)  # (B, T, V)
-    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")  # (B * T,)
-    return float(losses.view(targets.shape).sum(dim=1).cpu().double().sum())
+    logits, wanted = logits.float().flatten(0, 1), targets.flatten()  # (B * T, V), (B * T,)
+    losses = F.cross_entropy(logits, wanted, reduction="none")  # (B * T,)
+    right = (logits.argmax(dim=1) == wanted).sum()
+    return float(losses.view(targets.shape).sum(dim=1).cpu().double().sum()), int(right)

@@ -111,6 +111,7 @@ def build_trainer(
         settings=settings,
         stored_best_loss=stored_best_loss(run, spec, start.origin, evaluator, runtime, print),
         grad_clip=optim.grad_clip,
+        flops_per_token=model.flops_per_token(data.block_size),
     )
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -23,7 +23,7 @@ from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import Checkpoint, resume
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
-from ml_playground.run.sinks import Telemetry
+from ml_playground.run.sinks import SinkStart, Telemetry
 from ml_playground.run.toml_file import file_name, require_same_file
 from ml_playground.runtime import (
     Runtime,
@@ -89,16 +89,10 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         print(f"resuming from step {trainer.progress.step:,}" if checkpoint else begun)
         for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
             print(f"! {warning}")
-        resumed_at = None if checkpoint is None else trainer.progress.step
+        start = SinkStart(run, settings.max_iters, checkpoint is not None, replace(trainer.progress))
         status: Status = "failed"
         try:
-            with Telemetry(
-                run,
-                resumed_at=resumed_at,
-                evaluated=trainer.progress.evaluated_at == resumed_at,
-                max_iters=settings.max_iters,
-                val_loss=trainer.progress.val_loss,
-            ) as telemetry:
+            with Telemetry(settings.sinks, start) as telemetry:
                 stopped_by = trainer.fit(telemetry)
             status = "finished" if trainer.finished else "stopped"
         except DivergedError:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 
 from pydantic import Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
 from ml_playground.config.fields import ConfigFile, Section
-from ml_playground.config.parts import PartOf, part_of
+from ml_playground.config.parts import PartOf, list_of_parts, part_of
 from ml_playground.config.paths import relative_paths
 from ml_playground.config.registries import MODELS, OPTIMIZERS, SCHEDULES
 from ml_playground.config.sections import (
@@ -119,6 +119,14 @@ def all_option_fields(
             yield from all_option_fields(inner, path)
         else:
             yield path, kinds, field
+
+
+def tables_in_lists(stated: Table) -> Iterator[tuple[Table, type[Section]]]:
+    """The tables among the entries of lists of parts, each with the section that it is read into."""
+    for (*tables, name), field in option_fields(stated):
+        mark, entries = list_of_parts(field), (table_at(stated, tables) or {}).get(name)
+        if mark is not None and isinstance(entries, list):
+            yield from ((entry, mark.options(entry)) for entry in cast("list[object]", entries) if is_table(entry))
 
 
 def default_sources(field: FieldInfo) -> list[KeyPath]:

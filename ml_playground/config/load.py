@@ -9,7 +9,13 @@ from typing import cast
 from pydantic import ValidationError
 
 from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
-from ml_playground.config.experiment import ExperimentConfig, default_sources, option_fields, with_base
+from ml_playground.config.experiment import (
+    ExperimentConfig,
+    default_sources,
+    option_fields,
+    tables_in_lists,
+    with_base,
+)
 from ml_playground.config.fields import ConfigFile, expanded
 from ml_playground.config.files import Layer, anchor_paths, read_layers
 from ml_playground.config.wording import explain, label
@@ -41,7 +47,10 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         _refuse_missing_extends(layers, own)
     for layer in layers:
         _import_plugins(layer)
-        anchor_paths(layer.values, project_root(layer.path), option_fields(with_base(stated, layer.values)))
+        root = project_root(layer.path)
+        anchor_paths(layer.values, root, option_fields(with_base(stated, layer.values)))
+        for table, section in tables_in_lists(layer.values):
+            anchor_paths(table, root, option_fields(table, section))
         stated = with_base(stated, layer.values)
         lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
     run_name = name if top.path == own else path.stem

@@ -1,7 +1,7 @@
 """Sections that name one of several kinds of part, each with options of its own."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import Field, GetCoreSchemaHandler, ValidationError
 from pydantic.fields import FieldInfo
@@ -80,6 +80,13 @@ def part(description: str) -> Any:
 def part_of(field: FieldInfo) -> PartOf | None:
     """What a field is marked by, None where it is not a part."""
     return next((each for each in field.metadata if isinstance(each, PartOf)), None)
+
+
+def list_of_parts(field: FieldInfo) -> PartOf | None:
+    """What the entries of a field that is a list are marked by, None where it is not a list of parts."""
+    entries = get_args(field.annotation) if get_origin(field.annotation) is list else ()
+    marks = (each for entry in entries for each in getattr(entry, "__metadata__", ()))
+    return next((each for each in marks if isinstance(each, PartOf)), None)
 
 
 def _plain(value: Part) -> Mapping[str, Any] | str:

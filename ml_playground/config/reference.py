@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from ml_playground.config.experiment import all_option_fields, default_sources, part_at, section_at
 from ml_playground.config.fields import Section
 from ml_playground.config.kinds import KINDS
+from ml_playground.config.parts import list_of_parts
 from ml_playground.utils.tables import KeyPath, is_table
 
 _INTRODUCTION = """\
@@ -71,6 +72,8 @@ def _type(key: KeyPath, field: FieldInfo) -> str:
     choices = [each for each in get_args(field.annotation) if each is not type(None)]
     if get_origin(field.annotation) is dict:
         return "table"
+    if (entries := list_of_parts(field)) is not None:
+        return "list of " + ", ".join(f"`{kind}`" for kind in entries.registry.built_in)
     if get_origin(field.annotation) is list:
         return f"list of {_TYPES[choices[0].__name__]}s"
     if choices and get_origin(choices[0]) is list:  # `list[str] | None`

@@ -32,6 +32,17 @@ SCHEDULES = Registry(
     },
 )
 
+_SINKS = "ml_playground.run.sinks"
+SINKS = Registry(
+    "sinks",
+    "ml_playground.config.sections:SinkConfig",
+    {
+        "console": f"{_SINKS}.console:ConsoleOptions",
+        "jsonl": f"{_SINKS}.jsonl:JsonLinesOptions",
+        "tensorboard": f"{_SINKS}.tensorboard:TensorBoardOptions",
+    },
+)
+
 _PARTS = "ml_playground.models.parts"
 POSITIONS = Registry(
     "positions",

@@ -24,7 +24,7 @@ from ml_playground.config.fields import (
 )
 from ml_playground.config.kinds import fill_in
 from ml_playground.config.parts import Part, PartOf
-from ml_playground.config.registries import MLPS, NORMS, POSITIONS
+from ml_playground.config.registries import MLPS, NORMS, POSITIONS, SINKS
 from ml_playground.utils.tables import Table, is_table
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ml_playground.models.base import LanguageModel
+    from ml_playground.run.sinks import Sink, SinkStart
 
 ModelName = Annotated[str | None, AfterValidator(model_name)]
 Device = Literal["cpu", "mps", "cuda", "auto"]
@@ -399,6 +400,20 @@ class DecayingScheduleConfig(ScheduleConfig):
         raise NotImplementedError
 
 
+class SinkConfig(Part):
+    """Where a training reports what it measures. Its kinds are in `ml_playground/run/sinks/`."""
+
+    kind: str = Field("console", description="which")
+
+    def build(self, start: "SinkStart") -> "Sink":
+        """Open it for a training.
+
+        Raises:
+            PlaygroundError: it cannot be opened.
+        """
+        raise NotImplementedError
+
+
 class TrainRuntimeConfig(Section):
     """Where, how long and on what to train."""
 
@@ -412,6 +427,12 @@ class TrainRuntimeConfig(Section):
         0, description="windows of validation text to evaluate on, always the first ones; 0 is all of it, exactly"
     )
     log_interval: PositiveInt = Field(10, description="steps between logged training losses")
+    sinks: list[Annotated[SinkConfig, PartOf(SINKS, "console")]] = Field(
+        ["console", "jsonl", "tensorboard"],
+        validate_default=True,
+        description="where measurements go: `console` prints them, `jsonl` adds rows to `metrics.jsonl`, `tensorboard` "
+        "writes `logs/tb`; a table instead of a name has options of its own",
+    )
     always_save_checkpoint: bool = Field(False, description="keep a numbered checkpoint of every evaluation")
     keep_last_n: NonNegativeInt = Field(0, description="numbered checkpoints to keep; 0 keeps all")
     save_merged_on_best: bool = Field(

@@ -8,9 +8,9 @@ from pydantic_core import ErrorDetails
 
 from ml_playground.config import synonyms
 from ml_playground.config.experiment import all_option_fields, kind_at, section_at
-from ml_playground.config.fields import expanded
-from ml_playground.config.parts import Part
-from ml_playground.utils.tables import KeyPath, Table, is_table
+from ml_playground.config.fields import Section, expanded
+from ml_playground.config.parts import Part, list_of_parts
+from ml_playground.utils.tables import KeyPath, Table, is_table, table_at
 
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
@@ -26,7 +26,7 @@ _TYPES = {
     "bool_type": "true or false",
     "string_type": "text in quotes",
     "dict_type": "a table",
-    "list_type": 'a list of texts, such as ["q_proj", "v_proj"]',
+    "list_type": 'a list, such as ["q_proj", "v_proj"]',
     "path_type": "a path in quotes",
     "is_instance_of": "a path in quotes",
     "part_type": "a table, or the name of a kind",
@@ -47,33 +47,55 @@ def label(key: KeyPath, value: object = None) -> str:
 
 def explain(error: ErrorDetails, stated: Table) -> tuple[KeyPath, str]:
     """The key that a finding of pydantic about what is `stated` is about, and what is wrong with it."""
-    key = tuple(part for part in error["loc"] if isinstance(part, str))  # a place in a list is not a key
+    place = next((place for place, part in enumerate(error["loc"]) if isinstance(part, int)), len(error["loc"]))
+    key, inner = (tuple(map(str, parts)) for parts in (error["loc"][:place], error["loc"][place + 1 :]))
+    if inner:
+        return key, _explain_entry(error, key, inner[-1], stated)
+    if error["type"] == "extra_forbidden":
+        return key, _unknown(key, "section" if is_table(error["input"]) else "key", stated)
+    return key, _explain(error, section_at(key[:-1], stated), key[-1])
+
+
+def _explain_entry(error: ErrorDetails, key: KeyPath, option: str, stated: Table) -> str:
+    """What is wrong with an option of a part in the list at `key`, which has no key of its own."""
+    *tables, name = key
+    holder, section = table_at(stated, tables), section_at(tuple(tables), stated)
+    mark = None if section is None else list_of_parts(section.model_fields[name])
+    assert holder is not None
+    assert mark is not None  # only lists of parts have something in their entries
+    entry: object = holder[name][next(part for part in error["loc"] if isinstance(part, int))]
+    if error["type"] == "extra_forbidden":
+        hint = _did_you_mean(option, list(mark.options(entry).model_fields))
+        return f"{_toml(mark.kind(entry))} has no option {option}{hint}"
+    text = _explain(error, mark.options(entry), option)
+    return text if option == "kind" else f"{option} of {_toml(mark.kind(entry))} {text}"
+
+
+def _explain(error: ErrorDetails, section: type[Section] | None, name: str) -> str:
+    """What is wrong with the option `name` of a section."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return key, _unknown(key, "section" if is_table(value) else "key", stated)
     if kind in ("path_type", "is_instance_of") and isinstance(value, str) and value:
-        return key, _why_no_path(value)
+        return _why_no_path(value)
     if kind in _TYPES:
-        return key, f"must be {_TYPES[kind]}, not {_toml(value)}"
+        return f"must be {_TYPES[kind]}, not {_toml(value)}"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         limit = context[bound]
-        return key, f"must be {words} {limit if isinstance(limit, int) else f'{limit:g}'}, not {_toml(value)}"
+        return f"must be {words} {limit if isinstance(limit, int) else f'{limit:g}'}, not {_toml(value)}"
     if kind in ("literal_error", "unknown_kind"):
-        choices = context.get("choices") or _choices(key, stated)
+        choices = context.get("choices") or _choices(section, name)
         listed = ", ".join(_toml(choice) for choice in choices)
-        return key, f"must be one of {listed}; not {_toml(value)}{_meant_choice(str(value), choices)}"
+        return f"must be one of {listed}; not {_toml(value)}{_meant_choice(str(value), choices)}"
     if kind in ("too_short", "string_too_short"):
-        return key, "must not be empty"
+        return "must not be empty"
     if kind == "value_error":
-        return key, str(context["error"])
-    return key, error["msg"]
+        return str(context["error"])
+    return str(error["msg"])
 
 
-def _choices(key: KeyPath, stated: Table) -> list[str]:
+def _choices(section: type[Section] | None, name: str) -> list[str]:
     """What an option may be."""
-    section = section_at(key[:-1], stated)
-    annotation = None if section is None else section.model_fields[key[-1]].annotation
+    annotation = None if section is None else section.model_fields[name].annotation
     return [str(choice) for choice in get_args(annotation)]
 
 

@@ -19,7 +19,7 @@ from ml_playground.run.progress import Progress
 from ml_playground.utils.files import keep_copy, storage_errors, unused_name
 from ml_playground.utils.tables import Table, is_table, states
 
-FORMAT = 5
+FORMAT = 6
 
 Which = Literal["last", "best", "final"]
 Report = Callable[[str], object]

@@ -124,6 +124,22 @@ class RunDirectory:
                 if leftover.is_file():  # a folder is of a merge, which may be under way
                     leftover.unlink()
 
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Within it files of the run are written.
+
+        Raises:
+            RunDirectoryError: the run directory, or such a file, was moved or deleted by somebody else.
+            StorageError: the system refuses to write there.
+        """
+        self.require()
+        try:
+            with storage_errors(self.path):
+                yield
+        except FileNotFoundError as error:
+            self.require()
+            raise RunDirectoryError(f"{error.filename} was deleted by somebody else while training.") from error
+
     def require(self) -> None:
         """Nothing is written under a name that has come to mean another folder.
 

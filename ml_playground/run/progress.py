@@ -12,7 +12,9 @@ class Progress:
     """The state of the loop, saved with every checkpoint. Losses are infinite until they are measured."""
 
     step: int = 0  # optimiser steps done
-    seconds: float = 0.0  # spent in them
+    tokens: int = 0  # trained on in them
+    seconds: float = 0.0  # spent in them; evaluating and saving are left out
+    flops: int = 0  # floating-point operations in them, by the model's estimate per token
     evaluated_at: int = -1  # step of the last evaluation
     val_loss: float = math.inf
     bits_per_byte: float = math.inf
@@ -20,14 +22,13 @@ class Progress:
     best_step: int = -1
     evals_since_best: int = 0
 
-    def take_in(self, val_loss: float, bits_per_byte: float) -> bool:
-        """Record an evaluation after the present step; whether it is the best so far."""
+    def record_evaluation(self, val_loss: float, bits_per_byte: float) -> None:
+        """Record an evaluation after the present step."""
         self.evaluated_at, self.val_loss, self.bits_per_byte = self.step, val_loss, bits_per_byte
         improved = val_loss < self.best_val_loss
         if improved:
             self.best_val_loss, self.best_step = val_loss, self.step
         self.evals_since_best = 0 if improved else self.evals_since_best + 1
-        return improved
 
     def check_types(self) -> None:
         """Raises TypeError if a value that was read is not a number of its kind."""

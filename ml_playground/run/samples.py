@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.sinks.jsonl import append_jsonl, append_text
+from ml_playground.run.rows import append_jsonl, append_text
 from ml_playground.utils.files import system_error
 
 RULE = "-" * 15

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import load_weights
 from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
 from ml_playground.run.progress import Progress
-from ml_playground.run.sinks import Telemetry
+from ml_playground.run.sinks import POSITION, Telemetry
 from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.training.curriculum import Curriculum
 from ml_playground.training.ema import WeightAverage
@@ -47,9 +47,14 @@ class Trainer:
         origin: Origin,
         settings: TrainRuntimeConfig,
         grad_clip: float,
+        flops_per_token: int,
         stored_best_loss: float = math.inf,
     ) -> None:
-        """`stored_best_loss` is the loss of a `ckpt_best.pt` that is there."""
+        """Take the parts.
+
+        `flops_per_token` are those of forward and backward pass; `stored_best_loss` is the loss of a `ckpt_best.pt`
+        that is there.
+        """
         self.progress = Progress()
         self.model = model
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -64,14 +69,15 @@ class Trainer:
         self.origin = origin
         self._settings = settings
         self._grad_clip = grad_clip or math.inf
+        self._flops_per_token = flops_per_token
         self._stored_best_loss = stored_best_loss
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
         self._saved_step = -1  # that of ckpt_last.pt
         self._began_at = 0  # the step from which on this process computed the weights
-        self._reported = 0, 0.0  # step and seconds at the last report
-        self._pending: list[tuple[int, Tensor, Tensor]] = []  # step, loss and gradient norm, still on the device
+        self._reported = Progress()  # as it was at the last report
+        self._pending: list[tuple[int, Tensor, Tensor, bool]] = []  # step, loss, gradient norm, whether it may overflow
         self._clock = (
             time.perf_counter()
         )  # since when progress.seconds does not count; evaluating and saving are left out
@@ -94,7 +100,7 @@ class Trainer:
         if not comparable(checkpoint.origin, self.origin):
             self.progress.best_val_loss, self.progress.evals_since_best = self._stored_best_loss, 0
         self._saved_step = self._began_at = self.progress.step
-        self._reported = self.progress.step, self.progress.seconds
+        self._reported = replace(self.progress)
 
     def fit(self, telemetry: Telemetry) -> signal.Signals | None:
         """Train to the end, or until early stopping or a signal ends it; the signal is returned.
@@ -157,10 +163,15 @@ class Trainer:
         progress = self.progress
         if not math.isfinite(evaluation.loss):
             raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}", progress.step)
-        improved = progress.take_in(evaluation.loss, evaluation.bits_per_byte)
+        progress.record_evaluation(evaluation.loss, evaluation.bits_per_byte)
         # Reported before it is saved: a row without its checkpoint is dropped on resume, not the other way round.
-        telemetry.validation(
-            progress.step, loss=evaluation.loss, bits_per_byte=evaluation.bits_per_byte, improved=improved
+        self._log(
+            telemetry,
+            {
+                "val/loss": evaluation.loss,
+                "val/bits_per_byte": evaluation.bits_per_byte,
+                "val/accuracy": evaluation.accuracy,
+            },
         )
         is_best = evaluation.loss < self._stored_best_loss
         self._save(telemetry, is_best=is_best, numbered=self._settings.always_save_checkpoint)
@@ -179,7 +190,8 @@ class Trainer:
         A GPU is given its work and not waited for: see `synchronize`.
         """
         step = self.progress.step
-        learning_rate = self._curriculum.at(step).learning_rate(step)
+        stage = self._curriculum.at(step)
+        learning_rate = stage.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_scale"]
         seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
@@ -188,25 +200,29 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._grad_clip)
         # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
         scaled_too_high = self._scaler.get_scale() > 1
-        self._pending.append((step, loss, loss if scaled_too_high else norm))
+        self._pending.append((step, loss, norm, scaled_too_high))
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(step)
         self.progress.step += 1
+        self.progress.tokens += stage.batches.tokens_per_step
+        self.progress.flops += stage.batches.tokens_per_step * self._flops_per_token
         return learning_rate
 
-    def synchronize(self) -> float:
-        """Wait for the device to finish the steps that were taken; returns the last one's loss, in nats per token.
+    def synchronize(self) -> tuple[float, float]:
+        """Wait for the device to finish the steps that were taken; returns the last one's loss and gradient norm.
+
+        The loss is in nats per token, the norm that before clipping.
 
         Raises:
             DivergedError: the loss or a gradient of a step since the last time was not finite.
         """
-        last_loss = math.nan
-        for step, loss, norm in self._pending:
-            last_loss = loss.item()
-            if not math.isfinite(last_loss) or not math.isfinite(norm.item()):
+        last_loss = last_norm = math.nan
+        for step, loss, norm, may_overflow in self._pending:
+            last_loss, last_norm = loss.item(), norm.item()
+            if not math.isfinite(last_loss) or not (may_overflow or math.isfinite(last_norm)):
                 what = "a gradient is not finite" if math.isfinite(last_loss) else f"the loss is {last_loss}"
                 raise self._diverged(
                     f"step {step + 1}: {what} ({self._curriculum.at(step).batches.describe(step)})", step
@@ -215,19 +231,26 @@ class Trainer:
         now = time.perf_counter()
         self.progress.seconds += now - self._clock
         self._clock = now
-        return last_loss
+        return last_loss, last_norm
 
     def _report(self, telemetry: Telemetry, learning_rate: float) -> None:
-        loss, progress = self.synchronize(), self.progress
-        steps, seconds = progress.step - self._reported[0], progress.seconds - self._reported[1]
-        self._reported = progress.step, progress.seconds
-        telemetry.train(
-            progress.step,
-            loss=loss,
-            learning_rate=learning_rate,
-            tokens_per_sec=self._curriculum.at(progress.step - 1).batches.tokens_per_step * steps / seconds,
-            step_time=seconds / steps,
+        (loss, norm), progress = self.synchronize(), self.progress
+        before, self._reported = self._reported, replace(progress)
+        steps, seconds = progress.step - before.step, progress.seconds - before.seconds
+        self._log(
+            telemetry,
+            {
+                "train/loss": loss,
+                "train/lr": learning_rate,
+                "train/tokens_per_sec": (progress.tokens - before.tokens) / seconds,
+                "train/step_time_ms": 1000 * seconds / steps,
+                "train/grad_norm": norm,
+            },
         )
+
+    def _log(self, telemetry: Telemetry, measured: dict[str, float]) -> None:
+        progress = self.progress
+        telemetry.log(progress.step, {**{name: getattr(progress, name) for name in POSITION}, **measured})
 
     def _diverged(self, what: str, step: int) -> DivergedError:
         """The error to raise for the weights after so many steps.

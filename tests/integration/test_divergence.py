@@ -152,7 +152,7 @@ def test_a_missing_last_checkpoint_costs_nothing_at_a_start_that_fails(
     assert (project.out / "ckpt_prev-1.pt").read_bytes() == previous
 
 
-@pytest.mark.parametrize("where", ["commands.train.build_trainer", "run.sinks.telemetry.SummaryWriter"])
+@pytest.mark.parametrize("where", ["commands.train.build_trainer", "run.sinks.tensorboard.TensorBoard"])
 def test_a_start_that_crashes_before_its_first_step_is_not_called_finished(
     project: Project, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from ml_playground.config.registries import SINKS
 from ml_playground.data.batches import IGNORED, Batch, Batches
 from ml_playground.run.checkpoint import Checkpoint, CheckpointStore
+from ml_playground.run.records import MetricRow
 from tests.integration.runs import (
     AtStep,
     Killed,
@@ -18,6 +20,7 @@ from tests.integration.runs import (
     weights,
 )
 from tests.project import TEXT, Outcome, Project
+from tests.sink_plugin import CSV
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -263,3 +266,35 @@ def test_a_prompt_outside_the_vocabulary_is_told_before_the_training(project: Pr
     project.configure({"sample.sample.start": '"X"'})
     assert project.run("loop").code == 2
     assert not project.out.exists()
+
+
+def test_a_users_file_brings_a_sink_and_what_is_not_chosen_is_not_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SINKS, "_registered", {})
+    (project.root / "csv_sink.py").write_text(CSV)
+    project.config.write_text('plugins = ["csv_sink.py"]\n' + project.config.read_text())
+    project.configure({"train.runtime.sinks": '["jsonl", {kind = "csv", file = "table.csv"}]'})
+    printed = project.ok("train").out
+    assert "validation:" not in printed
+    assert not (project.out / "logs").exists()
+    lines = [line.split(",") for line in (project.root / "table.csv").read_text().splitlines()]
+    rows = [(row["step"], name, value) for row in project.metrics() for name, value in row.items() if name != "step"]
+    assert [(int(step), name, float(value)) for step, name, value in lines] == rows
+
+
+def test_rows_say_how_far_the_run_was(project: Project) -> None:
+    project.ok("train")
+    rows = [MetricRow.from_json(row) for row in project.metrics()]
+    progress = weights(project).progress
+    assert [row.tokens for row in rows] == [32 * row.step for row in rows]
+    assert [row.seconds for row in rows] == sorted(row.seconds for row in rows)
+    per_token = rows[-1].flops // rows[-1].tokens
+    assert per_token > 6 * 16 * 16
+    assert [row.flops for row in rows] == [per_token * row.tokens for row in rows]
+    assert {name for row in rows for name in row.values} == {
+        *("train/loss", "train/lr", "train/tokens_per_sec", "train/step_time_ms", "train/grad_norm"),
+        *("val/loss", "val/bits_per_byte", "val/accuracy"),
+    }
+    assert (rows[-1].tokens, rows[-1].flops) == (progress["tokens"], progress["flops"])
+    assert 0 < rows[-1].seconds <= progress["seconds"]

@@ -92,3 +92,16 @@ def test_it_can_be_stopped_between_batches(
 def test_one_token_is_too_few() -> None:
     with pytest.raises(DataError, match="validation text has 1 tokens"):
         Evaluator(text(1), BYTES, block_size=8, max_windows=0)
+
+
+@pytest.mark.parametrize("length", [2, 9, 100])
+def test_accuracy_is_the_share_of_tokens_whose_likeliest_prediction_is_right(
+    model: LanguageModel, runtime: Runtime, length: int
+) -> None:
+    ids = torch.as_tensor(text(length).astype(np.int64))
+    model.eval()
+    right = 0
+    for start in range(0, length - 1, 8):
+        window = ids[start : start + 9]
+        right += int((model(window[None, :-1])[0].argmax(dim=1) == window[1:]).sum())
+    assert measure(model, runtime, length).accuracy == right / (length - 1)

@@ -2,39 +2,66 @@
 
 import math
 import sys
+from collections.abc import Mapping
 
-from tqdm import tqdm
+from ml_playground.config.sections import SinkConfig
+from ml_playground.run.sinks.base import Sink, SinkStart
 
 
-class Console:
+class ConsoleOptions(SinkConfig):
+    """Prints losses, speed and the time left."""
+
+    def build(self, start: SinkStart) -> Sink:
+        """See `SinkConfig`."""
+        return Console(start)
+
+
+class Console(Sink):
     """Shows the state of a training run."""
 
-    def __init__(self, *, step: int, max_iters: int, val_loss: float = math.inf) -> None:
-        self._max_iters = max_iters
-        self._val = f" val {val_loss:.4f}" if math.isfinite(val_loss) else ""
+    def __init__(self, start: SinkStart) -> None:
+        from tqdm import tqdm  # not needed to know the options
+
+        progress, self._max_iters = start.progress, start.max_iters
+        self._val = f" val {progress.val_loss:.4f}" if math.isfinite(progress.val_loss) else ""
+        self._best = progress.best_val_loss
         self._numbers = "", ""  # of the last training loss, before and after the validation loss
-        live = sys.stderr.isatty()
-        self._bar = tqdm(total=max_iters, initial=step, unit="step", dynamic_ncols=True, leave=False) if live else None
+        self._bar = None
+        if sys.stderr.isatty():
+            steps = self._max_iters
+            self._bar = tqdm(total=steps, initial=progress.step, unit="step", dynamic_ncols=True, leave=False)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """See `Sink`."""
+        if "train/loss" in values:
+            self._show_training(step, values)
+        if "val/loss" in values:
+            self._show_validation(step, values["val/loss"], values["val/bits_per_byte"])
 
     def advance(self) -> None:
-        """One more step is done."""
+        """See `Sink`."""
         if self._bar is not None:
             self._bar.update()
 
-    def train(self, step: int, loss: float, learning_rate: float, tokens_per_sec: float, seconds_left: float) -> None:
-        """A training loss was measured."""
-        self._numbers = f"loss {loss:.4f}", f" lr {learning_rate:.2e} {tokens_per_sec:,.0f} tok/s"
+    def close(self) -> None:
+        """Remove the live line."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _show_training(self, step: int, values: Mapping[str, float]) -> None:
+        speed = f" lr {values['train/lr']:.2e} {values['train/tokens_per_sec']:,.0f} tok/s"
+        self._numbers = f"loss {values['train/loss']:.4f}", speed
         if self._bar is not None:
             self._show()
         else:
+            left = (self._max_iters - step) * values["train/step_time_ms"] / 1000
             numbers = self._val.join(self._numbers)
-            print(f"step {step}/{self._max_iters} {numbers} {_duration(seconds_left)} left", flush=True)
+            print(f"step {step}/{self._max_iters} {numbers} {_duration(left)} left", flush=True)
 
-    def validation(self, step: int, loss: float, bits_per_byte: float, *, improved: bool) -> None:
-        """An evaluation is done."""
-        self._val = f" val {loss:.4f}"
+    def _show_validation(self, step: int, loss: float, bits_per_byte: float) -> None:
+        best = " (best so far)" if loss < self._best else ""
+        self._val, self._best = f" val {loss:.4f}", min(loss, self._best)
         self._show()
-        best = " (best so far)" if improved else ""
         self._write(
             f"step {step}/{self._max_iters} validation: {loss:.4f} nats/token, {bits_per_byte:.4f} bits/byte{best}"
         )
@@ -50,11 +77,6 @@ class Console:
             self._bar.write(text)
         else:
             print(text, flush=True)
-
-    def close(self) -> None:
-        """Remove the live line."""
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _duration(seconds: float) -> str:

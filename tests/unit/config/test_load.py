@@ -178,7 +178,7 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
         ),
         (
             '[train.peft]\ntarget_modules = "q_proj"',
-            '2: [train.peft] target_modules: must be a list of texts, such as ["q_proj", "v_proj"], not "q_proj"',
+            '2: [train.peft] target_modules: must be a list, such as ["q_proj", "v_proj"], not "q_proj"',
         ),
         (
             "[train.peft]\nuse_dora = true",

@@ -6,16 +6,18 @@ import pytest
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
-from ml_playground.config.registries import OPTIMIZERS
+from ml_playground.config.registries import OPTIMIZERS, SINKS
 from ml_playground.errors import ConfigError
+from ml_playground.run.sinks.jsonl import JsonLinesOptions
 from ml_playground.training.optimizers.muon import MuonOptions
 from ml_playground.training.optimizers.sgd import SGDOptions
 from ml_playground.utils.registry import Registry
+from tests.sink_plugin import CSV
 
 LION = """
 from pydantic import Field
 
-from ml_playground.config.registries import OPTIMIZERS
+from ml_playground.config.registries import OPTIMIZERS, SINKS
 from ml_playground.config.sections import OptimConfig
 
 
@@ -119,3 +121,46 @@ def test_only_what_derives_from_the_base_can_be_registered() -> None:
     registry = Registry("optimizers", "ml_playground.config.sections:OptimConfig", {})
     with pytest.raises(TypeError, match="int is not a OptimConfig"):
         registry.register("integer")(int)
+
+
+PLUGIN = 'plugins = ["csv_sink.py"]\n[train.runtime]\n'
+
+
+@pytest.fixture
+def with_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(SINKS, "_registered", {})
+    (tmp_path / "csv_sink.py").write_text(CSV)
+    return tmp_path
+
+
+def test_a_list_of_parts_takes_names_and_tables(with_sink: Path) -> None:
+    text = f'{PLUGIN}sinks = ["jsonl", {{kind = "csv", file = "deep/x.csv"}}]'
+    jsonl, csv = load(with_sink, text).train.runtime.sinks
+    assert isinstance(jsonl, JsonLinesOptions)
+    assert csv.model_dump() == {"kind": "csv", "file": with_sink / "deep" / "x.csv", "every": 1}
+    resolved = load(with_sink, text).resolved()["train"]["runtime"]["sinks"]
+    assert resolved == ["jsonl", {"kind": "csv", "file": "deep/x.csv", "every": 1}]
+
+
+def test_a_list_of_parts_is_replaced_as_a_whole(with_sink: Path) -> None:
+    load(with_sink, f'{PLUGIN}sinks = ["jsonl", {{kind = "csv", every = 2}}]')
+    over = load(with_sink, 'extends = "config.toml"\ntrain.runtime.sinks = ["csv"]', "over.toml").train.runtime.sinks
+    assert [each.model_dump()["every"] for each in over] == [1]
+
+
+@pytest.mark.parametrize(
+    ("sinks", "problem"),
+    [
+        (
+            '["jsonl", "consol"]',
+            'must be one of "console", "jsonl", "tensorboard", "csv"; not "consol" (did you mean console?)',
+        ),
+        ('[{kind = "csv", evry = 1}]', '"csv" has no option evry (did you mean every?)'),
+        ('["jsonl", {kind = "csv", every = 0}]', 'every of "csv" must be at least 1, not 0'),
+        ('[{kind = "csv", file = ""}]', 'file of "csv" must be a path in quotes, not ""'),
+        ("[1]", "must be a table, or the name of a kind, not 1"),
+        ('"csv"', 'must be a list, such as ["q_proj", "v_proj"], not "csv"'),
+    ],
+)
+def test_a_mistake_in_a_list_of_parts_has_the_lists_line(with_sink: Path, sinks: str, problem: str) -> None:
+    assert problems(with_sink, f"{PLUGIN}sinks = {sinks}") == [f"3: [train.runtime] sinks: {problem}"]

@@ -8,6 +8,7 @@ import torch
 from ml_playground.errors import CheckpointError, DamagedCheckpointError, StorageError
 from ml_playground.run import sealed
 from ml_playground.run.checkpoint import (
+    FORMAT,
     Checkpoint,
     CheckpointStore,
     Origin,
@@ -110,8 +111,8 @@ def test_opening_a_strangers_checkpoint_runs_no_code(path: Path, tmp_path: Path)
 
 
 def test_a_checkpoint_of_a_newer_version_says_so_and_is_not_called_damaged(path: Path) -> None:
-    torch.save({"format": 6}, path)
-    with pytest.raises(CheckpointError, match="checkpoint format 6, this version reads 5") as error:
+    torch.save({"format": FORMAT + 1}, path)
+    with pytest.raises(CheckpointError, match=f"checkpoint format {FORMAT + 1}, this version reads {FORMAT}") as error:
         load(path)
     assert not isinstance(error.value, DamagedCheckpointError)
 
@@ -174,9 +175,9 @@ def test_two_damaged_checkpoints_are_both_named(run: RunDirectory, store: Checkp
 
 def test_a_last_checkpoint_of_a_newer_version_is_left_alone(run: RunDirectory, store: CheckpointStore) -> None:
     store.save(checkpoint(1))
-    torch.save({"format": 6}, run.last_checkpoint)
+    torch.save({"format": FORMAT + 1}, run.last_checkpoint)
     before = run.last_checkpoint.read_bytes()
-    with pytest.raises(CheckpointError, match="format 6"):
+    with pytest.raises(CheckpointError, match=f"format {FORMAT + 1}"):
         resume(run, print)
     assert run.last_checkpoint.read_bytes() == before
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from ml_playground.run.sinks.jsonl import append_jsonl, keep_rows, read_jsonl
+from ml_playground.run.rows import append_jsonl, keep_rows, read_jsonl
 
 
 def test_rows_come_back_in_their_order(tmp_path: Path) -> None:
