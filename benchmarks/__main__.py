@@ -12,7 +12,7 @@ from benchmarks.report import write
 from benchmarks.sampling import sampling
 from benchmarks.startup import startup
 from benchmarks.training import time_to_quality, training_speed
-from ml_playground.data.sources import TINY_SHAKESPEARE, fetch
+from ml_playground.data.download import TINY_SHAKESPEARE, fetch
 
 BENCHMARKS = {
     "time-to-quality": time_to_quality,

@@ -86,7 +86,8 @@ class NanoGPT:
         model = restore_model(found.model_args, found.weights)
         tokenizer = nanogpt_tokenizer(vocabulary, model.vocab_size)
         tokens = np.fromfile(vocabulary.with_name("val.bin"), dtype="<u2")
-        evaluator = Evaluator(tokens, tokenizer.byte_lengths(), block_size=64, max_windows=0)
+        size = len(tokenizer.decode(tokens.tolist()).encode())
+        evaluator = Evaluator(tokens, text_bytes=size, vocab_size=tokenizer.vocab_size, block_size=64, max_windows=0)
         evaluation = evaluator(model, resolve("cpu", "float32"))
         assert evaluation is not None
         return evaluation.loss

@@ -12,7 +12,9 @@ from llama_cpp import Llama  # pyright: ignore[reportMissingImports]  # it is in
 from benchmarks.report import Result, median, rounds, write
 from benchmarks.sampling import PROMPTS, ROUNDS, SHAPES, TEMPERATURE, TOKENS, TOP_K, our_contenders, seconds_per_token
 from ml_playground.config.sections import GGUFType
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.interop.gguf import write_gguf
 from ml_playground.models.build import build_model
 from ml_playground.models.transformer import Transformer

@@ -30,7 +30,7 @@ from benchmarks.report import Result, median, rounds, write
 from ml_playground.commands.build import build_trainer, fresh_start
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
-from ml_playground.data.sources import TINY_SHAKESPEARE, cache_folder, fetch
+from ml_playground.data.download import TINY_SHAKESPEARE, cache_folder, fetch
 from ml_playground.data.store import open_dataset
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.rows import read_jsonl
@@ -47,7 +47,7 @@ BASE = """\
 dataset = "bundestag_char"
 raw_dir = "{text}"
 tokenizer = "gpt2"
-documents = "lines"
+source = "lines"
 [train.model]
 kind = "qwen3"
 n_layer = 4
@@ -77,9 +77,7 @@ dataset = "bundestag_finetuning_mps"
 raw_dir = "{text}"
 dataset_dir = "tuned/datasets"
 tokenizer = "huggingface"
-documents = "files"
-interjections = "drop"
-chair = "drop"
+source = { kind = "speeches", interjections = "drop", chair = "drop" }
 [train.hf_model]
 model_name = "base/out/base/export/huggingface"
 [train.data]

@@ -15,8 +15,8 @@ from benchmarks.contenders import ANY_TEXT, NanoGPT, run
 from benchmarks.report import Result, median, rounds
 from ml_playground import experiments
 from ml_playground.config.load import load_config
+from ml_playground.data.download import TINY_SHAKESPEARE, fetch
 from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.sources import TINY_SHAKESPEARE, fetch
 
 ROUNDS = 3
 MIB, LARGE_MIB = 32, 1024

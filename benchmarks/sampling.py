@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks.contenders import NanoGPT
 from benchmarks.report import Result, median, rounds
 from ml_playground.config.sections import SamplingConfig
-from ml_playground.data.tokenizers import CharTokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
 from ml_playground.inference.generate import generate
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model

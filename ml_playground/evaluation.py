@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ml_playground.data.store import Tokens
-from ml_playground.data.tokenizers import Ids
 from ml_playground.errors import DataError
 from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import Runtime
@@ -26,7 +25,7 @@ class Evaluation:
 
     Attributes:
         loss: in nats per token.
-        bits_per_byte: the same in bits per UTF-8 byte of the text predicted.
+        bits_per_byte: the same in bits per UTF-8 byte of the raw text.
         accuracy: share of the tokens that were the likeliest prediction, 0 to 1.
         tokens: how many were predicted.
     """
@@ -41,14 +40,20 @@ class Evaluation:
 
 
 class Evaluator:
-    """Measures models on one validation text."""
+    """Measures models on one validation text.
 
-    def __init__(self, tokens: Tokens, byte_lengths: Ids, *, block_size: int, max_windows: int) -> None:
+    Bits per byte are the loss of all predictions in the split, divided by the bytes of its raw text: whatever its
+    tokens are and whatever stands between its documents, the text has the same bytes. Where only some windows are
+    used, they stand for the rest: their mean loss is taken for that of all predictions.
+    """
+
+    def __init__(self, tokens: Tokens, *, text_bytes: int, vocab_size: int, block_size: int, max_windows: int) -> None:
         """Cut the text into windows.
 
         Args:
             tokens: the validation split, shape (N,).
-            byte_lengths: UTF-8 bytes per id, shape (V,).
+            text_bytes: bytes in UTF-8 of the raw text that they stand for, as the manifest has them.
+            vocab_size: number of ids.
             block_size: predictions per window; the last one may be shorter.
             max_windows: use only this many windows from the start; 0 uses all.
 
@@ -59,9 +64,9 @@ class Evaluator:
         if length < 2:
             raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
         self._tokens = tokens[:length]
-        self._byte_lengths = byte_lengths
+        self._predictions_per_byte = (len(tokens) - 1) / text_bytes
         self._block_size = block_size
-        self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // len(byte_lengths)) // block_size)
+        self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // vocab_size) // block_size)
 
     def __call__(
         self, model: LanguageModel, runtime: Runtime, *, stop: Callable[[], bool] = lambda: False
@@ -70,18 +75,17 @@ class Evaluator:
         training = model.training
         model.eval()
         try:
-            nats, right, utf8_bytes = 0.0, 0, 0
+            nats, right = 0.0, 0
             for inputs, targets in self._batches():
                 if stop():
                     return None
-                utf8_bytes += int(self._byte_lengths[targets].sum())
                 more = _scored(model, inputs.to(runtime.device), targets.to(runtime.device), runtime)
                 nats, right = nats + more[0], right + more[1]
         finally:
             model.train(training)
         count = len(self._tokens) - 1
-        bits_per_byte = nats / math.log(2) / utf8_bytes if utf8_bytes else math.nan
-        return Evaluation(nats / count, bits_per_byte, right / count, count)
+        loss = nats / count
+        return Evaluation(loss, loss / math.log(2) * self._predictions_per_byte, right / count, count)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets (B, T): all full windows, then the shorter last one by itself."""

@@ -13,7 +13,7 @@ from tests.project import Project
 os.environ["OMP_NUM_THREADS"] = "1"
 
 if TYPE_CHECKING:
-    from ml_playground.data.tokenizers import TiktokenTokenizer
+    from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 
 TESTS = Path(__file__).parent
 
@@ -46,7 +46,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def gpt2() -> "TiktokenTokenizer":
     """GPT-2's tokenizer, whose files come from the internet or from `TIKTOKEN_CACHE_DIR`."""
-    from ml_playground.data.tokenizers import TiktokenTokenizer
+    from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
     from ml_playground.errors import DataError
 
     try:

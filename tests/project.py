@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from ml_playground.cli import main
-from ml_playground.config.sections import ModelConfig, ModelOptions
+from ml_playground.config.sections import ModelConfig, ModelOptions, PrepareConfig
+from ml_playground.data.prepare import find_texts
 
 PREPARE = '''
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.sources import find_texts
+from ml_playground.data.prepare import find_texts, prepare_texts
 from ml_playground.experiments import register
 
 
 @register("tiny")
 def main(config: PrepareConfig) -> None:
     """Prepare the texts in raw_dir."""
-    prepare_texts(find_texts(config.raw_dir), config)
+    prepare_texts(find_texts(config), config)
 '''
 
 CONFIG = """\
@@ -65,6 +65,12 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+def texts_in(raw_dir: Path, **options: object) -> list[Path]:
+    """The files there that a source reads."""
+    places: dict[str, object] = {"dataset": "d", "dataset_dir": raw_dir, "raw_dir": raw_dir}
+    return find_texts(PrepareConfig.model_validate(places | options))
 
 
 class Project:

@@ -124,7 +124,8 @@ def build_evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
     """Measures models as `[train.runtime]` says."""
     return Evaluator(
         dataset.val,
-        dataset.tokenizer.byte_lengths(),
+        text_bytes=dataset.manifest.val.bytes,
+        vocab_size=dataset.tokenizer.vocab_size,
         block_size=config.train.data.block_size,
         max_windows=config.train.runtime.eval_iters,
     )

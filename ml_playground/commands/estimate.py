@@ -85,7 +85,13 @@ def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: Langu
     all_windows = -(-(len(dataset.val) - 1) // size)
     wanted = min(windows or all_windows, all_windows)
     few = min(wanted, max(1, _TIMED_TOKENS // size))
-    evaluator = Evaluator(dataset.val, dataset.tokenizer.byte_lengths(), block_size=size, max_windows=few)
+    evaluator = Evaluator(
+        dataset.val,
+        text_bytes=dataset.manifest.val.bytes,
+        vocab_size=dataset.tokenizer.vocab_size,
+        block_size=size,
+        max_windows=few,
+    )
     evaluator(model, runtime)  # the first time may be that of compiling
     began = time.perf_counter()
     evaluator(model, runtime)

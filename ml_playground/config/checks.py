@@ -56,27 +56,38 @@ def _schedule_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
 
 
 def _prepare_mismatches(prepare: PrepareConfig) -> Iterator[Mismatch]:
-    if prepare.tokenizer == "huggingface" and prepare.tokenizer_from is None:
+    source, tokenizer, split = prepare.source, prepare.tokenizer, prepare.split
+    source_kind, tokenizer_kind = ("prepare", "source", "kind"), ("prepare", "tokenizer", "kind")
+    if tokenizer.takes_tokens and tokenizer.of_model is None:
         yield Mismatch(
-            (("prepare", "tokenizer"),),
-            "needs [prepare] tokenizer_from, [train.hf_model] model_name or [train.model] init_from: the model to "
+            (tokenizer_kind,),
+            "needs [prepare.tokenizer] model, [train.hf_model] model_name or [train.model] init_from: the model to "
             "take it of",
         )
-    marks = (("add_structure_tokens", True), ("interjections", "mark"), ("chair", "mark"))
-    for name in ("doc_separator", "add_structure_tokens", "interjections", "chair"):
-        if prepare.documents != "files" and getattr(prepare, name) != PrepareConfig.model_fields[name].default:
-            yield Mismatch((("prepare", name),), f'needs documents = "files", which is "{prepare.documents}"')
-    if prepare.documents != "whole" and prepare.split != "position":
+    if source.packing != "ended":
+        for name in ("doc_separator", "add_structure_tokens"):
+            if getattr(prepare, name):
+                yield Mismatch(
+                    (("prepare", name),), f'needs a source of whole documents, such as "files", not "{source.kind}"'
+                )
+    if split.splits_documents != (source.packing != "running"):
+        parts, whole = ("documents", "running text") if split.splits_documents else ("running text", "documents")
         yield Mismatch(
-            (("prepare", "split"),),
-            f'needs documents = "whole", which is "{prepare.documents}": whole documents are split',
+            (("prepare", "split", "kind"), source_kind),
+            f'"{split.kind}" splits {parts}, but [prepare] source = "{source.kind}" has {whole}',
         )
-    for name, value in marks:
-        if prepare.tokenizer != "huggingface" and prepare.documents == "files" and getattr(prepare, name) == value:
-            yield Mismatch(
-                (("prepare", name),),
-                f'needs tokenizer = "huggingface", to which tokens can be added; "{prepare.tokenizer}" is fixed',
-            )
+    listed = prepare.add_structure_tokens if isinstance(prepare.add_structure_tokens, list) else []
+    if unknown := [name for name in listed if name not in source.fields]:
+        known = f"has {', '.join(source.fields)}" if source.fields else "has no fields"
+        yield Mismatch((("prepare", "add_structure_tokens"),), f'source = "{source.kind}" {known}, not {unknown[0]}')
+    if tokenizer.takes_tokens or source.packing != "ended" or unknown:
+        return
+    added = [("prepare", "source", option) for option in source.tags]
+    for key in [*added, *([("prepare", "add_structure_tokens")] if prepare.add_structure_tokens else [])]:
+        yield Mismatch(
+            (key, source_kind),
+            f'needs tokenizer = "huggingface", to which tokens can be added; "{tokenizer.kind}" is fixed',
+        )
 
 
 def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
@@ -91,14 +102,14 @@ def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
         return
     shape = tuple(("train", "model", name) for name in type(config.train.model).model_fields)
     yield Mismatch(shape, "describes a model of ours, but the model is that of [train.hf_model] model_name")
-    if config.prepare.tokenizer != "huggingface":
+    if not config.prepare.tokenizer.takes_tokens:
         yield Mismatch(
-            (("prepare", "tokenizer"), model_name),
-            f'is "{config.prepare.tokenizer}", but the model knows its own tokens only: set "huggingface"',
+            (("prepare", "tokenizer", "kind"), model_name),
+            f'is "{config.prepare.tokenizer.kind}", but the model knows its own tokens only: set "huggingface"',
         )
-    elif config.prepare.tokenizer_from != hf_model.model_name:
+    elif config.prepare.tokenizer.of_model != hf_model.model_name:
         yield Mismatch(
-            (("prepare", "tokenizer_from"), model_name),
+            (("prepare", "tokenizer", "model"), model_name),
             f"must be [train.hf_model] model_name = {hf_model.model_name}, which knows its own tokens only",
         )
     if peft.bias != "none" and hf_model.dtype != config.train.runtime.dtype:

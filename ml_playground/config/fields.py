@@ -115,6 +115,14 @@ def known_encoding(name: str) -> str:
     return name
 
 
+def true_or_names(value: object) -> object:
+    """`value`, if it is true, false or a list of texts. Raises ValueError."""
+    names = cast("list[object]", value) if isinstance(value, list) else []
+    if not isinstance(value, bool | list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be true, false or a list of names in quotes")
+    return value
+
+
 def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     """`values`, if checkpoints and JSON can hold them as they are. Raises ValueError."""
 

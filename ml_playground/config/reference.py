@@ -76,6 +76,8 @@ def _type(key: KeyPath, field: FieldInfo) -> str:
         return "list of " + ", ".join(f"`{kind}`" for kind in entries.registry.built_in)
     if get_origin(field.annotation) is list:
         return f"list of {_TYPES[choices[0].__name__]}s"
+    if bool in choices and len(choices) > 1:
+        return "true, false or list of texts"
     if choices and get_origin(choices[0]) is list:  # `list[str] | None`
         return "list of texts"
     if choices and isinstance(choices[0], type):  # `X | None`

@@ -78,3 +78,37 @@ MODELS = Registry(
     "ml_playground.config.sections:ModelOptions",
     {"gpt2": _FAMILY, "llama": _FAMILY, "qwen3": _FAMILY, "modern": _FAMILY},
 )
+
+_SOURCES = "ml_playground.data.sources"
+SOURCES = Registry(
+    "sources",
+    f"{_SOURCES}.base:Source",
+    {
+        "text": f"{_SOURCES}.text:Text",
+        "lines": f"{_SOURCES}.lines:Lines",
+        "files": f"{_SOURCES}.files:Files",
+        "speeches": f"{_SOURCES}.speeches:Speeches",
+    },
+)
+
+_TOKENIZERS = "ml_playground.data.tokenizers.options"
+TOKENIZERS = Registry(
+    "tokenizers",
+    f"{_TOKENIZERS}:TokenizerOptions",
+    {
+        "char": f"{_TOKENIZERS}:Char",
+        "gpt2": f"{_TOKENIZERS}:Tiktoken",
+        "r50k_base": f"{_TOKENIZERS}:Tiktoken",
+        "p50k_base": f"{_TOKENIZERS}:Tiktoken",
+        "cl100k_base": f"{_TOKENIZERS}:Tiktoken",
+        "o200k_base": f"{_TOKENIZERS}:Tiktoken",
+        "huggingface": f"{_TOKENIZERS}:HuggingFace",
+    },
+)
+
+_SPLITS = "ml_playground.data.splits"
+SPLITS = Registry(
+    "splits",
+    f"{_SPLITS}:SplitOptions",
+    {"position": f"{_SPLITS}:Position", "files": f"{_SPLITS}:Files", "hash": f"{_SPLITS}:Hash"},
+)

@@ -4,11 +4,11 @@ A component receives the section it needs (or plain keyword arguments), never th
 `docs/configuration.md` is generated from this file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from ml_playground.config.fields import (
     Section,
@@ -20,11 +20,12 @@ from ml_playground.config.fields import (
     plain_values,
     prompt,
     same_as,
+    true_or_names,
     zero_or_from,
 )
 from ml_playground.config.kinds import fill_in
-from ml_playground.config.parts import Part, PartOf
-from ml_playground.config.registries import MLPS, NORMS, POSITIONS, SINKS
+from ml_playground.config.parts import Part, PartOf, part
+from ml_playground.config.registries import MLPS, NORMS, POSITIONS, SINKS, SOURCES, SPLITS, TOKENIZERS
 from ml_playground.utils.tables import Table, is_table
 
 if TYPE_CHECKING:
@@ -39,8 +40,65 @@ Device = Literal["cpu", "mps", "cuda", "auto"]
 DType = Literal["float32", "bfloat16", "float16"]
 SampleDType = Literal[DType, "int8"]
 GGUFType = Literal["f32", "f16", "q8_0"]
-Keeping = Literal["keep", "mark", "drop"]
-TokenizerName = Literal["char", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base", "huggingface"]
+
+
+Packing = Literal["running", "started", "ended"]
+"""How a source's texts stand one after the other.
+
+As `running` text; as documents after a start token each; or as documents before a separator each.
+"""
+
+
+class SourceConfig(Part):
+    """See `data/sources/base.py`; what of a source others than `prepare` must know.
+
+    Attributes:
+        endings: of the names of the files that it reads.
+        packing: how its texts stand one after the other.
+        default_split: the kind of split where none is stated.
+        fields: names of what can be known of a document, in the order in which structure tokens stand before it.
+    """
+
+    kind: str = Field("text", description="what the raw text is")
+
+    endings: ClassVar[tuple[str, ...]] = (".txt",)
+    packing: ClassVar[Packing] = "running"
+    default_split: ClassVar[str] = "position"
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def tags(self) -> Mapping[str, list[str]]:
+        """The tokens that it puts into texts by itself, by the option that asks for them."""
+        return {}
+
+
+class TokenizerConfig(Part):
+    """See `data/tokenizers/options.py`; what of a tokenizer others than `prepare` must know.
+
+    Attributes:
+        takes_tokens: whether tokens can be added to it, as to a model's.
+    """
+
+    kind: str = Field("char", description="which one")
+
+    takes_tokens: ClassVar[bool] = False
+
+    @property
+    def of_model(self) -> str | None:
+        """The model whose tokenizer it is, if it is one's: a folder, or a name at the hub."""
+        return None
+
+
+class SplitConfig(Part):
+    """See `data/splits.py`; what of a split others than `prepare` must know.
+
+    Attributes:
+        splits_documents: whether whole documents are split, not running text.
+    """
+
+    kind: str = Field("position", description="which one; not stated, `position` for running text, else `hash`")
+
+    splits_documents: ClassVar[bool] = False
 
 
 class PrepareConfig(Section):
@@ -52,8 +110,8 @@ class PrepareConfig(Section):
     )
     raw_dir: Path = same_as(
         "prepare.dataset_dir",
-        "folder searched for `.txt` files, subfolders and links included but nothing hidden, or, without any, for one "
-        "CSV table; or one such file",
+        "folder searched for the files that the source reads, subfolders and links included but nothing hidden; or one "
+        "such file",
     )
     encoding: Annotated[str, AfterValidator(known_encoding)] = Field(
         "utf-8",
@@ -61,50 +119,18 @@ class PrepareConfig(Section):
         "it is, else UTF-8 where it decodes as such, else Windows-1252. Text that was evidently read in a wrong one is "
         "refused",
     )
-    tokenizer: TokenizerName = Field(
-        "char",
-        description="`char` makes a vocabulary of the text's characters, `huggingface` is that of the model in "
-        "`tokenizer_from`, the others are tiktoken's encodings",
-    )
-    tokenizer_from: ModelName = same_as(
-        "train.hf_model.model_name train.model.init_from",
-        "the model whose tokenizer `huggingface` is: a folder, or a name at the hub",
-    )
-    tokenizer_revision: str | None = same_as("train.hf_model.revision", "its revision at the hub")
-    documents: Literal["whole", "lines", "files"] = Field(
-        "whole",
-        description="`whole`: one running text, split by position; "
-        "`lines`: each line is a document behind a start token, split by document; "
-        "`files`: each file is a document, and each speech of a CSV table, split by document",
-    )
     doc_separator: str | None = Field(
         None,
         min_length=1,
-        description="with `files`, what is between documents, in text files too: one that contains it holds "
+        description="where files hold documents, what is between these, in text files too: one that contains it holds "
         "several. The name of a special token, such as `<|endoftext|>`, means that token here, as it does in a prompt; "
         "within a text it is text like any other. Not stated: the token that ends a text",
     )
-    add_structure_tokens: bool = Field(
+    add_structure_tokens: Annotated[bool | list[str], BeforeValidator(true_or_names)] = Field(
         False,
-        description="with `files`, wrap each document in tokens for its speaker, party, year and topic, "
-        "which the tokenizer of `huggingface` learns",
+        description="wrap each document in tokens for what is known of it, which the tokenizer of a model learns: all "
+        "fields that the source has (`true`), or those in a list of their names",
     )
-    interjections: Keeping = Field(
-        "keep",
-        description="with a CSV table that has them, interjections stay in the speech as text (`keep`), between tokens "
-        "of their own (`mark`), or are left out (`drop`)",
-    )
-    chair: Keeping = Field(
-        "keep",
-        description="there, the chair's turns are speeches like others (`keep`), have a token (`mark`), "
-        "or are left out (`drop`)",
-    )
-    split: Literal["position", "files"] = Field(
-        "position",
-        description="with `whole`, validation gets the end of the whole text (`position`), or the end of each of its "
-        "files (`files`), so that no file is seen in validation alone",
-    )
-    val_fraction: float = Field(0.1, gt=0, lt=1, description="share of the text kept for validation")
     max_lost: float = Field(
         0.01,
         ge=0,
@@ -112,6 +138,30 @@ class PrepareConfig(Section):
         description="share of the text's characters for which a model's tokenizer may have no token; more is refused, "
         "less is reported",
     )
+    source: Annotated[SourceConfig, PartOf(SOURCES, "text")] = part("what the raw text is")
+    tokenizer: Annotated[TokenizerConfig, PartOf(TOKENIZERS, "char")] = part("text to tokens")
+    split: Annotated[SplitConfig, PartOf(SPLITS, "position")] = part("training and validation text")
+
+    @classmethod
+    def completed(cls, stated: Table) -> Table:
+        """With the split that goes with the source."""
+        source, split = stated.get("source", {}), stated.get("split", {})
+        if not is_table(split) or "kind" in split:
+            return stated
+        options: type[Any] = PartOf(SOURCES, "text").options(source)
+        return {**stated, "split": {"kind": options.default_split, **split}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        return cls.completed(values) if is_table(values) else values
+
+    @property
+    def structure_fields(self) -> tuple[str, ...]:
+        """The fields that structure tokens are for."""
+        if isinstance(self.add_structure_tokens, list):
+            return tuple(self.add_structure_tokens)
+        return self.source.fields if self.add_structure_tokens else ()
 
 
 class PositionConfig(Part):

@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from ml_playground.data.document import Document, Structure
 from ml_playground.data.manifest import SplitInfo
 from ml_playground.data.split import Side
-from ml_playground.data.tokenizers import Ids, Tokenizer
+from ml_playground.data.tokenizers.base import Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
 from ml_playground.utils.files import atomic_write
-
-T = TypeVar("T")
 
 _SHOWN = 60  # characters of a text that a message shows
 
@@ -26,7 +25,7 @@ class Encoded(NamedTuple):
     """Some documents as ids in their bytes on disk, how much they were, and their lines of JSON if they have any.
 
     Attributes:
-        kept_bytes: those of `utf8_bytes` that the tokens stand for; more where a tokenizer adds to a text.
+        raw_bytes: those of the raw text in UTF-8.
         lost: characters that no token stands for.
     """
 
@@ -34,30 +33,29 @@ class Encoded(NamedTuple):
     tokens: int
     documents: int
     characters: int
-    utf8_bytes: int
-    kept_bytes: int
+    raw_bytes: int
     lost: Counter[str]
     rows: bytes = b""
 
 
 def encode(
-    documents: Sequence[str],
+    documents: Sequence[Document],
     *,
     tokenizer: Tokenizer,
     dtype: np.dtype[np.unsignedinteger],
+    structure: Structure,
     separator: Ids | None = None,
-    without_marks: Callable[[str], str] = str,
-    lengths: Ids | None = None,
+    with_rows: bool = False,
 ) -> Encoded:
     """Documents in a row, each after the start token if there is one, and before the separator if there is one.
 
     Args:
-        documents: their texts.
+        documents: what to encode.
         tokenizer: makes their tokens.
         dtype: that of the ids.
+        structure: the tokens around them.
         separator: ids that end each document.
-        without_marks: makes the text that counts of a document.
-        lengths: `byte_lengths` of a tokenizer whose tokens need not stand for all of a text.
+        with_rows: whether to make their lines of JSON.
 
     Raises:
         DataError: the tokenizer cannot take a text.
@@ -66,22 +64,20 @@ def encode(
     end = [] if separator is None else [separator]
     parts: list[Ids] = []
     lost = Counter[str]()
-    characters = utf8_bytes = kept_bytes = 0
+    characters = raw_bytes = 0
     for document in documents:
+        text = structure.wrapped(document)
         try:
-            ids = tokenizer.encode(document)
+            ids = tokenizer.encode(text)
         except PromptError as error:
-            raise DataError(f"{error}: the text {_shortened(document)!r}") from error
+            raise DataError(f"{error}: the text {_shortened(text)!r}") from error
         parts += [*start, ids, *end]
-        text = without_marks(document)
-        characters += len(text)
-        utf8_bytes += len(text.encode())
-        if lengths is not None:
-            kept_bytes += int(lengths[ids].sum())
-            lost += tokenizer.lost(document, ids)
+        characters += len(structure.stripped(text))
+        raw_bytes += structure.raw_bytes(document)
+        lost.update(tokenizer.lost(text, ids))
     packed = np.concatenate([np.empty(0, dtype), *parts], dtype=dtype, casting="unsafe")
-    kept_bytes = utf8_bytes if lengths is None else kept_bytes
-    return Encoded(packed.tobytes(), len(packed), len(documents), characters, utf8_bytes, kept_bytes, lost)
+    rows = b"".join(map(structure.row, documents)) if with_rows else b""
+    return Encoded(packed.tobytes(), len(packed), len(documents), characters, raw_bytes, lost, rows)
 
 
 def _shortened(text: str) -> str:
@@ -101,7 +97,7 @@ class SideFiles:
         self._tokens_file: BinaryIO = stack.enter_context(atomic_write(token_file))
         self._rows_file = None if document_file is None else stack.enter_context(atomic_write(document_file))
         self._hash, self._rows_hash = hashlib.sha256(), hashlib.sha256()
-        self.written = Encoded(b"", 0, 0, 0, 0, 0, Counter())
+        self.written = Encoded(b"", 0, 0, 0, 0, Counter())
 
     def add(self, encoded: Encoded) -> None:
         """Write some documents."""
@@ -116,27 +112,26 @@ class SideFiles:
             before.tokens + encoded.tokens,
             before.documents + encoded.documents,
             before.characters + encoded.characters,
-            before.utf8_bytes + encoded.utf8_bytes,
-            before.kept_bytes + encoded.kept_bytes,
+            before.raw_bytes + encoded.raw_bytes,
             before.lost + encoded.lost,
         )
 
-    def info(self, *, is_running_text: bool) -> SplitInfo:
-        """What was written, all of which is on its way to the disk."""
+    def info(self, *, is_running_text: bool, added: int) -> SplitInfo:
+        """What was written, all of which is on its way to the disk; `added` bytes of it are not in the raw text."""
         self._tokens_file.flush()
         if self._rows_file is not None:
             self._rows_file.flush()
         return SplitInfo(
             tokens=self.written.tokens,
             documents=1 if is_running_text else self.written.documents,
-            bytes=self.written.utf8_bytes,
+            bytes=self.written.raw_bytes - added,
             sha256=self._hash.hexdigest(),
             documents_sha256=None if self._rows_file is None else self._rows_hash.hexdigest(),
         )
 
 
 def in_parallel(
-    encode: Callable[[list[T]], Encoded], parts: Iterable[tuple[Side, list[T]]]
+    encode: Callable[[list[Document]], Encoded], parts: Iterable[tuple[Side, list[Document]]]
 ) -> Iterator[tuple[Side, Encoded]]:
     """Encode parts in threads, as tokenizers work outside Python's lock; in their order, and only some in memory."""
     workers = os.cpu_count() or 1

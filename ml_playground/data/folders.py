@@ -10,10 +10,6 @@ from pathlib import Path
 from ml_playground.errors import DataError
 from ml_playground.utils.paths import shown
 
-TEXTS = (".txt",)
-TABLES = (".csv", ".tsv")
-"""Endings of the names of CSV tables."""
-
 _HIDDEN = (".", "~$")  # what names of hidden files begin with; Office's locks
 _SYSTEM = {
     "__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
@@ -29,37 +25,39 @@ class Contents:
     """A folder with all that is below it, in the order of names.
 
     Attributes:
-        texts: files of text.
-        tables: CSV tables.
+        endings: of the files that are looked for.
+        found: the files with one of them.
         others: files with other endings.
         hidden: hidden files and folders, and those that belong to a system.
         seen: folders that are read under another name already.
         unreadable: what should be read but cannot be, each with the reason.
     """
 
-    texts: list[Path] = field(default_factory=list[Path])
-    tables: list[Path] = field(default_factory=list[Path])
+    endings: tuple[str, ...]
+    found: list[Path] = field(default_factory=list[Path])
     others: list[Path] = field(default_factory=list[Path])
     hidden: list[Path] = field(default_factory=list[Path])
     seen: list[Path] = field(default_factory=list[Path])
     unreadable: list[str] = field(default_factory=list[str])
 
-    def left_out(self, folder: Path, *, tables: bool) -> list[str]:
-        """A line for each kind of thing that is not read, and for tables if they are not either."""
+    def left_out(self, folder: Path) -> list[str]:
+        """A line for each kind of thing that is not read."""
         endings = Counter(path.suffix.lower() or "no ending" for path in self.others)
         counts = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(_EXAMPLES))
         kinds = [
-            (self.others, f"with other endings than .txt ({counts})"),
-            (self.tables if tables else [], "a CSV table, which is read where [prepare] raw_dir names it"),
+            (self.others, f"with other endings than {' and '.join(self.endings)} ({counts})"),
             (self.hidden, "hidden, or of the system"),
             (self.seen, "a link to a folder that is read already"),
         ]
         return [f"left out of {shown(folder)}: {_some(paths, folder)}: {why}" for paths, why in kinds if paths]
 
 
-def contents_of(folder: Path) -> Contents:
-    """Look through `folder`. Links are followed, and no folder is read twice; what is not a folder holds nothing."""
-    found = Contents()
+def contents_of(folder: Path, endings: tuple[str, ...]) -> Contents:
+    """Look through `folder` for files with these endings. Links are followed.
+
+    No folder is read twice; what is not a folder holds nothing.
+    """
+    found = Contents(endings)
     folders, links, seen = ([folder] if folder.is_dir() else []), list[Path](), set[tuple[int, int]]()
     while folders or links:  # links last, so that a folder is read under its own name where it has one
         here = folders.pop() if folders else links.pop(0)
@@ -82,9 +80,8 @@ def contents_of(folder: Path) -> Contents:
             elif path.is_dir():
                 (links if path.is_symlink() else folders).append(path)
             else:
-                ending = path.suffix.lower()
-                (found.texts if ending in TEXTS else found.tables if ending in TABLES else found.others).append(path)
-    for paths in (found.texts, found.tables, found.others, found.hidden):
+                (found.found if path.suffix.lower() in endings else found.others).append(path)
+    for paths in (found.found, found.others, found.hidden):
         paths.sort()
     return found
 

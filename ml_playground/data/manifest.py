@@ -12,14 +12,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.document import Structure
 from ml_playground.data.folders import contents_of, require_file
-from ml_playground.data.marks import marks_of
-from ml_playground.data.model_tokenizer import tokenizer_of_model
+from ml_playground.data.sources.base import source_of
+from ml_playground.data.tokenizers.options import Texts, tokenizer_options
 from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 from ml_playground.utils.files import json_text
 
-FORMAT = 3
+FORMAT = 4
 
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
 _TICKS_NS = (2 * 10**9, 20 * 10**6)  # the coarsest clocks of file systems: with whole seconds, and others
@@ -29,7 +30,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Source(_Record):
+class RawFile(_Record):
     """A file that text was read from; `path` counts from the dataset folder.
 
     Its content is compared again only once its size or its time of change is another.
@@ -42,7 +43,7 @@ class Source(_Record):
     encoding: str
 
     @classmethod
-    def of(cls, file: Path, encoding: str, dataset_dir: Path) -> "Source":
+    def of(cls, file: Path, encoding: str, dataset_dir: Path) -> "RawFile":
         """The file as it is now."""
         about = _settled(file)
         return cls(
@@ -62,7 +63,12 @@ class Source(_Record):
 
 
 class SplitInfo(_Record):
-    """One token file. `bytes` are those of the text in UTF-8; `documents_sha256` is of the documents in JSON."""
+    """One token file.
+
+    Attributes:
+        bytes: those that the raw text has in UTF-8, with its line ends, separators and all that tokens were added for.
+        documents_sha256: of the documents in JSON.
+    """
 
     tokens: int
     documents: int
@@ -75,8 +81,8 @@ class Manifest(_Record):
     """The contents of `meta.json`."""
 
     format: int
-    settings: dict[str, str | float | bool | None]
-    sources: list[Source]
+    settings: dict[str, Any]
+    sources: list[RawFile]
     columns: dict[str, str]  # of a CSV table, by what they hold
     tokenizer: dict[str, Any]
     tokenizer_files: dict[str, str]  # names in tokenizer/, with their SHA-256
@@ -93,20 +99,18 @@ class Manifest(_Record):
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def settings_of(config: PrepareConfig) -> dict[str, str | float | bool | None]:
-    """The options of `[prepare]` that decide what the tokens are; a folder counts from the dataset's."""
-    deciding = {"dataset", "encoding", "tokenizer", "documents", "val_fraction"}
-    if config.documents == "whole":
-        deciding.add("split")
-    if config.documents == "files":
-        deciding |= {"doc_separator", "add_structure_tokens", "interjections", "chair"}
-    settings = config.model_dump(include=deciding)
+def settings_of(config: PrepareConfig) -> dict[str, Any]:
+    """The options of `[prepare]` that decide what the tokens are, by name; a folder counts from the dataset's."""
+    settings = config.model_dump(mode="json", include={"dataset", "encoding"})
     settings["raw_dir"] = relative_name(config.raw_dir, config.dataset_dir)
-    if config.tokenizer == "huggingface":
-        source = Path(str(config.tokenizer_from))  # a folder is compared by what is in it, a name at the hub is whole
-        settings["tokenizer_from"] = source.name if source.is_absolute() else str(config.tokenizer_from)
-        settings["tokenizer_revision"] = config.tokenizer_revision
-    return settings
+    if config.source.packing == "ended":
+        settings |= config.model_dump(include={"doc_separator", "add_structure_tokens"})
+    parts = {
+        "source": config.source.model_dump(mode="json"),
+        "tokenizer": tokenizer_options(config).identity(),
+        "split": config.split.model_dump(mode="json"),
+    }
+    return settings | {f"{name}.{key}": value for name, options in parts.items() for key, value in options.items()}
 
 
 def manifest_path(dataset_dir: Path) -> Path:
@@ -155,24 +159,28 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         sources: the files that the text is to come from. If None, those of the manifest that still exist, and what
             has been put beside them in `raw_dir`.
     """
-    folder = Path(str(config.tokenizer_from))
-    at_hand = config.tokenizer == "huggingface" and folder.is_absolute() and folder.is_dir()
+    options = tokenizer_options(config)
+    same_kind = manifest.settings.get("tokenizer.kind") == options.kind
+    by_content = options.content_decides and same_kind
+    now = settings_of(config)
     found = [
-        f"[prepare] {key} was {manifest.settings.get(key)!r}, is {value!r}"
-        for key, value in settings_of(config).items()
-        if manifest.settings.get(key) != value and not (at_hand and key in ("tokenizer_from", "tokenizer_revision"))
+        f"{_option(key)} was {manifest.settings.get(key)!r}, is {now.get(key)!r}"
+        for key in dict.fromkeys([*now, *manifest.settings])
+        if manifest.settings.get(key) != now.get(key) and not (by_content and key.startswith("tokenizer."))
     ]
-    if at_hand:  # then the tokenizer itself is compared, whatever it is called
-        tokenizer = tokenizer_of_model(str(folder), documents=config.documents, marks=marks_of(config))
-        if tokenizer.describe() != manifest.tokenizer:
-            found.append(f"the tokenizer in {relative_name(folder, config.dataset_dir)} has changed")
+    if by_content:
+        structure = Structure.of(config)
+        texts = Texts(lambda: (), config.source.packing, structure.tokens, structure.last)
+        if options.build(texts).describe() != manifest.tokenizer:
+            found.append(
+                f"the tokenizer in {relative_name(Path(str(options.of_model)), config.dataset_dir)} has changed"
+            )
     if manifest.lost > config.max_lost:
         found.append(f"its tokens lose {manifest.lost:.2%} of the text, more than [prepare] max_lost")
     recorded = {source.path: source for source in manifest.sources}
     if sources is None:
         names = [name for name in recorded if path_of(name, config.dataset_dir).is_file()]
-        raw = contents_of(config.raw_dir)
-        there = raw.texts + (raw.tables if config.documents == "files" else [])
+        there = contents_of(config.raw_dir, source_of(config).endings).found
         beside = {relative_name(path, config.dataset_dir) for path in there}
         if beside & recorded.keys():
             names += sorted(beside - recorded.keys())
@@ -185,6 +193,12 @@ def differences(manifest: Manifest, config: PrepareConfig, sources: Sequence[Pat
         elif recorded[name].has_changed(path_of(name, config.dataset_dir)):
             found.append(f"{name} has changed")
     return found
+
+
+def _option(key: str) -> str:
+    """How a message names one of `settings_of`."""
+    part, _, name = key.rpartition(".")
+    return f"[prepare.{part}] {name}" if part else f"[prepare] {name}"
 
 
 def relative_name(path: Path, dataset_dir: Path) -> str:

@@ -4,52 +4,80 @@ The text streams several times: to find its encoding, its split and its characte
 threads as there are processors.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
+from ml_playground.config.registries import SOURCES
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.documents import Document, in_batches, text_documents
+from ml_playground.data.document import Document, Structure, in_batches
+from ml_playground.data.download import Download, fetch
 from ml_playground.data.encode import Encoded, SideFiles, encode, in_parallel
-from ml_playground.data.fast_tokenizer import FastTokenizer
-from ml_playground.data.folders import TABLES, contents_of, require_file
+from ml_playground.data.folders import contents_of, require_file, why_unreadable
 from ml_playground.data.manifest import (
     FORMAT,
     Manifest,
-    Source,
+    RawFile,
     differences,
     manifest_path,
     manifest_text,
     read_manifest,
     settings_of,
 )
-from ml_playground.data.marks import marks_of, without_marks
-from ml_playground.data.model_tokenizer import tokenizer_of_model, write_tokenizer
 from ml_playground.data.reports import lost_share, warn_of_sides, warn_of_unseen
-from ml_playground.data.sources import Download, fetch
-from ml_playground.data.speeches import SpeechTable
-from ml_playground.data.split import DocumentSplit, PositionSplit, Side
+from ml_playground.data.sources.base import Documents, RunningText, source_of
+from ml_playground.data.split import SIDES, Side, Split
+from ml_playground.data.splits import DocumentsSplit, TextSplit, split_of
 from ml_playground.data.store import document_file, token_dtype, token_file, tokenizer_files, tokenizer_folder
-from ml_playground.data.text import TextFile, joined, lines
-from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer, Tokenizer
+from ml_playground.data.text import TextFile
+from ml_playground.data.tokenizers.base import Ids, Tokenizer
+from ml_playground.data.tokenizers.options import Texts, tokenizer_options
 from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 from ml_playground.utils.files import atomic_write
 from ml_playground.utils.locks import locked
 from ml_playground.utils.paths import shown
 
-Split = PositionSplit | DocumentSplit[str] | DocumentSplit[Document]
 
-_ADD_DOCUMENTS = (
-    "Add files or rows, or set [prepare] doc_separator to what stands between the documents of a text file, such as "
-    '"\\n\\n".'
-)
+def find_texts(config: PrepareConfig) -> list[Path]:
+    """The files below `raw_dir` that the source reads, in the order of their names, or the one that `raw_dir` names.
+
+    What is in the folder and not read is printed.
+
+    Raises:
+        DataError: there is none, or something that should be read cannot be.
+    """
+    raw_dir, source = config.raw_dir, source_of(config)
+    if raw_dir.is_file():
+        return [raw_dir]
+    if (raw_dir.exists() or raw_dir.is_symlink()) and (why := why_unreadable(raw_dir, or_folder=True)) is not None:
+        raise DataError(f"{raw_dir} {why}. Set [prepare] raw_dir to a file of text, or to a folder with some.")
+    found = contents_of(raw_dir, source.endings)
+    if found.unreadable:
+        raise DataError(f"{'; '.join(found.unreadable)}. Mend that, or move it out of {raw_dir}.")
+    if source.one_file and len(found.found) > 1:
+        raise DataError(f"{raw_dir} holds {len(found.found)} tables: set [prepare] raw_dir to one of them.")
+    left_out = found.left_out(raw_dir)
+    if not found.found:
+        endings = " or ".join(source.endings)
+        what = f"one {endings} file" if source.one_file else f"any number of {endings} files, in subfolders too"
+        others = sorted({kind for path in found.others for kind in _readers(path)})
+        hints = f"; or set [prepare] source to {' or '.join(map(json.dumps, others))}" if others else ""
+        nothing = (
+            f"no text in {raw_dir}. Put your text there: {what}; or set [prepare] raw_dir to the folder that has it"
+            f"{hints}."
+        )
+        raise DataError("\n".join([nothing, *left_out]))
+    if left_out:
+        print("\n".join(left_out))
+    return found.found
 
 
 def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
@@ -67,27 +95,29 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     """
     for file in files:
         require_file(file)
-    manifest, _ = _there(files, config)
+    before = _contents(manifest_path(config.dataset_dir))
+    manifest, why_not = _there(files, config)
     if manifest is not None:
         return _nothing_to_do(manifest, config)
     config.dataset_dir.mkdir(parents=True, exist_ok=True)
     with locked(config.dataset_dir / "prepare.lock", wait=True):  # a second process waits, and finds it done
-        manifest, why_not = _there(files, config)
+        if _contents(manifest_path(config.dataset_dir)) != before:
+            manifest, why_not = _there(files, config)
         if manifest is not None:
             return _nothing_to_do(manifest, config)
         if why_not:
             print(f"preparing again: {'; '.join(why_not)}".encode(errors="backslashreplace").decode())
         texts, sources = _find(files, config)
-        tables = _tables(texts, config)
-        split = _split(texts, tables, config)
-        manifest = _write(split, _tokenizer(split, config), sources, tables, config)
+        columns = _columns(texts, config)
+        split = _split(texts, config)
+        manifest = _write(split, _tokenizer(split, config), sources, columns, config)
         for file, source in zip(files, sources, strict=True):
             if source.has_changed(file):
                 raise DataError(f"{file} has changed while it was read. Run 'prepare' again.")
-    if isinstance(split, PositionSplit):
+    if split.unseen:
         warn_of_unseen({texts[index].path: share for index, share in split.unseen.items()})
     counts = manifest.train.documents, manifest.val.documents
-    documents = " in {:,} and {:,} documents".format(*counts) if config.documents == "files" else ""
+    documents = " in {:,} and {:,} documents".format(*counts) if config.source.packing == "ended" else ""
     print(
         f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
         f"validation tokens{documents}, vocabulary of {manifest.vocab_size:,}"
@@ -112,13 +142,13 @@ def prepare_download(download: Download, config: PrepareConfig) -> Manifest:
     return prepare_texts([fetch(download)], config)
 
 
-def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile], list[Source]]:
+def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile], list[RawFile]]:
     """The files in their encodings, and what the manifest says of them."""
     texts: list[TextFile] = []
-    sources: list[Source] = []
+    sources: list[RawFile] = []
     for file in files:
         text = TextFile.find(file, config.encoding)
-        source = Source.of(file, text.encoding, config.dataset_dir)
+        source = RawFile.of(file, text.encoding, config.dataset_dir)
         texts.append(text)
         sources.append(source)
         print(f"reading {shown(file)} ({text.encoding}, {source.bytes:,} bytes)")
@@ -127,57 +157,53 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
     return texts, sources
 
 
-def _tables(texts: Sequence[TextFile], config: PrepareConfig) -> dict[Path, SpeechTable]:
-    """The tables among the files, with what their columns were taken for; that is printed."""
-    files = [text for text in texts if text.path.suffix.lower() in TABLES]
-    beside = contents_of(config.raw_dir).tables
-    if config.documents == "files" and beside and not files:
-        raise DataError(
-            f"{config.raw_dir} holds texts and {beside[0].name}, a table: set [prepare] raw_dir to that file, or to a "
-            "folder with the texts alone."
-        )
-    if files and config.documents != "files":
-        print('! a table is read as if it were plain text; [prepare] documents = "files" reads the speeches in it')
-        return {}
-    tables = {file.path: SpeechTable(file) for file in files}
-    for table in tables.values():
-        taken = ", ".join(what if what == name else f"{what} from {name}" for what, name in table.columns.items())
-        print(f"columns: {taken}")
-    return tables
+def _columns(texts: Sequence[TextFile], config: PrepareConfig) -> dict[str, str]:
+    """What the columns of tables were taken for, which is printed."""
+    source = source_of(config)
+    found: dict[str, str] = {}
+    for text in texts:
+        others = _readers(text.path)
+        if others and text.path.suffix.lower() not in source.endings:
+            print(
+                f"! {shown(text.path)} is read as if it were plain text; "
+                f"[prepare] source = {' or '.join(map(json.dumps, others))} reads {text.path.suffix.lower()} files"
+            )
+        if columns := source.columns(text):
+            taken = (what if what == name else f"{what} from {name}" for what, name in columns.items())
+            print(f"columns: {', '.join(taken)}")
+        found |= columns
+    return found
 
 
-def _split(texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: PrepareConfig) -> Split:
-    if config.documents == "files":
-        documents = partial(_documents, texts, tables, config, count(1))
-        plain: Callable[[Document], str] = partial(Document.plain, config=config)
-        return DocumentSplit(
-            documents, config.val_fraction, text_of=plain, unit="different documents", advice=_ADD_DOCUMENTS
-        )
-    stream = partial(_stream, texts, count(1))
-    if config.documents == "lines":
-        return DocumentSplit(
-            lambda: lines(piece for _, piece in stream()), config.val_fraction, text_of=str, unit="different lines"
-        )
-    return PositionSplit(stream, config.val_fraction, each_file=config.split == "files")
+def _readers(path: Path) -> list[str]:
+    """The kinds of source that read such files."""
+    return [kind for kind in SOURCES if path.suffix.lower() in SOURCES.load(kind).endings]
 
 
-def _stream(texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[tuple[int, str]]:
+def _split(texts: Sequence[TextFile], config: PrepareConfig) -> Split:
+    source, split = source_of(config), split_of(config)
+    if isinstance(source, Documents):
+        assert isinstance(split, DocumentsSplit)  # the configuration is refused otherwise
+        return split.build(partial(_documents, source, texts, config, count(1)), Structure.of(config).plain)
+    assert isinstance(source, RunningText)
+    assert isinstance(split, TextSplit)
+    return split.build(partial(_pieces, source, texts, count(1)))
+
+
+def _pieces(source: RunningText, texts: Sequence[TextFile], passes: Iterator[int]) -> Iterator[tuple[int, str]]:
     """The text in pieces by file, and on a terminal a progress bar with the number of the pass."""
     with _progress(texts, passes) as bar:
-        yield from joined(texts, on_read=bar.update)
+        for index, text in enumerate(texts):
+            for piece in source.pieces(text, bar.update):
+                yield index, piece
 
 
 def _documents(
-    texts: Sequence[TextFile], tables: dict[Path, SpeechTable], config: PrepareConfig, passes: Iterator[int]
+    source: Documents, texts: Sequence[TextFile], config: PrepareConfig, passes: Iterator[int]
 ) -> Iterator[list[Document]]:
-    """Some documents at a time; the rest is as in `_stream`."""
+    """Some documents at a time; the rest is as in `_pieces`."""
     with _progress(texts, passes) as bar:
-        each = (
-            tables[text.path].documents(config, on_read=bar.update)
-            if text.path in tables
-            else text_documents(text, config, on_read=bar.update)
-            for text in texts
-        )
+        each = (source.documents(text, config, bar.update) for text in texts)
         yield from in_batches(chain.from_iterable(each))
 
 
@@ -187,51 +213,43 @@ def _progress(texts: Sequence[TextFile], passes: Iterator[int]) -> "tqdm[NoRetur
 
 
 def _tokenizer(split: Split, config: PrepareConfig) -> Tokenizer:
-    start_token = config.documents != "whole"
-    if config.tokenizer == "char":
-        texts = split.texts() if config.doc_separator is None else chain(split.texts(), [config.doc_separator])
-        return CharTokenizer.of_text(texts, start_token=start_token)
-    if config.tokenizer == "huggingface":
-        assert config.tokenizer_from is not None  # the configuration is refused otherwise
-        marks, revision = marks_of(config), config.tokenizer_revision
-        return tokenizer_of_model(config.tokenizer_from, documents=config.documents, marks=marks, revision=revision)
-    return TiktokenTokenizer(config.tokenizer, start_token=start_token)
+    structure, separator = Structure.of(config), config.doc_separator or ""
+    texts = Texts(lambda: chain(split.texts(), [separator]), config.source.packing, structure.tokens, structure.last)
+    return tokenizer_options(config).build(texts)
 
 
 def _write(
-    split: Split,
-    tokenizer: Tokenizer,
-    sources: list[Source],
-    tables: dict[Path, SpeechTable],
-    config: PrepareConfig,
+    split: Split, tokenizer: Tokenizer, sources: list[RawFile], columns: dict[str, str], config: PrepareConfig
 ) -> Manifest:
     """Encode both sides and write them with their manifest."""
     folder, dtype = config.dataset_dir, token_dtype(tokenizer.vocab_size)
-    in_files, to_rows = config.documents == "files", _encoder(tokenizer, dtype, config)
+    has_rows, to_ids = config.source.packing == "ended", _encoder(tokenizer, dtype, config)
     # The files take their places at the end of the block, when there is room for all of them; the manifest does so
     # last, and while it has not, the old one does not fit.
     with ExitStack() as stack:
         manifest_file = stack.enter_context(atomic_write(manifest_path(folder)))
-        sides = {
-            side: SideFiles(stack, token_file(folder, side), document_file(folder, side) if in_files else None)
-            for side in ("train", "val")
+        sides: dict[Side, SideFiles] = {
+            side: SideFiles(stack, token_file(folder, side), document_file(folder, side) if has_rows else None)
+            for side in SIDES
         }
-        parts: Iterator[tuple[Side, list[Any]]] = split.parts(tokenizer.separable)
-        for side, encoded in in_parallel(to_rows, parts):
+        for side, encoded in in_parallel(to_ids, split.parts(tokenizer.separable)):
             sides[side].add(encoded)
         written = {side: files.written for side, files in sides.items()}
         lost = lost_share(list(written.values()), config)
-        infos = {side: files.info(is_running_text=config.documents == "whole") for side, files in sides.items()}
-        if isinstance(tokenizer, FastTokenizer):
+        is_running_text = config.source.packing == "running"
+        infos = {
+            side: files.info(is_running_text=is_running_text, added=split.added[side]) for side, files in sides.items()
+        }
+        if tokenizer.has_folder:
             _put_aside(tokenizer_folder(folder))
-            write_tokenizer(tokenizer_folder(folder), tokenizer, config.tokenizer_from or "", config.tokenizer_revision)
+            tokenizer_options(config).write(tokenizer, tokenizer_folder(folder))
         manifest = Manifest(
             format=FORMAT,
             settings=settings_of(config),
             sources=sources,
-            columns={what: name for table in tables.values() for what, name in table.columns.items()},
+            columns=columns,
             tokenizer=tokenizer.describe(),
-            tokenizer_files=tokenizer_files(tokenizer_folder(folder)) if isinstance(tokenizer, FastTokenizer) else {},
+            tokenizer_files=tokenizer_files(tokenizer_folder(folder)) if tokenizer.has_folder else {},
             lost=lost,
             vocab_size=tokenizer.vocab_size,
             dtype=dtype.name,
@@ -239,22 +257,24 @@ def _write(
         )
         manifest_file.write(manifest_text(manifest))
         manifest_file.flush()
-    if config.documents != "whole":
-        warn_of_sides(written["train"], written["val"], config)
+    if not is_running_text and (share := split_of(config).share) is not None:
+        warn_of_sides(written["train"], written["val"], share)
     return manifest
 
 
 def _encoder(
     tokenizer: Tokenizer, dtype: np.dtype[np.unsignedinteger], config: PrepareConfig
-) -> Callable[[list[Any]], Encoded]:
-    """What makes ids of some documents, as `[prepare] documents` has them."""
-    lengths = tokenizer.byte_lengths() if isinstance(tokenizer, FastTokenizer) else None  # others lose nothing
-    to_ids = partial(encode, tokenizer=tokenizer, dtype=dtype, lengths=lengths)
-    if config.documents != "files":
-        return to_ids
-    plain = partial(without_marks, marks=marks_of(config))
-    to_ids = partial(to_ids, separator=_separator(tokenizer, config), without_marks=plain)
-    return partial(_encode_documents, to_ids=to_ids, config=config)
+) -> Callable[[list[Document]], Encoded]:
+    """What makes ids of some documents, as the source has them."""
+    ended = config.source.packing == "ended"
+    return partial(
+        encode,
+        tokenizer=tokenizer,
+        dtype=dtype,
+        structure=Structure.of(config),
+        separator=_separator(tokenizer, config) if ended else None,
+        with_rows=ended,
+    )
 
 
 def _put_aside(folder: Path) -> None:
@@ -265,25 +285,16 @@ def _put_aside(folder: Path) -> None:
         print(f"! {shown(folder)} was not a folder; it is {aside.name} now")
 
 
-def _encode_documents(
-    documents: list[Document], *, to_ids: Callable[[list[str]], Encoded], config: PrepareConfig
-) -> Encoded:
-    encoded = to_ids([document.marked(config) for document in documents])
-    return encoded._replace(rows=b"".join(document.row(config) for document in documents))
-
-
 def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:
-    """The tokens behind each document; None where the next one's start token is enough."""
+    """The tokens after each document; None where the next one's start token is enough."""
     if config.doc_separator is not None:
         return tokenizer.encode_prompt(config.doc_separator)
-    if not isinstance(tokenizer, FastTokenizer):
-        return None
-    if tokenizer.end_id is None:
-        raise DataError(
-            "the model's tokenizer has no token for the end of a text. Set [prepare] doc_separator to what is to stand "
-            'between documents, such as "\\n\\n".'
-        )
-    return np.array([tokenizer.end_id])
+    return tokenizer.separator()
+
+
+def _contents(path: Path) -> bytes | None:
+    """What a file holds, None if there is none."""
+    return path.read_bytes() if path.is_file() else None
 
 
 def _there(files: Sequence[Path] | None, config: PrepareConfig) -> tuple[Manifest | None, list[str]]:
@@ -295,7 +306,8 @@ def _there(files: Sequence[Path] | None, config: PrepareConfig) -> tuple[Manifes
         return None, [str(error)]
     if manifest is None:
         return None, []
-    stale = differences(manifest, config, files)
+    if stale := differences(manifest, config, files):
+        return None, stale
     for name, split in (("train", manifest.train), ("val", manifest.val)):
         written = {token_file(folder, name): split.sha256, document_file(folder, name): split.documents_sha256}
         for path, sha256 in written.items():

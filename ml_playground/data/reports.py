@@ -24,7 +24,6 @@ def lost_share(sides: Sequence[Encoded], config: PrepareConfig) -> float:
     lost = sum((side.lost for side in sides), Counter[str]())
     characters, count = sum(side.characters for side in sides), lost.total()
     if not count:
-        _report_bytes(sides)
         return 0.0
     share = count / characters
     named = ", ".join(f"{each!r} ({_name(each)}) {times:,} times" for each, times in lost.most_common(_NAMED))
@@ -41,21 +40,14 @@ def lost_share(sides: Sequence[Encoded], config: PrepareConfig) -> float:
     return share
 
 
-def _report_bytes(sides: Sequence[Encoded]) -> None:
-    """Warn where tokens stand for more or less than a text, as where a tokenizer changes it: loss per byte is off."""
-    there, kept = sum(side.utf8_bytes for side in sides), sum(side.kept_bytes for side in sides)
-    if there != kept:
-        print(f"! of the text's {there:,} bytes its tokens stand for {kept:,}: bits per byte will be off as much")
-
-
-def warn_of_sides(train: Encoded, val: Encoded, config: PrepareConfig) -> None:
-    """Warn where the sides' sizes are far from what `val_fraction` says, as where one document is most of the text."""
-    wanted, share = config.val_fraction, val.utf8_bytes / max(1, train.utf8_bytes + val.utf8_bytes)
+def warn_of_sides(train: Encoded, val: Encoded, wanted: float) -> None:
+    """Warn where the sides' sizes are far from the share that is wanted, as where one document is most of the text."""
+    share = val.raw_bytes / max(1, train.raw_bytes + val.raw_bytes)
     if share > min(3 * wanted, (1 + wanted) / 2) or share < wanted / 5:
         print(
-            f"! validation has {share:.1%} of the text, where [prepare] val_fraction = {wanted:g}: {train.tokens:,} "
-            f"tokens are left for training, {val.tokens:,} are for validation. Documents are kept whole, and some of "
-            "these are far longer than others: cut them, or change [prepare] documents."
+            f"! validation has {share:.1%} of the text, where [prepare.split] val_fraction = {wanted:g}: "
+            f"{train.tokens:,} tokens are left for training, {val.tokens:,} are for validation. Documents are kept "
+            "whole, and some of these are far longer than others: cut them, or change [prepare.source]."
         )
 
 

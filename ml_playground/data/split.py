@@ -5,35 +5,64 @@ Both ways look through the text once when they are made, and stream it again eac
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ml_playground.data.document import Document
+from ml_playground.data.splits import Pieces, PlainText, SomeDocuments
+from ml_playground.data.text import joined
 from ml_playground.errors import DataError
 
-_ADD_TEXT = "Add text, or change [prepare] val_fraction."
+_ADD_TEXT = "Add text, or change [prepare.split]."
+_ADD_DOCUMENTS = (
+    "Add documents, or change [prepare.split], or set [prepare] doc_separator to what stands between the documents of "
+    'a text file, such as "\\n\\n".'
+)
 
 Side = Literal["train", "val"]
-FileText = Callable[[], Iterator[tuple[int, str]]]
-"""Each call streams the whole text in pieces, each with the number of its file, which do not go down."""
+SIDES: tuple[Side, ...] = ("train", "val")
 
 
-class PositionSplit:
-    """The first part for training and the rest for validation, cut between characters as nanoGPT does.
+class Split(ABC):
+    """Text with its sides.
 
     Attributes:
         unseen: files of which training gets nothing, each with its share of the validation text.
+        added: how many characters, all of them line ends, each side has beyond the raw text, once its parts are read.
     """
 
-    def __init__(self, text: FileText, val_fraction: float, *, each_file: bool = False) -> None:
+    def __init__(self) -> None:
+        self.unseen: dict[int, float] = {}
+        self.added = Counter[Side]()
+
+    @abstractmethod
+    def texts(self) -> Iterator[str]:
+        """All text that has a side, without tags."""
+
+    @abstractmethod
+    def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[Document]]]:
+        """Some documents at a time, or pieces of running text as documents, each time with their side.
+
+        `cut_anew` cuts the running text of a side into pieces that can be encoded apart.
+        """
+
+
+class PositionSplit(Split):
+    """The first part for training and the rest for validation, cut between characters as nanoGPT does."""
+
+    def __init__(self, text: Pieces, val_fraction: float, *, each_file: bool = False) -> None:
         """Cut the text, or each of its files where `each_file` is set. Raises DataError if a side gets nothing."""
+        super().__init__()
         self._text = text
         lengths: dict[int, int] = {}
-        for file, piece in text():
+        for file, piece, _ in joined(text()):
             lengths[file] = lengths.get(file, 0) + len(piece)
         self._each_file = each_file
         self._cuts = {file: int(length * (1 - val_fraction)) for file, length in lengths.items()}
@@ -48,19 +77,20 @@ class PositionSplit:
         self.unseen = {file: lengths[file] / validation for file, cut in self._cuts.items() if not cut}
 
     def texts(self) -> Iterator[str]:
-        """All text that has a side."""
+        """See `Split`."""
         return (piece for _, piece in self._sided())
 
-    def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[str]]]:
-        """Pieces of the text, each with its side. `cut_anew` cuts each side's into those that can be encoded apart."""
+    def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[Document]]]:
+        """See `Split`."""
         for side, pieces in groupby(self._sided(), key=itemgetter(0)):
             for piece in cut_anew(text for _, text in pieces):
-                yield side, [piece]
+                yield side, [Document(piece)]
 
     def _sided(self) -> Iterator[tuple[Side, str]]:
         last: dict[Side, tuple[int, str]] = {}  # the file and the character that a side ends with so far
         file, left = -1, 0
-        for index, piece in self._text():
+        self.added.clear()
+        for index, piece, was_added in joined(self._text()):
             if index != file:
                 file, left = index, self._cuts[index]
             sides: tuple[tuple[Side, str], ...] = (("train", piece[:left]), ("val", piece[left:]))
@@ -69,56 +99,68 @@ class PositionSplit:
                     continue
                 before, end = last.get(side, (index, "\n"))
                 if self._each_file and before != index and "\n" not in (end, text[0]):
+                    self.added[side] += 1
                     yield side, "\n"  # where a file was cut within a line
+                self.added[side] += was_added
                 yield side, text
                 last[side] = (index, text[-1])
             left = max(0, left - len(piece))
 
 
-D = TypeVar("D")
-Documents = Callable[[], Iterator[Sequence[D]]]  # each call streams them all, some at a time
+class DocumentSplit(Split):
+    """Whole documents to either side, each side in its old order."""
 
-
-class DocumentSplit(Generic[D]):
-    """Whole documents to either side, each side in its old order.
-
-    The documents with the smallest hashes go to validation, so that neither order nor neighbours decide, and one that
-    stands twice in the text is on one side only.
-    """
-
-    def __init__(
-        self,
-        documents: Documents[D],
-        val_fraction: float,
-        *,
-        text_of: Callable[[D], str],
-        unit: str,
-        advice: str = _ADD_TEXT,
-    ) -> None:
-        """Raises DataError if a side gets nothing: there are too few of `unit`, and `advice` says what to do."""
+    def __init__(self, documents: SomeDocuments, plain: PlainText, is_validation: Callable[[Document], bool]) -> None:
+        """Raises DataError if a side gets nothing."""
+        super().__init__()
         self._documents = documents
-        self._text_of = text_of
-        different = _distinct(map(self._ranks, documents()))
-        validation = math.ceil(len(different) * val_fraction)
-        _require_both(len(different) - validation, validation, unit, advice)
-        self._highest = different[validation - 1]
+        self._plain = plain
+        self._is_validation = is_validation
+        counts = Counter(side for some in documents() for side in self._sides(some))
+        _require_both(counts["train"], counts["val"], "documents")
 
     def texts(self) -> Iterator[str]:
-        """All text that has a side."""
-        return ("".join(map(self._text_of, documents)) for documents in self._documents())
+        """See `Split`."""
+        return ("".join(map(self._plain, documents)) for documents in self._documents())
 
-    def parts(self, _cut_anew: object = None) -> Iterator[tuple[Side, list[D]]]:
-        """Some documents at a time, each time with their side; none is cut."""
+    def parts(
+        self,
+        cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter,  # noqa: ARG002 -- no document is cut
+    ) -> Iterator[tuple[Side, list[Document]]]:
+        """See `Split`."""
         for documents in self._documents():
-            is_validation: list[bool] = (self._ranks(documents) <= self._highest).tolist()
-            sides: dict[Side, list[D]] = {"train": [], "val": []}
-            for document, validation in zip(documents, is_validation, strict=True):
-                sides["val" if validation else "train"].append(document)
+            sides: dict[Side, list[Document]] = {"train": [], "val": []}
+            for document, side in zip(documents, self._sides(documents), strict=True):
+                sides[side].append(document)
             yield from sides.items()
 
-    def _ranks(self, documents: Sequence[D]) -> "Ranks":
+    def _sides(self, documents: Sequence[Document]) -> list[Side]:
+        return ["val" if self._is_validation(document) else "train" for document in documents]
+
+
+class HashSplit(DocumentSplit):
+    """The documents with the smallest hashes go to validation.
+
+    So neither order nor neighbours decide, and one that stands twice in the text is on one side only.
+    """
+
+    def __init__(self, documents: SomeDocuments, plain: PlainText, val_fraction: float) -> None:
+        """Raises DataError if a side gets nothing: there are too few different documents."""
+        Split.__init__(self)  # which document goes where is only known once all have been seen
+        self._documents = documents
+        self._plain = plain
+        different = _distinct(map(self._ranks, documents()))
+        validation = math.ceil(len(different) * val_fraction)
+        _require_both(len(different) - validation, validation, "different documents", _ADD_DOCUMENTS)
+        self._highest = different[validation - 1]
+
+    def _sides(self, documents: Sequence[Document]) -> list[Side]:
+        is_validation: list[bool] = (self._ranks(documents) <= self._highest).tolist()
+        return ["val" if each else "train" for each in is_validation]
+
+    def _ranks(self, documents: Sequence[Document]) -> "Ranks":
         """The first eight bytes of each document's hash."""
-        digests = (hashlib.sha256(self._text_of(document).encode()).digest()[:8] for document in documents)
+        digests = (hashlib.sha256(self._plain(document).encode()).digest()[:8] for document in documents)
         return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.manifest import Manifest, SplitInfo, differences, read_manifest
-from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
+from ml_playground.data.tokenizers.base import TOKENIZER_FILES, Tokenizer
+from ml_playground.data.tokenizers.options import load_tokenizer
 from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 

@@ -84,37 +84,31 @@ class TextFile:
             raise _not_text(self.path, str(error), tried=(self.encoding,)) from error
 
 
-def joined(files: Sequence[TextFile], on_read: Callable[[int], object] = lambda _: None) -> Iterator[tuple[int, str]]:
-    """One text of all files in pieces, each with the index of its file.
+def joined(files: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, bool]]:
+    """One text of several files, whose pieces come with the index of the file; whether each piece was added here.
 
     A file that does not end its last line gets a line end before the next, as part of that.
     """
-    last = "\n"
-    for index, file in enumerate(files):
-        for number, piece in enumerate(file.pieces(on_read)):
-            if number == 0 and last != "\n":
-                yield index, "\n"
-            yield index, piece
-            last = piece[-1]
+    before, last = -1, "\n"
+    for index, piece in files:
+        if index != before and last != "\n":
+            yield index, "\n", True
+        yield index, piece, False
+        before, last = index, piece[-1]
 
 
 def whole_lines(pieces: Iterable[str]) -> Iterator[list[str]]:
-    """The lines of a text without their ends, some at a time; what follows the last line end, if anything, is one."""
+    """The lines of a text with their ends, some at a time; what follows the last line end, if anything, is one."""
     rest: list[str] = []  # of a line that spans pieces, however many
     for piece in pieces:
-        first, *others = piece.split("\n")
-        rest.append(first)
-        if others:
-            yield ["".join(rest), *others[:-1]]
-            rest = [others[-1]]
+        *whole, last = piece.split("\n")
+        if whole:
+            whole[0] = "".join([*rest, whole[0]])
+            yield [f"{line}\n" for line in whole]
+            rest = []
+        rest.append(last)
     if any(rest):
         yield ["".join(rest)]
-
-
-def lines(pieces: Iterable[str]) -> Iterator[list[str]]:
-    """The lines of a text that are not blank, without their ends, some at a time."""
-    for some in whole_lines(pieces):
-        yield [line for line in some if line.strip()]
 
 
 def separable(pieces: Iterable[str], size: int = _BLOCK) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
+from ml_playground.data.tokenizers.base import TOKENIZER_FILES
 from ml_playground.finetune.model import FineTuned
 from ml_playground.run.checkpoint import Artifact, Checkpoint, Which
 from ml_playground.run.directory import RunDirectory

@@ -12,9 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ml_playground.data.fast_tokenizer import TOKENIZER_FILES
 from ml_playground.data.store import Tokens
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import TOKENIZER_FILES, Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.finetune.model import FineTuned
 from ml_playground.finetune.network import require_all_weights

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ml_playground.config.sections import SamplingConfig
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.inference.sampling import pick
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.data.tokenizers.options import load_tokenizer
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.interop.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.models.base import LanguageModel

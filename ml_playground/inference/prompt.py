@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ml_playground.config.files import read_regular_file
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import PromptError
 
 

@@ -18,13 +18,13 @@ from gguf import (
     LlamaFileType,
     get_tensor_name_map,
 )
+from gguf.constants import TokenType
 from gguf.quants import quantize
 from torch import Tensor
 
 from ml_playground.config.sections import GGUFType, ModelConfig
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import LlamaVocabulary, Tokenizer
 from ml_playground.errors import ExportError
-from ml_playground.interop.tokenizer import LlamaVocabulary, llama_vocabulary
 from ml_playground.models.huggingface import hf_class, theta_of, to_huggingface
 from ml_playground.utils.files import staged
 
@@ -59,7 +59,7 @@ def write_gguf(
         ExportError: llama.cpp has no such architecture or tokenizer.
     """
     architecture = architecture_of(config)
-    vocabulary = llama_vocabulary(tokenizer)
+    vocabulary = tokenizer.llama_vocabulary()
     _, tensors = to_huggingface(config, weights, tokenizer.vocab_size)
     with staged(path) as temporary, closing(GGUFWriter(temporary, architecture.name.lower())) as writer:
         _add_shape(writer, config, tokenizer.vocab_size)
@@ -108,7 +108,7 @@ def _add_shape(writer: GGUFWriter, config: ModelConfig, vocab_size: int) -> None
 def _add_vocabulary(writer: GGUFWriter, vocabulary: LlamaVocabulary) -> None:
     writer.add_tokenizer_model(vocabulary.model)
     writer.add_token_list(vocabulary.tokens)
-    writer.add_token_types(vocabulary.types)
+    writer.add_token_types([TokenType[kind.upper()] for kind in vocabulary.types])
     if vocabulary.pre is not None:
         writer.add_tokenizer_pre(vocabulary.pre)
     if vocabulary.merges is not None:

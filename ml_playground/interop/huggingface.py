@@ -12,9 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.store import Dataset, Tokens
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import ExportError
-from ml_playground.interop.tokenizer import end_of_text, fast_tokenizer
 from ml_playground.models import loading
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.huggingface import to_huggingface
@@ -52,7 +51,7 @@ def write_folder(
             "Prepare the data that it was trained on."
         )
     values, tensors = to_huggingface(model.config, model.state_dict(), tokenizer.vocab_size)
-    name, index = end_of_text(tokenizer) or (None, None)
+    name, index = tokenizer.end_of_text() or (None, None)
     ids = {"bos_token_id": index, "eos_token_id": index, "pad_token_id": index}
     with staged(path) as folder:
         folder.mkdir()
@@ -64,7 +63,7 @@ def write_folder(
         save_file(owned, weights, metadata={"format": "pt"})
         share_like(weights, folder / "config.json")
         PreTrainedTokenizerFast(
-            tokenizer_object=fast_tokenizer(tokenizer),
+            tokenizer_object=tokenizer.to_fast(),
             model_max_length=model.block_size,
             clean_up_tokenization_spaces=False,
             **({} if name is None else {"bos_token": name, "eos_token": name, "pad_token": name}),

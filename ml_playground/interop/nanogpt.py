@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.errors import CheckpointError
 from ml_playground.run import sealed
 

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 from torch import Tensor
 
-from ml_playground.config.sections import ModelConfig
-from ml_playground.data.model_tokenizer import read_tokenizer, tokenizer_of_model
-from ml_playground.data.tokenizers import Tokenizer, load_tokenizer
+from ml_playground.config.sections import ModelConfig, Packing
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.data.tokenizers.of_model import read_tokenizer, tokenizer_of_model
+from ml_playground.data.tokenizers.options import load_tokenizer
 from ml_playground.errors import CheckpointError, PlaygroundError, PromptError
 from ml_playground.interop.nanogpt import is_nanogpt, nanogpt_tokenizer, read_nanogpt
 from ml_playground.models.spec import Pretrained, Vocabulary
@@ -65,8 +66,8 @@ def _read(source: str) -> _Found:
         folder = find_folder(source, FILES)
         model_args, weights = read_folder(folder)
         end_token = read_tokenizer(folder).end_token
-        documents: Literal["lines", "whole"] = "whole" if end_token is None else "lines"
-        return _Found(model_args, weights, tokenizer_of_model(str(folder), documents=documents))
+        packing: Packing = "running" if end_token is None else "started"
+        return _Found(model_args, weights, tokenizer_of_model(str(folder), packing=packing))
     if is_nanogpt(path):
         found = read_nanogpt(path)
         size = found.model_args.get("vocab_size")

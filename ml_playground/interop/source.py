@@ -13,13 +13,12 @@ from transformers import PreTrainedTokenizerBase
 
 from ml_playground.config.sections import GGUFType, SamplingConfig
 from ml_playground.data.store import Dataset
-from ml_playground.data.tokenizers import CharTokenizer, Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import CheckpointError, ExportError
 from ml_playground.interop.gguf import architecture_of, write_gguf
 from ml_playground.interop.huggingface import write_folder
 from ml_playground.interop.llama_cpp import STABLE_CONVERTER, convert
 from ml_playground.interop.ollama import write_modelfile
-from ml_playground.interop.tokenizer import end_of_text, llama_vocabulary
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.loading import first_line, is_known, is_the_libraries, load_tokenizer
 from ml_playground.models.transformer import Transformer
@@ -71,7 +70,7 @@ class OwnSource(Source):
             raise ExportError(
                 f"no other program computes what a {type(model).__name__} does: [train.model] file stands in the way."
             )
-        end = end_of_text(tokenizer)
+        end = tokenizer.end_of_text()
         self.context = model.block_size
         self.end = None if tokenizer.start_id is None or end is None else end[0]
         self.stops = () if self.end is None else (self.end,)
@@ -89,9 +88,9 @@ class OwnSource(Source):
         for converter in converters:
             architecture_of(self._model.config)
             if converter is None:
-                llama_vocabulary(self._tokenizer)
-            elif isinstance(self._tokenizer, CharTokenizer):
-                raise ExportError("llama.cpp's converter knows no character vocabularies: leave convert_bin out.")
+                self._tokenizer.llama_vocabulary()
+            else:
+                self._tokenizer.require_converter()
 
     def write_folder(self, *, sampling: SamplingConfig, dataset: Dataset, card: str) -> float:
         """Write it in Hugging Face's format; how far logits there differ from ours at most.

@@ -197,7 +197,7 @@ def test_a_folder_that_is_no_experiment_says_what_it_lacks(project: Project) -> 
 
 def test_a_preparer_that_makes_nothing_is_told_at_once(project: Project) -> None:
     prepare = project.folder / "prepare.py"
-    prepare.write_text(prepare.read_text().replace("    prepare_texts(find_texts(config.raw_dir), config)", ""))
+    prepare.write_text(prepare.read_text().replace("    prepare_texts(find_texts(config), config)", ""))
     assert "prepare.py made no data in tiny/datasets" in project.run("prepare").err
 
 

@@ -103,7 +103,10 @@ def test_a_copy_under_another_name_is_an_experiment_too(project: Project) -> Non
 def test_the_names_of_the_integrations_are_accepted(project: Project, name: str, value: str) -> None:
     copied(project, name, "qwen2")
     two_speakers(project.datasets / "Bundestag.csv")
-    project.ok("prepare", project.preset("named", SMALL.format(steps=20) + f'[prepare]\ndataset = "{value}"\n'))
+    project.ok(
+        "prepare",
+        project.preset("named", SMALL.format(steps=20) + f'[prepare]\ndataset = "{value}"\nsource = "speeches"\n'),
+    )
     assert json.loads((project.datasets / "meta.json").read_text())["settings"]["dataset"] == value
 
 

@@ -14,9 +14,9 @@ from tests.faults.verdicts import KINDS
 
 # What commands import on their way, so that no trial has to.
 _MODULES = [
-    "ml_playground.data.documents",
+    "ml_playground.data.document",
     "ml_playground.data.prepare",
-    "ml_playground.data.speeches",
+    "ml_playground.data.sources.speeches",
     "ml_playground.commands.describe",
     "ml_playground.commands.export",
     "ml_playground.finetune.adapters",

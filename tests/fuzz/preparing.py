@@ -10,8 +10,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.sources import find_texts
+from ml_playground.data.prepare import find_texts, prepare_texts
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import PlaygroundError
 
@@ -56,13 +55,11 @@ def prepared(files: Mapping[str, bytes], **options: object) -> Dataset | None:
             "dataset": "fuzz",
             "dataset_dir": folder / "datasets",
             "raw_dir": folder / "raw",
-            "tokenizer_from": None,
-            "tokenizer_revision": None,
         }
         config = PrepareConfig.model_validate({**stated, **options})
         try:
             with redirect_stdout(io.StringIO()):
-                prepare_texts(find_texts(config.raw_dir), config)
+                prepare_texts(find_texts(config), config)
         except PlaygroundError as error:
             str(error).encode()
             return None

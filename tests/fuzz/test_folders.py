@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ml_playground.data.model_tokenizer import tokenizer_of_model
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.data.tokenizers.of_model import tokenizer_of_model
 from ml_playground.errors import PlaygroundError
 from ml_playground.finetune.spec import FineTunedSpec
 from ml_playground.interop.pretrained import load_pretrained
@@ -43,7 +43,7 @@ def opened(folder: Path) -> list[Callable[[], object]]:
     args = {"hf_model": hf_model, "peft": {"r": 2}, "block_size": 8, "vocab_size": 300, "new_tokens": {}}
 
     def tokenizer() -> Tokenizer:
-        return tokenizer_of_model(str(folder), documents="whole")
+        return tokenizer_of_model(str(folder), packing="running")
 
     return [
         lambda: fingerprint(folder),

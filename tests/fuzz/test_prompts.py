@@ -8,8 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml_playground.config.sections import SamplingConfig
-from ml_playground.data.fast_tokenizer import FastTokenizer
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.huggingface import FastTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.errors import PlaygroundError
 from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
 from ml_playground.inference.prompt import encode_prompt, read_prompt

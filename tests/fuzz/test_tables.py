@@ -47,7 +47,7 @@ def test_any_table_is_prepared_or_refused(
 ) -> None:
     raw = (above + table).encode(encoding, "ignore")
     at = harm[0] % (len(raw) + 1)
-    prepared({"a.csv": raw[:at] + harm[1] + raw[at:]}, documents="files", encoding=stated)
+    prepared({"a.csv": raw[:at] + harm[1] + raw[at:]}, source="speeches", encoding=stated)
 
 
 @given(
@@ -71,7 +71,7 @@ def test_sound_tables_are_read_whatever_their_dialect(
     quoting = csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL  # then the library does not quote other line ends
     above = f"sep={delimiter}{end}" if above == "sep" else above
     raw = (above + written(rows, delimiter, end, quoting)).encode(encoding)
-    found = prepared({"a.csv": raw}, documents="files", encoding="auto")
+    found = prepared({"a.csv": raw}, source="speeches", encoding="auto")
     assert found is not None
     start = found.tokenizer.start_id
     documents: set[str] = set()

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from tests.fuzz.preparing import examples, prepared
 
 ENCODINGS = [
@@ -41,21 +41,30 @@ damaged = st.builds(
 contents = st.binary(max_size=300) | texts | damaged | st.builds(lambda *parts: b"".join(parts), texts, damaged)
 options = st.fixed_dictionaries(
     {
-        "documents": st.sampled_from(["whole", "lines", "files"]),
         "tokenizer": st.sampled_from(["char", "gpt2"]),
         "encoding": st.sampled_from(ENCODINGS),
-        "val_fraction": st.sampled_from([0.01, 0.1, 0.5, 0.99]),
-        "split": st.sampled_from(["position", "files"]),
-    },
-    optional={"doc_separator": st.sampled_from(["\n\n", "<|endoftext|>", "\x00", "🦊", " "])},
+    }
+)
+SHARES = st.sampled_from([0.01, 0.1, 0.5, 0.99])
+fractions = st.fixed_dictionaries({"val_fraction": SHARES})
+running = st.fixed_dictionaries({"kind": st.sampled_from(["position", "files"]), "val_fraction": SHARES})
+kinds = (
+    st.fixed_dictionaries({"source": st.just("text"), "split": running})
+    | st.fixed_dictionaries({"source": st.just("lines"), "split": fractions})
+    | st.fixed_dictionaries(
+        {"source": st.just("files"), "split": fractions},
+        optional={"doc_separator": st.sampled_from(["\n\n", "<|endoftext|>", "\x00", "🦊", " "])},
+    )
 )
 
 
-@given(st.lists(contents, min_size=1, max_size=4), options)
+@given(st.lists(contents, min_size=1, max_size=4), options, kinds)
 @examples(600)
-def test_any_bytes_are_prepared_or_refused(gpt2: TiktokenTokenizer, raw: list[bytes], stated: dict[str, Any]) -> None:
+def test_any_bytes_are_prepared_or_refused(
+    gpt2: TiktokenTokenizer, raw: list[bytes], stated: dict[str, Any], kind: dict[str, Any]
+) -> None:
     assert gpt2.vocab_size  # that it can be had
-    prepared({f"{index}.txt": content for index, content in enumerate(raw)}, **stated)
+    prepared({f"{index}.txt": content for index, content in enumerate(raw)}, **stated, **kind)
 
 
 @given(letters | words | plain, st.sampled_from(ENCODINGS), st.booleans())

@@ -42,9 +42,9 @@ FURTHER_KINDS = {
 }
 TOKENIZERS = {
     "characters": {"tokenizer": '"char"'},
-    "characters, by lines": {"tokenizer": '"char"', "documents": '"lines"'},
+    "characters, by lines": {"tokenizer": '"char"', "source": '"lines"'},
     "GPT-2": {"tokenizer": '"gpt2"'},
-    "GPT-2, by lines": {"tokenizer": '"gpt2"', "documents": '"lines"'},
+    "GPT-2, by lines": {"tokenizer": '"gpt2"', "source": '"lines"'},
 }
 
 Run = Callable[[str, str], Project]

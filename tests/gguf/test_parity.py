@@ -13,7 +13,7 @@ from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it is
 from ml_playground.cli import main
 from ml_playground.config.sections import ModelConfig
 from ml_playground.data.text import TextFile
-from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.load import load_trained
 from ml_playground.interop.gguf import write_gguf
 from ml_playground.models.build import build_model

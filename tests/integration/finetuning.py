@@ -176,7 +176,7 @@ _CONFIG = """\
 [prepare]
 raw_dir = "tiny/raw/speeches.csv"
 tokenizer = "huggingface"
-documents = "files"
+source = "speeches"
 add_structure_tokens = true
 
 [train.hf_model]

@@ -1,5 +1,6 @@
 """Data for fine-tuning: documents from files and tables, in a model's own tokens."""
 
+import csv
 import json
 import os
 import re
@@ -10,11 +11,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from ml_playground.config.load import load_config
-from ml_playground.data.fast_tokenizer import FastTokenizer
 from ml_playground.data.store import Dataset, open_dataset
+from ml_playground.data.tokenizers.huggingface import FastTokenizer
 from tests.integration.finetuning import fine_tuning, speech_table, speeches
 from tests.project import Project
 
+FIELDS = ["speaker", "party", "year", "topic"]
 MARKS = ["<speaker>", "<party>", "<year>", "<topic>", "<speech>", "</speech>"]
 
 
@@ -33,7 +35,7 @@ def texts(project: Project) -> Project:
         path = project.folder / "raw" / f"{index % 2}" / f"{index}.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_text(speech + "\n", encoding="utf-8")
-    changes = {"raw_dir": '"tiny/raw"', "add_structure_tokens": "false"}
+    changes = {"raw_dir": '"tiny/raw"', "source": '"files"', "add_structure_tokens": "false"}
     project.configure({f"prepare.{key}": value for key, value in changes.items()})
     return project
 
@@ -78,15 +80,27 @@ def test_a_document_is_wrapped_in_what_is_known_of_it(table: Project) -> None:
     assert "party" not in next(row for row in rows(table, "train") if row["speaker"] == "Präsidentin Bas")
 
 
-def test_tokens_for_the_structure_count_as_no_text(table: Project) -> None:
+def test_bytes_are_those_of_the_table_whatever_tokens_stand_around_them(table: Project) -> None:
     table.ok("prepare")
     dataset, tokenizer = opened(table)
-    texts = [row["text"] for row in rows(table, "val")]
-    for mark in MARKS:
-        texts = [text.replace(mark, "") for text in texts]
-    assert dataset.manifest.val.bytes == sum(len(text.encode()) for text in texts)
-    assert tokenizer.byte_lengths()[dataset.val].sum() == dataset.manifest.val.bytes
+    cells = sum(len(row["Speech"].encode()) + 1 for row in csv.DictReader(speech_table().splitlines()))
+    known = [row[name] for side in ("train", "val") for row in rows(table, side) for name in FIELDS if name in row]
+    both = dataset.manifest.train.bytes + dataset.manifest.val.bytes
+    assert both == cells + sum(len(value.encode()) for value in known)
     assert all(mark in tokenizer.decode(dataset.val.tolist()) for mark in MARKS if mark != "<topic>")
+    table.configure({"prepare.add_structure_tokens": "false"})
+    table.ok("prepare")
+    dataset, _ = opened(table)
+    assert dataset.manifest.train.bytes + dataset.manifest.val.bytes == cells
+
+
+def test_only_the_fields_that_are_named_have_tokens(table: Project) -> None:
+    table.configure({"prepare.add_structure_tokens": '["year", "speaker"]'})
+    table.ok("prepare")
+    for row in rows(table, "val"):
+        assert row["text"].startswith(f"<year>{row['year']}<speaker>{row['speaker']}<speech>")
+    _, tokenizer = opened(table)
+    assert list(tokenizer.marks) == ["<year>", "<speaker>", "<speech>", "</speech>"]
 
 
 def test_the_split_is_by_document_and_always_the_same(table: Project) -> None:
@@ -210,13 +224,9 @@ def test_characters_and_gpt2s_tokens_know_documents_too(texts: Project) -> None:
     assert not (texts.datasets / "tokenizer").exists()
 
 
-def test_texts_beside_a_table_are_not_taken_for_it(table: Project) -> None:
+def test_texts_beside_a_table_are_left_out_and_named(table: Project) -> None:
     table.configure({"prepare.raw_dir": '"tiny/raw"'})
-    refused = table.run("prepare")
-    assert refused.code == 2
-    assert "tiny/raw holds texts and speeches.csv, a table" in refused.err
-    table.text.unlink()
-    table.ok("prepare")
+    assert "input.txt: with other endings than .csv and .tsv" in table.ok("prepare").out
     (table.folder / "raw" / "more.csv").write_text("text\nWort\n")
     assert "more.csv is new" in table.run("train").err
 
@@ -224,8 +234,9 @@ def test_texts_beside_a_table_are_not_taken_for_it(table: Project) -> None:
 def test_tokens_for_the_structure_move_no_document_to_the_other_side(table: Project) -> None:
     sides: list[set[str]] = []
     for marked in ("true", "false"):
-        how = '"mark"' if marked == "true" else '"keep"'
-        table.configure({"prepare.add_structure_tokens": marked, "prepare.interjections": how})
+        how = "tag" if marked == "true" else "keep"
+        source = f'{{kind = "speeches", interjections = "{how}"}}'
+        table.configure({"prepare.add_structure_tokens": marked, "prepare.source": source})
         table.ok("prepare")
         texts = [re.sub(r"^.*<speech>|</?\w+>", "", row["text"]) for row in rows(table, "val")]
         sides.append({text.replace("\n", " ") for text in texts})
@@ -234,10 +245,10 @@ def test_tokens_for_the_structure_move_no_document_to_the_other_side(table: Proj
 
 def test_what_looks_like_a_token_for_structure_is_left_out_of_texts(texts: Project) -> None:
     texts.configure({"prepare.add_structure_tokens": "true"})
-    (texts.folder / "raw" / "0" / "0.txt").write_text("Vor<speaker>zug</speech>sweise <b>fett</b>.")
+    (texts.folder / "raw" / "0" / "0.txt").write_text("Vor<text>zug</text>sweise <b>fett</b>.")
     texts.ok("prepare")
     everything = [row["text"] for side in ("train", "val") for row in rows(texts, side)]
-    assert "<speech>Vorzugsweise <b>fett</b>.</speech>" in everything
+    assert "<text>Vorzugsweise <b>fett</b>.</text>" in everything
 
 
 def test_another_tokenizer_in_its_place_is_noticed(texts: Project) -> None:

@@ -12,7 +12,7 @@ from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.config.sections import SamplingConfig
-from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import load_trained
 from ml_playground.models import huggingface
@@ -61,7 +61,7 @@ def test_transformers_says_what_we_say(german: Project, name: str, changes: dict
 
 
 def test_documents_begin_and_end_there_too(project: Project) -> None:
-    project.configure({"prepare.documents": '"lines"', "train.runtime.max_iters": "60"})
+    project.configure({"prepare.source": '"lines"', "train.runtime.max_iters": "60"})
     project.configure({"train.optim.learning_rate": "0.05", "train.model.block_size": "40"})
     folder = exported(project) / "huggingface"
     model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -152,11 +152,11 @@ def test_a_model_of_ones_own_stays_here_even_if_it_derives_from_ours(german: Pro
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
-@pytest.mark.parametrize("documents", ["whole", "lines"])
+@pytest.mark.parametrize("source", ["text", "lines"])
 def test_the_example_in_the_card_runs_as_it_stands(
-    german: Project, monkeypatch: pytest.MonkeyPatch, kind: str, documents: str
+    german: Project, monkeypatch: pytest.MonkeyPatch, kind: str, source: str
 ) -> None:
-    german.configure({"sample.sample.max_new_tokens": "200", "prepare.documents": f'"{documents}"'})
+    german.configure({"sample.sample.max_new_tokens": "200", "prepare.source": f'"{source}"'})
     german.text.write_text("".join(f"{number} Grüße\n" for number in range(99)))
     folder = exported(german, {"train.model.kind": f'"{kind}"'}) / "huggingface"
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)

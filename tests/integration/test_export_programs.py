@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_playground.config.sections import SamplingConfig
-from ml_playground.data.tokenizers import TiktokenTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.load import load_trained
 from ml_playground.interop.ollama import name_in_ollama, write_modelfile
 from ml_playground.interop.source import FolderSource

@@ -10,7 +10,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.options import load_tokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.load import load_trained
 from ml_playground.run.checkpoint import load
 from ml_playground.run.directory import RunDirectory
@@ -93,27 +95,27 @@ def test_documents_that_begin_with_another_token_are_refused(project: Project, f
     values.train_from_iterator(["the cat"], trainers.BpeTrainer(special_tokens=["<a>", "<b>"]))
     values.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<a>"}')
-    begin_with(project, "llama", {"prepare.tokenizer": '"huggingface"', "prepare.documents": '"lines"'})
+    begin_with(project, "llama", {"prepare.tokenizer": '"huggingface"', "prepare.source": '"lines"'})
     project.text.write_text("the cat\ncat the\nhat\nthat\nteach\n" * 9)
     project.ok("prepare")
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<b>"}')
     assert "the tokenizer in ../../llama has changed" in project.run("train").err
     other = project.root / "other"
     shutil.copytree(folder, other)
-    project.configure({"prepare.tokenizer_from": '"other"', "train.model.init_from": '"llama"'})
+    project.configure({"prepare.tokenizer": '{kind="huggingface", model="other"}', "train.model.init_from": '"llama"'})
     project.ok("prepare")
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<a>"}')
     assert "the data is not in the tokens that it knows" in project.run("train").err
 
 
-@pytest.mark.parametrize("documents", ["whole", "lines"])
+@pytest.mark.parametrize("source", ["text", "lines"])
 @pytest.mark.parametrize(("kind", "tokenizer"), [("gpt2", "char"), ("qwen3", "char"), ("llama", "gpt2")])
 def test_what_was_exported_is_where_the_next_run_begins(
-    project: Project, gpt2: TiktokenTokenizer, kind: str, tokenizer: str, documents: str
+    project: Project, gpt2: TiktokenTokenizer, kind: str, tokenizer: str, source: str
 ) -> None:
     assert gpt2.encoding == "gpt2"  # and it is at hand
     project.configure({"train.model.kind": f'"{kind}"', "train.model.block_size": "16"})
-    project.configure({"prepare.tokenizer": f'"{tokenizer}"', "prepare.documents": f'"{documents}"'})
+    project.configure({"prepare.tokenizer": f'"{tokenizer}"', "prepare.source": f'"{source}"'})
     for verb in ("prepare", "train", "export"):
         project.ok(verb)
     best = load(project.out / "ckpt_best.pt")
@@ -280,7 +282,7 @@ def test_a_model_with_a_tokenizer_of_its_own(project: Project, folder: Path) -> 
     config.vocab_size = 290
     config.dtype = torch.bfloat16
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    begin_with(project, "llama", {"prepare.tokenizer": '"huggingface"', "prepare.documents": '"lines"'})
+    begin_with(project, "llama", {"prepare.tokenizer": '"huggingface"', "prepare.source": '"lines"'})
     project.ok("prepare")
     project.ok("train")
     expected = loss_of(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), project)

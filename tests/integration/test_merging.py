@@ -140,6 +140,6 @@ def test_a_merged_model_has_the_files_of_its_own_tokenizer_alone(qwen: Project) 
         qwen.ok(verb)
     assert (qwen.out / "merged" / "chat_template.jinja").read_text() == "{{ messages }}"
     template.unlink()
-    qwen.configure({"prepare.val_fraction": "0.2", "train.runtime.out_dir": '"tiny/out/tiny"'})
+    qwen.configure({"prepare.split.val_fraction": "0.2", "train.runtime.out_dir": '"tiny/out/tiny"'})
     qwen.ok("prepare")
     assert not (qwen.datasets / "tokenizer" / "chat_template.jinja").exists()

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from ml_playground.cli import main
-from ml_playground.data.sources import TINY_SHAKESPEARE
+from ml_playground.data.download import TINY_SHAKESPEARE
 from tests.project import CONFIG, PREPARE, TEXT, Project
 
 HELPED = PREPARE.replace(
-    "prepare_texts(find_texts(config.raw_dir), config)",
+    "prepare_texts(find_texts(config), config)",
     "from late import SUFFIX\n"
-    "    prepare_texts([path for path in find_texts(config.raw_dir) if path.name == NAME + SUFFIX], config)",
+    "    prepare_texts([path for path in find_texts(config) if path.name == NAME + SUFFIX], config)",
 )
 
 

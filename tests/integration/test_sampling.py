@@ -116,7 +116,7 @@ def test_a_prompt_can_come_from_a_file(project: Project) -> None:
 def test_phrases_start_from_nothing_and_end_themselves(project: Project) -> None:
     project.configure(
         {
-            "prepare.documents": '"lines"',
+            "prepare.source": '"lines"',
             "train.runtime.max_iters": "250",
             "train.runtime.eval_interval": "250",
             "train.optim.learning_rate": "1e-2",

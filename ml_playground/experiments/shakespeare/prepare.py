@@ -1,8 +1,8 @@
 """Tiny Shakespeare in GPT-2's tokens."""
 
 from ml_playground.config.sections import PrepareConfig
+from ml_playground.data.download import TINY_SHAKESPEARE
 from ml_playground.data.prepare import prepare_download
-from ml_playground.data.sources import TINY_SHAKESPEARE
 from ml_playground.experiments import register
 
 

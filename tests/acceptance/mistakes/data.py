@@ -6,12 +6,12 @@ import shutil
 import pytest
 from tokenizers import Tokenizer, models
 
-from ml_playground.data import sources
+from ml_playground.data import download
 from tests.acceptance.mistakes.collection import configured, mistake
 from tests.full_disk import full_disk
 from tests.project import TEXT, Outcome, Project
 
-configured("changed settings of the data", {"prepare.val_fraction": "0.2"})
+configured("changed settings of the data", {"prepare.split.val_fraction": "0.2"})
 configured("no text where it should be", {"prepare.raw_dir": '"tiny/texts"'}, "prepare")
 
 
@@ -50,21 +50,19 @@ def cut_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 @mistake("data from a newer version")
 def newer_data(project: Project, _: pytest.MonkeyPatch) -> Outcome:
-    (project.datasets / "meta.json").write_text('{"format": 4}')
+    (project.datasets / "meta.json").write_text('{"format": 5}')
     return project.run("train")
 
 
 @mistake("no network for a download")
 def no_network(project: Project, patch: pytest.MonkeyPatch) -> Outcome:
-    unreachable = sources.Download("texts/a.txt", "http://127.0.0.1:9/a.txt", "0123456789abcdef" * 4)
+    unreachable = download.Download("texts/a.txt", "http://127.0.0.1:9/a.txt", "0123456789abcdef" * 4)
     patch.setattr("pooch.core.time.sleep", lambda _: None)  # the pause between two attempts
-    patch.setattr(sources, "TINY_SHAKESPEARE", unreachable)
+    patch.setattr(download, "TINY_SHAKESPEARE", unreachable)
     patch.setenv("ML_PLAYGROUND_CACHE", str(project.root / "cache"))
     preparer = (project.folder / "prepare.py").read_text()
-    preparer = preparer.replace("import find_texts", "import TINY_SHAKESPEARE, fetch")
-    (project.folder / "prepare.py").write_text(
-        preparer.replace("find_texts(config.raw_dir)", "[fetch(TINY_SHAKESPEARE)]")
-    )
+    preparer = f"from ml_playground.data.download import TINY_SHAKESPEARE, fetch\n{preparer}"
+    (project.folder / "prepare.py").write_text(preparer.replace("find_texts(config)", "[fetch(TINY_SHAKESPEARE)]"))
     return project.run("prepare")
 
 
@@ -91,7 +89,7 @@ def disk_full_of_data(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 @mistake("a table without a column of text")
 def textless_table(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.text.with_name("speeches.csv").write_text("Redner,Partei,Worte\nA,B,C\n")
-    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.source": '"speeches"'})
     return project.run("prepare")
 
 
@@ -139,14 +137,14 @@ def other_endings(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 @mistake("a table with two columns of text")
 def two_texts(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.text.with_name("speeches.csv").write_text("id,Text,text\n1,label,words\n")
-    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.source": '"speeches"'})
     return project.run("prepare")
 
 
 @mistake("a row that is cut short")
 def short_row(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.text.with_name("speeches.csv").write_text('"Redner","Rede\n(Volltext)"\nA,eins\nB\n')
-    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.documents": '"files"'})
+    project.configure({"prepare.raw_dir": '"tiny/raw/speeches.csv"', "prepare.source": '"speeches"'})
     return project.run("prepare")
 
 
@@ -163,9 +161,7 @@ def broken_manifest(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train")
 
 
-configured(
-    "splitting each file where lines are documents", {"prepare.split": '"files"', "prepare.documents": '"lines"'}
-)
+configured("splitting each file where lines are documents", {"prepare.split": '"files"', "prepare.source": '"lines"'})
 
 
 @mistake("a text that a model's tokenizer has no tokens for")
@@ -175,6 +171,6 @@ def no_tokens(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     Tokenizer(models.Unigram([("<unk>", 0.0), *((letter, -1.0) for letter in "the catsi")], 0, False)).save(
         str(model / "tokenizer.json")
     )
-    project.configure({"prepare.tokenizer": '"huggingface"', "prepare.tokenizer_from": '"model"'})
+    project.configure({"prepare.tokenizer": '{kind = "huggingface", model = "model"}'})
     project.text.write_text("the cat sits\n" * 90 + "ЖЖЖ" * 90, encoding="utf-8")
     return project.run("prepare")

@@ -4,6 +4,7 @@ import pytest
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
+from ml_playground.data.tokenizers.options import HuggingFace
 from ml_playground.errors import ConfigError
 from ml_playground.training.schedules.cosine import Cosine
 from tests.project import shape
@@ -188,11 +189,50 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
             "[train.runtime]\nsave_merged_on_best = true",
             "2: [train.runtime] save_merged_on_best: needs [train.hf_model] model_name",
         ),
-        ('[prepare]\nchair = "drop"', '2: [prepare] chair: needs documents = "files", which is "whole"'),
+        ('[prepare]\nchair = "drop"', "2: [prepare] chair: unknown key (it belongs in [prepare.source])"),
         (
-            '[prepare]\ndocuments = "files"\ninterjections = "mark"',
+            '[prepare.source]\nchair = "drop"',
+            '2: [prepare.source] chair: "text" has no option chair (it is an option of "speeches")',
+        ),
+        (
+            '[prepare]\ndocuments = "lines"',
             (
-                '3: [prepare] interjections: needs tokenizer = "huggingface", to which tokens can be added; '
+                '2: [prepare] documents: unknown key (here it is [prepare.source] kind: "text" for "whole", "lines", '
+                '"files", or "speeches" for a table)'
+            ),
+        ),
+        (
+            '[prepare]\ntokenizer_from = "x"',
+            "2: [prepare] tokenizer_from: unknown key (here it is [prepare.tokenizer] model)",
+        ),
+        (
+            "[prepare]\nval_fraction = 0.2",
+            "2: [prepare] val_fraction: unknown key (it belongs in [prepare.split])",
+        ),
+        (
+            "[prepare]\nadd_structure_tokens = true",
+            '2: [prepare] add_structure_tokens: needs a source of whole documents, such as "files", not "text"',
+        ),
+        (
+            '[prepare]\nadd_structure_tokens = "yes"',
+            "2: [prepare] add_structure_tokens: must be true, false or a list of names in quotes",
+        ),
+        (
+            '[prepare]\nsource = "speeches"\nadd_structure_tokens = ["speaker", "mood"]',
+            '3: [prepare] add_structure_tokens: source = "speeches" has speaker, party, year, topic, not mood',
+        ),
+        (
+            '[prepare]\nsource = "lines"\nsplit = "position"',
+            '3: [prepare.split] kind: "position" splits running text, but [prepare] source = "lines" has documents',
+        ),
+        (
+            '[prepare.split]\nkind = "hash"',
+            '2: [prepare.split] kind: "hash" splits documents, but [prepare] source = "text" has running text',
+        ),
+        (
+            '[prepare.source]\nkind = "speeches"\ninterjections = "tag"',
+            (
+                '3: [prepare.source] interjections: needs tokenizer = "huggingface", to which tokens can be added; '
                 '"char" is fixed'
             ),
         ),
@@ -201,10 +241,10 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
             "4: [train.data] block_size: 8 is beyond [train.hf_model] block_size = 4",
         ),
         (
-            '[prepare]\ntokenizer = "huggingface"\ntokenizer_from = "other"\n[train.hf_model]\nmodel_name = "m"',
-            "3: [prepare] tokenizer_from: must be [train.hf_model] model_name = m, which knows its own tokens only",
+            '[prepare]\ntokenizer = {kind = "huggingface", model = "other"}\n[train.hf_model]\nmodel_name = "m"',
+            "2: [prepare.tokenizer] model: must be [train.hf_model] model_name = m, which knows its own tokens only",
         ),
-        ('[prepare]\ndocuments = "files"\ndoc_separator = ""', "3: [prepare] doc_separator: must not be empty"),
+        ('[prepare]\nsource = "files"\ndoc_separator = ""', "3: [prepare] doc_separator: must not be empty"),
         ("[train.peft]\ntarget_modules = []", "2: [train.peft] target_modules: must not be empty"),
         (
             FINE_TUNING + '[train.hf_model]\nmodel_name = "m"\nquantization = "4bit"\n[train.peft]\nenabled = false',
@@ -325,7 +365,8 @@ def test_a_preset_of_another_experiment_is_refused(folder: Folder) -> None:
 
 def test_the_first_of_several_keys_that_has_a_value_is_the_default(folder: Folder) -> None:
     tuned = folder.load(FINE_TUNING + '[train.hf_model]\nmodel_name = "hub/model"\nrevision = "v1"\n')
-    assert (tuned.prepare.tokenizer_from, tuned.prepare.tokenizer_revision) == ("hub/model", "v1")
+    assert isinstance(tuned.prepare.tokenizer, HuggingFace)
+    assert (tuned.prepare.tokenizer.model, tuned.prepare.tokenizer.revision) == ("hub/model", "v1")
     begun = folder.load(FINE_TUNING + '[train.model]\ninit_from = "hub/other"\n')
-    assert (begun.prepare.tokenizer_from, begun.train.hf_model.block_size) == ("hub/other", 64)
+    assert (begun.prepare.tokenizer.of_model, begun.train.hf_model.block_size) == ("hub/other", 64)
     assert tuned.train.hf_model.model_name == "hub/model"

@@ -8,7 +8,7 @@ import pytest
 
 from ml_playground.config.experiment import all_option_fields
 from ml_playground.config.load import load_config
-from ml_playground.config.registries import MLPS, NORMS, OPTIMIZERS, POSITIONS, SCHEDULES
+from ml_playground.config.registries import MLPS, NORMS, OPTIMIZERS, POSITIONS, SCHEDULES, SOURCES, SPLITS, TOKENIZERS
 from ml_playground.config.synonyms import CHOICES, OPTIONS
 from ml_playground.errors import ConfigError
 
@@ -21,7 +21,7 @@ ALL_CHOICES = {
     for part in (field.annotation, *get_args(field.annotation))
     for choice in get_args(part) or get_args(field.annotation)
     if isinstance(choice, str)
-} | {*OPTIMIZERS, *SCHEDULES, *POSITIONS, *NORMS, *MLPS}
+} | {*OPTIMIZERS, *SCHEDULES, *POSITIONS, *NORMS, *MLPS, *SOURCES, *TOKENIZERS, *SPLITS}
 
 
 def problem(folder: Path, text: str) -> str:

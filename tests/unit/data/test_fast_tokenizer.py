@@ -8,13 +8,14 @@ import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.fast_tokenizer import FastTokenizer
 from ml_playground.data.manifest import differences, read_manifest, settings_of
-from ml_playground.data.model_tokenizer import tokenizer_of_model
 from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer, load_tokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.huggingface import FastTokenizer
+from ml_playground.data.tokenizers.of_model import tokenizer_of_model
+from ml_playground.data.tokenizers.options import load_tokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.errors import CheckpointError, DataError, PromptError
-from ml_playground.interop.tokenizer import fast_tokenizer
 
 TEXT = "Grüß Gott – sagt „der“ Präsident, 1.234 Mal.\n\nAnd  two spaces; <s> is text.\n" * 20
 
@@ -56,11 +57,11 @@ KINDS = pytest.mark.parametrize("make", [by_bytes, by_sentencepiece], ids=["byte
 @KINDS
 @pytest.mark.parametrize("text", [TEXT, "naïve \U0001f600 日本\t\r\n", ""])
 def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer], text: str, tmp_path: Path) -> None:
-    tokenizer = tokenizer_of_model(folder_with(make(), tmp_path / "model"), documents="lines")
+    tokenizer = tokenizer_of_model(folder_with(make(), tmp_path / "model"), packing="started")
     assert isinstance(tokenizer, FastTokenizer)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids.tolist()) == text
-    assert tokenizer.byte_lengths()[ids].sum() == len(text.encode())
+    assert sum(len(tokenizer.token_bytes(token)) for token in ids) == len(text.encode())
     assert tokenizer.start_id == tokenizer.end_id
     assert tokenizer.start_id not in ids  # its name is text like any other
     again = load_tokenizer(json.loads(json.dumps(tokenizer.describe())))
@@ -69,33 +70,31 @@ def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer]
 
 
 def test_pieces_have_the_tokens_of_the_whole(tmp_path: Path) -> None:
-    tokenizer = tokenizer_of_model(folder_with(by_bytes(), tmp_path / "model"), documents="whole")
+    tokenizer = tokenizer_of_model(folder_with(by_bytes(), tmp_path / "model"), packing="running")
     pieces = list(tokenizer.separable([TEXT] * 400))
     assert len(pieces) > 1
     assert [id_ for piece in pieces for id_ in tokenizer.encode(piece)] == tokenizer.encode(TEXT * 400).tolist()
-    other = tokenizer_of_model(folder_with(by_sentencepiece(), tmp_path / "other"), documents="whole")
+    other = tokenizer_of_model(folder_with(by_sentencepiece(), tmp_path / "other"), packing="running")
     assert list(other.separable(["a", "b"])) == ["ab"]
 
 
 def test_gpt2s_tokenizer_is_the_same_as_a_file(gpt2: TiktokenTokenizer, real_data: Path) -> None:
     text = (real_data / "tinyshakespeare" / "input.txt").read_text()[:200_000]
-    fast = FastTokenizer(fast_tokenizer(gpt2).to_str(), end_token="<|endoftext|>", start_token="<|endoftext|>")
+    fast = FastTokenizer(gpt2.to_fast().to_str(), end_token="<|endoftext|>", start_token="<|endoftext|>")
     assert fast.encode(text).tolist() == gpt2.encode(text).tolist()
-    assert (fast.byte_lengths() == gpt2.byte_lengths()).all()
+    assert all(fast.token_bytes(token) == gpt2.token_bytes(token) for token in range(gpt2.vocab_size))
     assert fast.start_id == gpt2.start_id
     assert fast.vocab_size == gpt2.vocab_size
 
 
-def config_for(folder: Path, source: str, documents: str = "whole") -> PrepareConfig:
+def config_for(folder: Path, source: str, kind: str = "text") -> PrepareConfig:
     return PrepareConfig.model_validate(
         {
             "dataset": "x",
             "dataset_dir": folder / "datasets",
             "raw_dir": folder / "raw",
-            "tokenizer": "huggingface",
-            "tokenizer_from": source,
-            "tokenizer_revision": None,
-            "documents": documents,
+            "tokenizer": {"kind": "huggingface", "model": source, "revision": None},
+            "source": kind,
         }
     )
 
@@ -117,7 +116,7 @@ def test_added_tokens_are_text_as_it_is(make: Callable[[], Tokenizer], added: st
     ids = fast.encode(f"Gott {added} sagt").tolist()
     assert tokenizer.token_to_id(added) in ids
     assert fast.decode(ids) == f"Gott {added} sagt"
-    assert fast.byte_lengths()[ids].sum() == len(f"Gott {added} sagt".encode())
+    assert sum(len(fast.token_bytes(token)) for token in ids) == len(f"Gott {added} sagt".encode())
 
 
 def test_a_token_of_the_vocabulary_that_is_added_too_is_read_as_the_vocabulary_has_it() -> None:
@@ -205,21 +204,21 @@ def test_several_tokens_may_end_a_text(tmp_path: Path, config: str, generation: 
     source = folder_with(by_bytes(), tmp_path / "model", "{}")
     (tmp_path / "model" / "config.json").write_text(config)
     (tmp_path / "model" / "generation_config.json").write_text(generation)
-    tokenizer = tokenizer_of_model(source, documents="lines")
+    tokenizer = tokenizer_of_model(source, packing="started")
     assert tokenizer.start_id == 300
     assert {300, 5} <= tokenizer.end_ids() <= {300, 5, 1}
     assert load_tokenizer(json.loads(json.dumps(tokenizer.describe()))).end_ids() == tokenizer.end_ids()
     named = folder_with(by_bytes(), tmp_path / "model", '{"eos_token": "<s>"}')
-    assert tokenizer_of_model(named, documents="lines").end_ids() >= {300, 5}
+    assert tokenizer_of_model(named, packing="started").end_ids() >= {300, 5}
 
 
 def test_names_at_the_hub_are_compared_whole(tmp_path: Path) -> None:
     """Where data was prepared for a model of one author, that of another is not the same."""
     ours, other = (settings_of(config_for(tmp_path, name)) for name in ("a/m", "b/m"))
-    assert ours["tokenizer_from"] == "a/m"
+    assert ours["tokenizer.model"] == "a/m"
     assert ours != other
     moved = settings_of(config_for(tmp_path, str(tmp_path / "elsewhere" / "m")))
-    assert moved["tokenizer_from"] == "m"
+    assert moved["tokenizer.model"] == "m"
 
 
 def test_data_is_stale_once_the_tokenizer_has_changed(tmp_path: Path) -> None:
@@ -236,17 +235,17 @@ def test_data_is_stale_once_the_tokenizer_has_changed(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no folder 'no/such/thing'"):
-        tokenizer_of_model("no/such/thing", documents="whole")
+        tokenizer_of_model("no/such/thing", packing="running")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"tokenizer\.json is missing"):
-        tokenizer_of_model(str(tmp_path / "empty"), documents="whole")
+        tokenizer_of_model(str(tmp_path / "empty"), packing="running")
     nameless = folder_with(by_bytes(), tmp_path / "nameless", "{}")
-    with pytest.raises(DataError, match=r'no token for the end of a text.*documents = "whole"'):
-        tokenizer_of_model(nameless, documents="lines")
-    assert tokenizer_of_model(nameless, documents="whole").start_id is None
+    with pytest.raises(DataError, match=r'no token for the end of a text.*source = "text"'):
+        tokenizer_of_model(nameless, packing="started")
+    assert tokenizer_of_model(nameless, packing="running").start_id is None
     (tmp_path / "nameless" / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match=r"tokenizer\.json is damaged"):
-        tokenizer_of_model(nameless, documents="whole")
+        tokenizer_of_model(nameless, packing="running")
 
 
 @pytest.mark.parametrize(
@@ -257,14 +256,14 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, text: str) -> None:
     source = folder_with(by_bytes(), tmp_path / "model")
     (tmp_path / "model" / name).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=name):
-        tokenizer_of_model(source, documents="lines")
+        tokenizer_of_model(source, packing="started")
 
 
 @pytest.mark.parametrize("about", ["[]", '{"eos_token": 5}', '{"eos_token": {"x": 1}}', "{}"])
 def test_the_end_of_a_text_is_found_elsewhere_too(tmp_path: Path, about: str) -> None:
     source = folder_with(by_bytes(), tmp_path / "model", about)
     (tmp_path / "model" / "config.json").write_text('{"eos_token_id": 300}')
-    tokenizer = tokenizer_of_model(source, documents="lines")
+    tokenizer = tokenizer_of_model(source, packing="started")
     assert tokenizer.start_id == 300
 
 
@@ -274,7 +273,7 @@ def test_a_changed_end_of_text_makes_data_stale(tmp_path: Path) -> None:
     tokenizer = by_bytes()
     tokenizer.add_special_tokens([AddedToken("<t>", special=True)])
     source = folder_with(tokenizer, tmp_path / "model")
-    config = config_for(tmp_path, source, documents="lines")
+    config = config_for(tmp_path, source, kind="lines")
     manifest = prepare_texts([tmp_path / "raw" / "a.txt"], config)
     folder_with(tokenizer, tmp_path / "model", '{"eos_token": "<t>"}')
     assert differences(manifest, config) == ["the tokenizer in ../model has changed"]
@@ -284,7 +283,7 @@ def test_nothing_is_cut_off_or_filled_up(tmp_path: Path) -> None:
     tokenizer = by_bytes()
     tokenizer.enable_truncation(5)
     tokenizer.enable_padding(length=7)
-    fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), documents="whole")
+    fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), packing="running")
     assert fast.decode(fast.encode(TEXT).tolist()) == TEXT
     assert fast.decode(fast.encode("a").tolist()) == "a"
 
@@ -293,26 +292,26 @@ def test_only_patterns_are_trusted_to_cut_words(tmp_path: Path) -> None:
     for pre in (pre_tokenizers.ByteLevel(False, use_regex=False), pre_tokenizers.ByteLevel(add_prefix_space=True)):
         tokenizer = by_bytes()
         tokenizer.pre_tokenizer = pre
-        fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), documents="whole")
+        fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), packing="running")
         assert list(fast.separable(["a b", "c d"])) == ["a bc d"]
 
 
-def test_tokens_that_are_not_all_of_a_text_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bytes_are_those_of_the_text_where_tokens_stand_for_more(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.txt").write_text(TEXT)
     tokenizer = by_sentencepiece()
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     config = config_for(tmp_path, folder_with(tokenizer, tmp_path / "model"))
-    prepare_texts([tmp_path / "raw" / "a.txt"], config)
-    assert "bits per byte will be off as much" in capsys.readouterr().out
+    manifest = prepare_texts([tmp_path / "raw" / "a.txt"], config)
+    assert manifest.train.bytes + manifest.val.bytes == len(TEXT.encode())
 
 
 @pytest.mark.parametrize("start_token", [False, True])
 def test_single_characters_become_ours_again(tmp_path: Path, *, start_token: bool) -> None:
     ours = CharTokenizer.of_text([TEXT], start_token=start_token)
     about = json.dumps({"eos_token": "<|endoftext|>"} if start_token else {})
-    source = folder_with(fast_tokenizer(ours), tmp_path / "model", about)
-    assert tokenizer_of_model(source, documents="lines" if start_token else "whole").describe() == ours.describe()
+    source = folder_with(ours.to_fast(), tmp_path / "model", about)
+    assert tokenizer_of_model(source, packing="started" if start_token else "running").describe() == ours.describe()
 
 
 def test_a_character_that_it_lacks_is_a_mistake_of_the_prompt() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ml_playground.data.folders import contents_of
-from ml_playground.data.sources import find_texts
 from ml_playground.errors import DataError
+from tests.project import texts_in
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -19,7 +19,7 @@ def fill(folder: Path, *names: str) -> None:
 
 
 def names_of(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in find_texts(folder)]
+    return [path.relative_to(folder).as_posix() for path in texts_in(folder)]
 
 
 def test_folders_behind_links_are_read(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_folders_behind_links_are_read(tmp_path: Path) -> None:
     (tmp_path / "raw" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "raw" / "c.txt").symlink_to(tmp_path / "elsewhere" / "deep" / "b.txt")
     assert names_of(tmp_path / "raw") == ["a.txt", "c.txt", "linked/deep/b.txt"]
-    assert find_texts(tmp_path / "raw" / "linked") == [tmp_path / "raw" / "linked" / "deep" / "b.txt"]
+    assert texts_in(tmp_path / "raw" / "linked") == [tmp_path / "raw" / "linked" / "deep" / "b.txt"]
 
 
 def test_links_in_a_circle_and_second_names_end_and_are_named(
@@ -55,10 +55,20 @@ def test_other_endings_are_counted_and_not_listed_by_the_thousand(
 ) -> None:
     fill(tmp_path, "a.txt", "b.csv", "README", *(f"{index}.md" for index in range(300)))
     assert names_of(tmp_path) == ["a.txt"]
-    others, tables = capsys.readouterr().out.splitlines()
-    assert "and 296 more: with other endings than .txt (300 .md, 1 no ending)" in others
+    (others,) = capsys.readouterr().out.splitlines()
+    assert "and 297 more: with other endings than .txt (300 .md, 1 no ending, 1 .csv)" in others
     assert len(others) < 300
-    assert "b.csv: a CSV table, which is read where [prepare] raw_dir names it" in tables
+
+
+def test_a_source_reads_the_endings_that_are_its_own(tmp_path: Path) -> None:
+    fill(tmp_path, "a.txt", "b.csv")
+    assert texts_in(tmp_path, source="speeches") == [tmp_path / "b.csv"]
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(DataError, match=r'any number of \.txt files.*or set \[prepare\] source to "speeches"\.'):
+        texts_in(tmp_path)
+    fill(tmp_path, "c.tsv")
+    with pytest.raises(DataError, match=r"holds 2 tables: set .* raw_dir to one of them"):
+        texts_in(tmp_path, source="speeches")
 
 
 def test_what_prepare_writes_is_not_named_as_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +80,7 @@ def test_what_prepare_writes_is_not_named_as_left_out(tmp_path: Path, capsys: py
 def test_files_without_the_ending_are_named_where_there_is_no_text(tmp_path: Path) -> None:
     fill(tmp_path, "a.md", "b.docx")
     with pytest.raises(DataError, match=r"(?s)no text in .*a\.md, b\.docx: with other endings"):
-        find_texts(tmp_path)
+        texts_in(tmp_path)
 
 
 def pipe(path: Path) -> None:
@@ -105,14 +115,14 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path, make: Callable[[P
     fill(tmp_path, "raw/a.txt")
     make(tmp_path / "raw" / "x.txt")
     with pytest.raises(DataError, match=rf"x\.txt {why}"):
-        find_texts(tmp_path / "raw")
+        texts_in(tmp_path / "raw")
     with pytest.raises(DataError, match=rf"x\.txt {why}"):
-        find_texts(tmp_path / "raw" / "x.txt")
+        texts_in(tmp_path / "raw" / "x.txt")
 
 
 def test_a_device_is_not_a_file() -> None:
     with pytest.raises(DataError, match="/dev/zero is a device, not a file"):
-        find_texts(Path("/dev/zero"))
+        texts_in(Path("/dev/zero"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -122,7 +132,7 @@ def test_what_may_not_be_read_is_named(tmp_path: Path, what: str) -> None:
     (tmp_path / what).chmod(0)
     try:
         with pytest.raises(OSError if what.endswith("txt") else DataError, match="closed"):
-            [path.read_bytes() for path in find_texts(tmp_path / "raw")]
+            [path.read_bytes() for path in texts_in(tmp_path / "raw")]
     finally:
         (tmp_path / what).chmod(0o700)
 
@@ -139,8 +149,8 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(DataError, match=r"closed cannot be read \(Permission denied\)\. Mend that"):
-        find_texts(tmp_path / "raw")
-    assert [path.name for path in contents_of(tmp_path / "raw").texts] == ["b.txt"]
+        texts_in(tmp_path / "raw")
+    assert [path.name for path in contents_of(tmp_path / "raw", (".txt",)).found] == ["b.txt"]
 
 
 def test_a_folder_may_be_called_like_a_file(tmp_path: Path) -> None:

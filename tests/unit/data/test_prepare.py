@@ -13,19 +13,21 @@ from ml_playground.data import store
 from ml_playground.data import text as text_module
 from ml_playground.data.manifest import differences, read_manifest
 from ml_playground.data.prepare import prepare_texts
-from ml_playground.data.sources import find_texts
 from ml_playground.data.store import open_dataset, token_dtype
-from ml_playground.data.tokenizers import CharTokenizer, Ids, TiktokenTokenizer
+from ml_playground.data.tokenizers.base import Ids
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.errors import DataError, StorageError
 from ml_playground.utils import checksums
 from tests.full_disk import full_disk
+from tests.project import texts_in
 
 TEXT = "one two three\nfour five six\nseven eight nine\n"
 
 
 def config_for(folder: Path, **options: object) -> PrepareConfig:
     paths = {"dataset_dir": folder / "datasets", "raw_dir": folder / "raw"}
-    defaults = {"dataset": "mine", "tokenizer_from": None, "tokenizer_revision": None, **paths}
+    defaults = {"dataset": "mine", **paths}
     return PrepareConfig.model_validate(defaults | options)
 
 
@@ -54,7 +56,7 @@ def test_token_files_are_raw_little_endian_ids_that_nanogpt_reads(source: Path, 
 
 
 def test_lines_become_documents_behind_a_start_token(source: Path, tmp_path: Path) -> None:
-    config = config_for(tmp_path, documents="lines", val_fraction=0.3)
+    config = config_for(tmp_path, source="lines", split={"val_fraction": 0.3})
     manifest = prepare_texts([source], config)
     dataset = open_dataset(tmp_path / "datasets", config)
     start = dataset.tokenizer.start_id
@@ -90,12 +92,12 @@ def test_a_second_time_nothing_is_done(source: Path, tmp_path: Path, capsys: pyt
     ("change", "reason"),
     [
         ("text", r"raw/input.txt has changed"),
-        ("setting", r"\[prepare\] val_fraction was 0.1, is 0.2"),
+        ("setting", r"\[prepare.split\] val_fraction was 0.1, is 0.2"),
         ("new file", r"raw/new.txt is new"),
         ("token file", r"train.bin is missing or damaged"),
         ("missing", r"val.bin is missing or damaged"),
         ("manifest", r"meta.json: damaged"),
-        ("version", r"meta.json: format 4, this version reads 3"),
+        ("version", r"meta.json: format 5, this version reads 4"),
     ],
 )
 def test_what_no_longer_matches_is_prepared_again(
@@ -107,7 +109,7 @@ def test_what_no_longer_matches_is_prepared_again(
         case "text":
             source.write_text(TEXT + "ten\n")
         case "setting":
-            options = {"val_fraction": 0.2}
+            options = {"split": {"val_fraction": 0.2}}
         case "new file":
             (tmp_path / "raw" / "new.txt").write_text("more")
             files = [source, tmp_path / "raw" / "new.txt"]
@@ -120,7 +122,7 @@ def test_what_no_longer_matches_is_prepared_again(
         case "manifest":
             (datasets / "meta.json").write_text('{"format": 1')
         case _:
-            (datasets / "meta.json").write_text('{"format": 4}')
+            (datasets / "meta.json").write_text('{"format": 5}')
     capsys.readouterr()
     prepare_texts(files, config_for(tmp_path, **options))
     said = capsys.readouterr().out
@@ -135,10 +137,11 @@ def test_what_no_longer_matches_is_prepared_again(
 def test_nothing_stale_is_used_silently(source: Path, tmp_path: Path) -> None:
     config = config_for(tmp_path)
     prepare_texts([source], config)
-    with pytest.raises(
-        DataError, match=r"stale \(\[prepare\] documents was 'whole', is 'lines'\). Run 'prepare' again"
-    ):
-        open_dataset(tmp_path / "datasets", config_for(tmp_path, documents="lines"))
+    stale = (
+        r"stale \(\[prepare.source\] kind was 'text', is 'lines'; \[prepare.split\] kind was 'position', is 'hash'\)"
+    )
+    with pytest.raises(DataError, match=rf"{stale}. Run 'prepare' again"):
+        open_dataset(tmp_path / "datasets", config_for(tmp_path, source="lines"))
     (tmp_path / "raw" / "b.txt").write_text("more")
     with pytest.raises(DataError, match=r"raw/b.txt is new"):
         open_dataset(tmp_path / "datasets", config)
@@ -180,11 +183,11 @@ def test_nothing_prepared_says_so(tmp_path: Path) -> None:
         open_dataset(tmp_path, config_for(tmp_path))
 
 
-@pytest.mark.parametrize(("text", "documents"), [("", "whole"), ("x", "whole"), ("\n\n", "lines"), ("one\n", "lines")])
-def test_too_little_text_to_split_is_refused(source: Path, tmp_path: Path, text: str, documents: str) -> None:
+@pytest.mark.parametrize(("text", "kind"), [("", "text"), ("x", "text"), ("\n\n", "lines"), ("one\n", "lines")])
+def test_too_little_text_to_split_is_refused(source: Path, tmp_path: Path, text: str, kind: str) -> None:
     source.write_text(text)
     with pytest.raises(DataError, match="too little text to split"):
-        prepare_texts([source], config_for(tmp_path, documents=documents))
+        prepare_texts([source], config_for(tmp_path, source=kind))
 
 
 def test_a_failed_preparation_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
@@ -207,9 +210,9 @@ def test_a_disk_that_is_full_at_the_last_file_leaves_what_was_there(source: Path
     assert {path.name: path.read_bytes() for path in (tmp_path / "datasets").iterdir()} == before
 
 
-@pytest.mark.parametrize(("documents", "split"), [("whole", "position"), ("whole", "files"), ("lines", "position")])
+@pytest.mark.parametrize(("kind", "split"), [("text", "position"), ("text", "files"), ("lines", "hash")])
 def test_memory_does_not_grow_with_the_text(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: str, split: str
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, split: str
 ) -> None:
     """But for twenty bytes per line, where lines are documents.
 
@@ -220,7 +223,7 @@ def test_memory_does_not_grow_with_the_text(
     monkeypatch.setattr(text_module, "_BLOCK", 2**14)
     source.write_text("".join(f"{number:01000}\n" for number in range(16_000)))
     tracemalloc.start()
-    prepare_texts([source], config_for(tmp_path, documents=documents, split=split))
+    prepare_texts([source], config_for(tmp_path, source=kind, split=split))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < source.stat().st_size / 2
@@ -299,8 +302,8 @@ def test_any_change_of_the_manifest_is_found(source: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff", b"[]", b"{}", b"null", b'"x"', b'{"format": 3}', b'{"format": []}', b"[" * 100_000,
-     b'{"a":' * 50_000, b"1" * 10_000, b'{"format": 3, "checksum": 5}', b"\xff\xfe{", b'{"format": "\\ud800"}'],
+    [b"", b"\xff", b"[]", b"{}", b"null", b'"x"', b'{"format": 5}', b'{"format": []}', b"[" * 100_000,
+     b'{"a":' * 50_000, b"1" * 10_000, b'{"format": 4, "checksum": 5}', b"\xff\xfe{", b'{"format": "\\ud800"}'],
 )  # fmt: skip
 def test_a_damaged_manifest_is_made_again(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
@@ -388,15 +391,15 @@ def test_any_name_of_a_file_will_do(tmp_path: Path, capsys: pytest.CaptureFixtur
     path = raw / os.fsdecode(name)
     path.write_text(TEXT)
     config = config_for(tmp_path)
-    prepare_texts(find_texts(raw), config)
-    prepare_texts(find_texts(raw), config)
+    prepare_texts(texts_in(raw), config)
+    prepare_texts(texts_in(raw), config)
     assert "up to date" in capsys.readouterr().out
     path.write_text(TEXT.upper())
     with pytest.raises(DataError, match="has changed"):
         open_dataset(config.dataset_dir, config)
     path.write_bytes(b"\xff")
     with pytest.raises(DataError, match="not utf-8") as refused:
-        prepare_texts(find_texts(raw), config)
+        prepare_texts(texts_in(raw), config)
     str(refused.value).encode()
 
 
@@ -423,10 +426,10 @@ def test_nothing_is_written_or_locked_where_nothing_is_to_be_done(source: Path, 
 
 def test_one_long_line_is_warned_of(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source.write_text(f"a line\n{'long ' * 10_000}\n")
-    manifest = prepare_texts([source], config_for(tmp_path, documents="lines"))
-    assert min(manifest.train.bytes, manifest.val.bytes) == 6
+    manifest = prepare_texts([source], config_for(tmp_path, source="lines"))
+    assert min(manifest.train.bytes, manifest.val.bytes) == 7  # with its line end
     assert re.search(
-        r"! validation has [\d.]+% of the text, where \[prepare\] val_fraction = 0\.1", capsys.readouterr().out
+        r"! validation has [\d.]+% of the text, where \[prepare.split\] val_fraction = 0\.1", capsys.readouterr().out
     )
 
 
@@ -441,8 +444,8 @@ def test_files_that_are_in_validation_alone_are_named_and_can_be_split_each(
     raw.mkdir()
     for name, text in MIXED.items():
         (raw / name).write_text(text, encoding="utf-8")
-    config = config_for(tmp_path, split=split, val_fraction=0.21)
-    prepare_texts(find_texts(raw), config)
+    config = config_for(tmp_path, split={"kind": split, "val_fraction": 0.21})
+    prepare_texts(texts_in(raw), config)
     said = capsys.readouterr().out
     dataset = open_dataset(config.dataset_dir, config)
     train, val = (dataset.tokenizer.decode(ids) for ids in (dataset.train, dataset.val))
@@ -462,7 +465,7 @@ def test_files_that_are_in_validation_alone_are_named_and_can_be_split_each(
 
 def test_a_setting_of_how_files_are_split_makes_data_stale(source: Path, tmp_path: Path) -> None:
     prepare_texts([source], config_for(tmp_path))
-    with pytest.raises(DataError, match=r"\[prepare\] split was 'position', is 'files'"):
+    with pytest.raises(DataError, match=r"\[prepare.split\] kind was 'position', is 'files'"):
         open_dataset(tmp_path / "datasets", config_for(tmp_path, split="files"))
 
 
@@ -471,7 +474,7 @@ def test_a_separator_that_names_the_end_token_is_that_token(
     source: Path, tmp_path: Path, gpt2: TiktokenTokenizer, tokenizer: str
 ) -> None:
     source.write_text("<|endoftext|>".join(f"text {number}\n" for number in range(20)))
-    config = config_for(tmp_path, documents="files", doc_separator="<|endoftext|>", tokenizer=tokenizer)
+    config = config_for(tmp_path, source="files", doc_separator="<|endoftext|>", tokenizer=tokenizer)
     prepare_texts([source], config)
     train = open_dataset(config.dataset_dir, config).train
     if tokenizer == "gpt2":
@@ -507,7 +510,7 @@ def test_shakespeare_in_gpt2_tokens_counts_as_nanogpt_does(
     real_data: Path, tmp_path: Path, gpt2: TiktokenTokenizer
 ) -> None:
     manifest = prepare_texts(
-        [real_data / "tinyshakespeare" / "input.txt"], config_for(tmp_path, tokenizer=gpt2.describe()["encoding"])
+        [real_data / "tinyshakespeare" / "input.txt"], config_for(tmp_path, tokenizer=gpt2.encoding)
     )
     assert (manifest.train.tokens, manifest.val.tokens) == (301_966, 36_059)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.data.sources import TINY_SHAKESPEARE, Download, fetch, find_texts
+from ml_playground.data.download import TINY_SHAKESPEARE, Download, fetch
 from ml_playground.errors import DataError
+from tests.project import texts_in
 
 CONTENT = b"a small text\n"
 
@@ -109,17 +110,17 @@ def test_all_texts_below_a_folder_are_found_in_the_order_of_their_names(tmp_path
     for name in ("b.txt", "sub/c.txt", "a.txt", "sub/deeper/d.txt", "e.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    names = [path.relative_to(tmp_path).as_posix() for path in find_texts(tmp_path)]
+    names = [path.relative_to(tmp_path).as_posix() for path in texts_in(tmp_path)]
     assert names == ["a.txt", "b.txt", "sub/c.txt", "sub/deeper/d.txt"]
-    assert find_texts(tmp_path / "e.md") == [tmp_path / "e.md"]
+    assert texts_in(tmp_path / "e.md") == [tmp_path / "e.md"]
 
 
 def test_no_text_says_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"no text in {tmp_path / 'raw'}. Put your text there"):
-        find_texts(tmp_path / "raw")
+        texts_in(tmp_path / "raw")
 
 
 def test_texts_are_found_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:
     for name in ("b.txt", "a.TXT", "c.md"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_texts(tmp_path)] == ["a.TXT", "b.txt"]
+    assert [path.name for path in texts_in(tmp_path)] == ["a.TXT", "b.txt"]

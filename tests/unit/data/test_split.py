@@ -1,12 +1,11 @@
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_playground.data.split import DocumentSplit, PositionSplit
-from ml_playground.data.text import lines
+from ml_playground.data.document import Document
+from ml_playground.data.split import HashSplit, PositionSplit, Split
 from ml_playground.errors import DataError
 
 fractions = st.floats(0.01, 0.99)
@@ -18,9 +17,9 @@ def in_pieces(text: str, size: int = 7) -> Iterator[str]:
         yield text[first : first + size]
 
 
-def sides(split: PositionSplit | DocumentSplit[str]) -> tuple[list[str], list[str]]:
+def sides(split: Split) -> tuple[list[str], list[str]]:
     parts = list(split.parts())
-    train, val = ([text for at, texts in parts if at == side for text in texts] for side in ("train", "val"))
+    train, val = ([each.text for at, some in parts if at == side for each in some] for side in ("train", "val"))
     return train, val
 
 
@@ -30,8 +29,8 @@ def by_position(text: str, fraction: float) -> tuple[str, str]:
 
 
 def by_document(documents: list[str], fraction: float) -> tuple[list[str], list[str]]:
-    pieces = partial(in_pieces, "\n".join(documents))
-    return sides(DocumentSplit(lambda: lines(pieces()), fraction, text_of=str, unit="different lines"))
+    halves = [list(map(Document, documents[:5])), list(map(Document, documents[5:]))]
+    return sides(HashSplit(lambda: iter(halves), lambda document: document.text, fraction))
 
 
 def test_position_cuts_where_nanogpt_does() -> None:

@@ -1,6 +1,5 @@
 import codecs
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import regex  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -8,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it has no types
 
-from ml_playground.config.sections import TokenizerName
+from ml_playground.config.registries import TOKENIZERS
 from ml_playground.data import text as text_module
-from ml_playground.data.sources import find_texts
-from ml_playground.data.text import TextFile, joined, lines, separable
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.text import TextFile, joined, separable, whole_lines
+from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import DataError
+from tests.project import texts_in
 
 
 def read(file: TextFile) -> str:
@@ -128,7 +127,7 @@ def test_a_few_strange_characters_are_reported_and_not_refused(tmp_path: Path) -
 
 def test_the_published_protocols_are_read_without_a_wrong_character(real_data: Path) -> None:
     found = {}
-    for path in find_texts(real_data / "bundestag" / "raw"):
+    for path in texts_in(real_data / "bundestag" / "raw"):
         file = TextFile.find(path, "auto")
         text, found[path.name] = read(file), file.encoding
         assert "\r" not in text
@@ -194,7 +193,9 @@ def test_files_are_joined_at_line_ends(tmp_path_factory: pytest.TempPathFactory,
     files = [TextFile(folder / f"{index}.txt", "utf-8") for index in range(len(contents))]
     for file, content in zip(files, contents, strict=True):
         file.path.write_text(content)
-    text = "".join(piece for _, piece in joined(files))
+    pieces = list(joined((index, piece) for index, file in enumerate(files) for piece in file.pieces()))
+    text = "".join(piece for _, piece, _ in pieces)
+    assert "".join(piece for _, piece, was_added in pieces if not was_added) == "".join(contents)
     there = [content for content in contents if content]
     assert text == "".join(one if one.endswith("\n") else one + "\n" for one in there[:-1]) + "".join(there[-1:])
 
@@ -202,14 +203,15 @@ def test_files_are_joined_at_line_ends(tmp_path_factory: pytest.TempPathFactory,
 @given(st.text(alphabet="ab \n"), st.integers(1, 5))
 def test_lines_do_not_depend_on_the_pieces(text: str, size: int) -> None:
     pieces = [text[first : first + size] for first in range(0, len(text), size)]
-    found = [line for some in lines(pieces) for line in some]
-    assert found == [line for line in text.split("\n") if line.strip()]
+    found = [line for some in whole_lines(pieces) for line in some]
+    assert "".join(found) == text
+    assert [line.removesuffix("\n") for line in found] == text.removesuffix("\n").split("\n") * bool(text)
 
 
 def test_a_line_of_many_pieces_takes_no_longer_than_they_do() -> None:
     """Joining all that is there with each piece would copy 20 GB here."""
     pieces = ["x" * 10_000] * 2_000
-    ((line,),) = [some for some in lines(pieces) if some]
+    ((line,),) = whole_lines(pieces)
     assert len(line) == 20_000_000
 
 
@@ -230,7 +232,7 @@ def pretokens(encoding: str, text: str) -> list[str]:
     return found
 
 
-encodings = [name for name in get_args(TokenizerName) if name not in ("char", "huggingface")]
+encodings = [name for name in TOKENIZERS.built_in if name not in ("char", "huggingface")]
 
 
 @pytest.mark.parametrize("encoding", encodings)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ml_playground.config.sections import SamplingConfig
-from ml_playground.data.tokenizers import CharTokenizer, TiktokenTokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground.data.tokenizers import CharTokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
 from ml_playground.errors import PromptError
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ml_playground.config.kinds import KINDS
 from ml_playground.config.registries import MLPS, NORMS, POSITIONS
 from ml_playground.config.sections import ModelConfig, SamplingConfig
-from ml_playground.data.tokenizers import CharTokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
 from ml_playground.errors import CheckpointError
 from ml_playground.inference.generate import generate
 from ml_playground.models.base import LanguageModel

@@ -4,11 +4,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
-from ml_playground.data.fast_tokenizer import TOKENIZER_FILES, FastTokenizer, library_of
+from ml_playground.config.sections import Packing
 from ml_playground.data.folders import require_file
-from ml_playground.data.tokenizers import CharTokenizer, Tokenizer
+from ml_playground.data.tokenizers.base import TOKENIZER_FILES, Tokenizer
+from ml_playground.data.tokenizers.char import CharTokenizer
+from ml_playground.data.tokenizers.huggingface import FastTokenizer, library_of
 from ml_playground.errors import DataError
 from ml_playground.utils.files import staged
 from ml_playground.utils.hub import find_folder
@@ -18,17 +20,19 @@ from ml_playground.utils.tables import Table, is_table
 def tokenizer_of_model(
     source: str,
     *,
-    documents: Literal["whole", "lines", "files"],
-    marks: Sequence[str] = (),
+    packing: Packing,
+    tokens: Sequence[str] = (),
+    last: str | None = None,
     revision: str | None = None,
 ) -> Tokenizer:
-    """The tokenizer of a model. One of single characters becomes one of ours again, but for documents in files.
+    """The tokenizer of a model. One of single characters becomes a `CharTokenizer`, but for documents that are ended.
 
     Args:
         source: a folder, or a name at the hub.
-        documents: what a document is. Lines begin with the token that ends a text, as GPT-2's documents do; files with
-            the one that the tokenizer itself puts before a text, if it does.
-        marks: names of tokens to add.
+        packing: how texts stand one after the other. Documents that are started begin with the token that ends a text,
+            as GPT-2's do; those that are ended with the one that the tokenizer itself puts before a text, if it does.
+        tokens: names of tokens to add.
+        last: the one of them that ends a text, if one does.
         revision: that of the hub.
 
     Raises:
@@ -37,16 +41,18 @@ def tokenizer_of_model(
     """
     folder = find_folder(source, (*TOKENIZER_FILES, "config.json", "generation_config.json"), revision)
     text, end_token, other_ends = read_tokenizer(folder)
-    if documents == "files":
+    if packing == "ended":
         start_token = _put_before_texts(text)
-        text, known = _with_marks(text, marks)
+        text, known = _with_tokens(text, tokens)
+        if last is not None:
+            other_ends = [*other_ends, library_of(text).get_vocab(with_added_tokens=True)[last]]
         return FastTokenizer(text, end_token=end_token, start_token=start_token, other_ends=other_ends, marks=known)
-    if documents == "lines" and end_token is None:
+    if packing == "started" and end_token is None:
         raise DataError(
             "the model's tokenizer has no token for the end of a text, with which documents could begin. "
-            'Set [prepare] documents = "whole".'
+            'Set [prepare] source = "text".'
         )
-    start_token = end_token if documents == "lines" else None
+    start_token = end_token if packing == "started" else None
     model = json.loads(text)["model"]
     if model.get("type") != "WordLevel" or any(len(name) != 1 for name in model["vocab"]):
         return FastTokenizer(text, end_token=end_token, start_token=start_token, other_ends=other_ends)
@@ -64,16 +70,16 @@ def _put_before_texts(text: str) -> str | None:
     return None
 
 
-def _with_marks(text: str, marks: Sequence[str]) -> tuple[str, dict[str, list[int]]]:
+def _with_tokens(text: str, names: Sequence[str]) -> tuple[str, dict[str, list[int]]]:
     """A tokenizer with tokens added to it, and for each the ids that its name had before."""
     from tokenizers import AddedToken  # which an extra brings
 
-    if not marks:
+    if not names:
         return text, {}
     library = library_of(text)
-    before = {name: library.encode(name, add_special_tokens=False).ids for name in marks}
+    before = {name: library.encode(name, add_special_tokens=False).ids for name in names}
     # Not "special" ones: they are recognised in every program, and can be seen in what a model writes.
-    tokens = [AddedToken(name, special=False, normalized=False) for name in marks]
+    tokens = [AddedToken(name, special=False, normalized=False) for name in names]
     library.add_tokens(tokens)  # pyright: ignore[reportUnknownMemberType] -- the library types its list without what is in it
     return library.to_str(), before
 

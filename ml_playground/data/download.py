@@ -1,4 +1,4 @@
-"""Files of raw text: found on disk or downloaded."""
+"""Files of raw text from the internet."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from pathlib import Path
 import pooch  # pyright: ignore[reportMissingTypeStubs] -- it ships none
 import requests
 
-from ml_playground.data.folders import contents_of, why_unreadable
 from ml_playground.errors import DataError
 
 CACHE_VARIABLE = "ML_PLAYGROUND_CACHE"
@@ -57,32 +56,3 @@ def fetch(download: Download) -> Path:
             f"Download it by other means to {path} (sha256 {download.sha256[:12]}…), "
             f"or set {CACHE_VARIABLE} to a folder that holds {download.name}."
         ) from error
-
-
-def find_texts(raw_dir: Path) -> list[Path]:
-    """All `.txt` files below a folder in the order of their names, or the one file that `raw_dir` names.
-
-    A folder without any may hold one CSV table instead. What is in the folder and not read is printed.
-
-    Raises:
-        DataError: there is none, or something that should be read cannot be.
-    """
-    if raw_dir.is_file():
-        return [raw_dir]
-    if (raw_dir.exists() or raw_dir.is_symlink()) and (why := why_unreadable(raw_dir, or_folder=True)) is not None:
-        raise DataError(f"{raw_dir} {why}. Set [prepare] raw_dir to a file of text, or to a folder with some.")
-    found = contents_of(raw_dir)
-    if found.unreadable:
-        raise DataError(f"{'; '.join(found.unreadable)}. Mend that, or move it out of {raw_dir}.")
-    if not found.texts and len(found.tables) > 1:
-        raise DataError(f"{raw_dir} holds {len(found.tables)} tables: set [prepare] raw_dir to one of them.")
-    left_out = found.left_out(raw_dir, tables=bool(found.texts))
-    if not found.texts and not found.tables:
-        nothing = (
-            f"no text in {raw_dir}. Put your text there: one input.txt, any number of .txt files in subfolders, or one "
-            'CSV table for [prepare] documents = "files"; or set [prepare] raw_dir to the folder that has them.'
-        )
-        raise DataError("\n".join([nothing, *left_out]))
-    if left_out:
-        print("\n".join(left_out))
-    return found.texts or found.tables

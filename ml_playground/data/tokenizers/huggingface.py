@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_playground.data.marks import END_OF_SPEECH
 from ml_playground.data.text import separable
-from ml_playground.data.tokenizers import Ids, Tokenizer
+from ml_playground.data.tokenizers.base import Ids, Tokenizer
+from ml_playground.data.tokenizers.byte_level import BYTES
 from ml_playground.errors import DataError, PromptError
 from ml_playground.utils.tables import Table
 
 if TYPE_CHECKING:  # an extra brings it
     from tokenizers import Tokenizer as Library
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-"""What other programs read of a tokenizer."""
 
 _AFFIXES = ("continuing_subword_prefix", "end_of_word_suffix")  # of tokens within and at the end of words
 _PIECE = 2**16  # characters
@@ -32,10 +29,12 @@ class FastTokenizer(Tokenizer):
     Attributes:
         text: its `tokenizer.json`.
         end_token: the name of the token that ends a text, if there is one.
-        other_ends: ids at which a model ends a text too, such as that of a turn in a chat.
+        other_ends: ids at which a text ends too, such as that of a turn in a chat, or of the structure of documents.
         marks: names of tokens that were added to it for the structure of documents, in texts too, each with the ids
             that its name had before.
     """
+
+    has_folder = True
 
     def __init__(
         self,
@@ -88,14 +87,27 @@ class FastTokenizer(Tokenizer):
 
     def end_ids(self) -> set[int]:
         """See `Tokenizer`."""
-        ends = (self.start_id, self.end_id, *self.other_ends, self._mark_ids.get(END_OF_SPEECH))
+        ends = (self.start_id, self.end_id, *self.other_ends)
         return {each for each in ends if each is not None}
 
-    def byte_lengths(self) -> Ids:
-        """See `Tokenizer`; marks can be seen in a text, but are none of it."""
-        lengths = super().byte_lengths()
-        lengths[list(self._mark_ids.values())] = 0
-        return lengths
+    def separator(self) -> Ids:
+        """See `Tokenizer`: the token that ends a text."""
+        if self.end_id is None:
+            raise DataError(
+                "the model's tokenizer has no token for the end of a text. Set [prepare] doc_separator to what is to "
+                'stand between documents, such as "\\n\\n".'
+            )
+        return np.array([self.end_id])
+
+    def end_of_text(self) -> tuple[str, int] | None:
+        """See `Tokenizer`."""
+        return None if self.end_token is None or self.end_id is None else (self.end_token, self.end_id)
+
+    def to_fast(self) -> "Library":
+        """See `Tokenizer`."""
+        # What the file does around a text, and to long ones, was not done in training.
+        unused = {"post_processor": None, "truncation": None, "padding": None}
+        return Library.from_str(json.dumps({**json.loads(self.text), **unused}))
 
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where patterns like GPT-2's cut whatever the text; of other kinds of tokenizers nothing is known."""
@@ -229,7 +241,8 @@ class FastTokenizer(Tokenizer):
 
     @cached_property
     def _lengths(self) -> Ids:
-        return super().byte_lengths()  # with marks, which are in the texts that are encoded
+        """UTF-8 length of each id, shape (vocab_size,)."""
+        return np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)], dtype=np.int64)
 
     @cached_property
     def _falls_back(self) -> bool:
@@ -244,14 +257,3 @@ def library_of(text: str) -> "Library":
         return Library.from_str(text)
     except Exception as error:
         raise DataError(f"tokenizer.json is damaged ({error})") from error
-
-
-def _byte_characters() -> dict[str, int]:
-    """A printable character for each byte: its own, or the next one beyond 255."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
-
-
-BYTES = _byte_characters()
-"""The byte that a character stands for in byte-level BPE (the encoder.py of Radford et al. 2019, GPT-2)."""

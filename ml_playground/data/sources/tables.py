@@ -117,7 +117,7 @@ def rows(file: TextFile, header: Header, on_read: OnRead) -> Iterator[tuple[int,
 def numbered_lines(file: TextFile, on_read: OnRead) -> Iterator[tuple[int, str]]:
     """The lines of a file with their ends and numbers."""
     lines = chain.from_iterable(whole_lines(file.pieces(on_read)))
-    return enumerate((f"{line}\n" for line in lines), start=1)
+    return enumerate((line if line.endswith("\n") else f"{line}\n" for line in lines), start=1)
 
 
 def _start(file: TextFile) -> Iterator[tuple[int, str]]:

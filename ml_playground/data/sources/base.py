@@ -1,0 +1,56 @@
+"""What a source is: the files that it reads, and the text or the documents in them."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from ml_playground.config.sections import Packing, PrepareConfig, SourceConfig
+
+if TYPE_CHECKING:
+    from ml_playground.data.document import Document
+    from ml_playground.data.text import TextFile
+
+OnRead = Callable[[int], object]
+"""Is told how many bytes were read since it was told last."""
+
+
+class Source(SourceConfig):
+    """What the raw text is, and what of it is a document. The kinds are in `ml_playground/data/sources/`."""
+
+    # What a kind states if it differs from running text in .txt files, beside what `SourceConfig` has.
+    one_file: ClassVar[bool] = False
+    wrapping: ClassVar[tuple[str, str]] = ("<text>", "</text>")
+
+    def columns(self, file: "TextFile") -> dict[str, str]:  # noqa: ARG002 -- of sources that have some
+        """What columns a table has: what they hold, each with its name. Raises DataError if it is no such table."""
+        return {}
+
+
+class RunningText(Source):
+    """A source of running text, which is split by position."""
+
+    def pieces(self, file: "TextFile", on_read: OnRead) -> Iterator[str]:
+        r"""The text of a file in pieces of any size, none of them empty, with `\n` as line ends."""
+        return file.pieces(on_read)
+
+
+class Documents(Source):
+    """A source of documents, which are split whole."""
+
+    packing: ClassVar[Packing] = "ended"
+    default_split = "hash"
+
+    def documents(self, file: "TextFile", config: PrepareConfig, on_read: OnRead) -> "Iterator[Document]":
+        """The documents of a file, in their order. It is asked for them several times.
+
+        Args:
+            file: one of those that it reads.
+            config: the `[prepare]` section.
+            on_read: see `OnRead`.
+        """
+        raise NotImplementedError
+
+
+def source_of(config: PrepareConfig) -> Source:
+    """The source that a configuration names."""
+    assert isinstance(config.source, Source)  # as all in the registry are
+    return config.source
