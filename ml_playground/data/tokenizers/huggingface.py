@@ -105,6 +105,8 @@ class FastTokenizer(Tokenizer):
 
     def to_fast(self) -> "Library":
         """See `Tokenizer`."""
+        from tokenizers import Tokenizer as Library
+
         # What the file does around a text, and to long ones, was not done in training.
         unused = {"post_processor": None, "truncation": None, "padding": None}
         return Library.from_str(json.dumps({**json.loads(self.text), **unused}))
