@@ -5,12 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ml_playground.training.optimizers.eager import Eager
+
 # Quintic whose iteration brings all singular values near 1 fastest; it settles within 0.7 to 1.2 (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
 
 
-class Muon(torch.optim.AdamW):
+class Muon(Eager, torch.optim.AdamW):
     """Muon for the groups that say `muon = True`, AdamW for the others.
 
     A matrix moves along its gradient's running mean with all singular values made 1, by Newton-Schulz iterations

@@ -16,9 +16,7 @@ from ml_playground.cli import main
 from tests.project import Project
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["ml_playground.commands.train", "torch._dynamo"]
-)  # torch's optimisers import the latter
+_CONTEXT.set_forkserver_preload(["ml_playground.commands.train"])
 
 
 def start_training(project: Project, *, killed_while_writing: str = "") -> ForkServerProcess:

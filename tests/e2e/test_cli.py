@@ -19,6 +19,15 @@ assert "torch" not in sys.modules, "torch was imported"
 sys.exit(code)
 """
 
+WITHOUT_SLOW_IMPORTS = """
+import sys
+from ml_playground.cli import main
+code = main(sys.argv[1:])
+slow = {"torch._dynamo", "torch._inductor", "transformers", "peft", "accelerate", "gguf"} & sys.modules.keys()
+assert not slow, slow
+sys.exit(code)
+"""
+
 
 def run(*arguments: str, cwd: Path, code: str = "") -> subprocess.CompletedProcess[str]:
     start = ["-c", code] if code else ["-m", "ml_playground.cli"]
@@ -65,3 +74,14 @@ def test_a_reader_that_has_seen_enough_is_no_mishap(tmp_path: Path) -> None:
     command = f"{sys.executable} -m ml_playground.cli list | true"
     outcome = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("verb", ["train", "sample", "evaluate"])
+def test_a_built_in_model_needs_no_compiler_and_nothing_of_hugging_face(project: Project, verb: str) -> None:
+    for earlier in ("prepare", "train"):
+        project.ok(earlier)
+    if verb == "train":  # from its first step, not from its last
+        for path in project.out.glob("*.pt"):
+            path.unlink()
+    outcome = run(verb, "tiny", cwd=project.root, code=WITHOUT_SLOW_IMPORTS)
+    assert outcome.returncode == 0, outcome.stderr

@@ -15,4 +15,6 @@ class AdagradOptions(OptimConfig):
         """See `OptimConfig`."""
         import torch
 
-        return torch.optim.Adagrad(groups)
+        from ml_playground.training.optimizers.eager import eager
+
+        return eager(torch.optim.Adagrad)(groups)

@@ -20,7 +20,9 @@ class AdamOptions(OptimConfig):
         """See `OptimConfig`."""
         import torch
 
-        return torch.optim.Adam(groups, betas=(self.beta1, self.beta2), fused=True)
+        from ml_playground.training.optimizers.eager import eager
+
+        return eager(torch.optim.Adam)(groups, betas=(self.beta1, self.beta2), fused=True)
 
 
 class AdamWOptions(AdamOptions):
@@ -30,4 +32,6 @@ class AdamWOptions(AdamOptions):
         """See `OptimConfig`."""
         import torch
 
-        return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2), fused=True)
+        from ml_playground.training.optimizers.eager import eager
+
+        return eager(torch.optim.AdamW)(groups, betas=(self.beta1, self.beta2), fused=True)

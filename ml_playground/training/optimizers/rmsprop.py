@@ -20,4 +20,6 @@ class RMSpropOptions(OptimConfig):
         """See `OptimConfig`."""
         import torch
 
-        return torch.optim.RMSprop(groups, alpha=self.beta2, momentum=self.momentum)
+        from ml_playground.training.optimizers.eager import eager
+
+        return eager(torch.optim.RMSprop)(groups, alpha=self.beta2, momentum=self.momentum)

@@ -19,4 +19,6 @@ class SGDOptions(OptimConfig):
         """See `OptimConfig`."""
         import torch
 
-        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.momentum > 0)
+        from ml_playground.training.optimizers.eager import eager
+
+        return eager(torch.optim.SGD)(groups, momentum=self.momentum, nesterov=self.momentum > 0)

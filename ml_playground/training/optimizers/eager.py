@@ -1,0 +1,39 @@
+"""torch's optimisers without torch's compiler, which takes seconds to import and is of no use to a step."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from torch.optim import Optimizer
+
+Kind = TypeVar("Kind", bound=Optimizer)
+
+
+def _undecorated(method: Callable[..., Any]) -> Any:
+    return inspect.unwrap(method)
+
+
+class Eager(Optimizer):
+    """What to derive from before one of torch's optimisers, so that it does not import `torch._dynamo`.
+
+    torch decorates these methods so that its compiler, where a user traces an optimiser, stays out of them, and for
+    that imports it at the first call. A decorated function keeps the original as `__wrapped__` (`functools.wraps`),
+    which is what is called here: the same code, so the same bits. torch itself is left as it is, `torch.compile` of a
+    model works as ever, and where the compiler is imported anyway nothing changes.
+    """
+
+    add_param_group = _undecorated(Optimizer.add_param_group)
+    load_state_dict = _undecorated(Optimizer.load_state_dict)
+    state_dict = _undecorated(Optimizer.state_dict)
+    zero_grad = _undecorated(Optimizer.zero_grad)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step, as that of the optimiser derived from."""
+        return _undecorated(super().step)(self, closure)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+
+
+def eager(kind: type[Kind]) -> type[Kind]:
+    """One of torch's optimisers with `Eager` in front of it."""
+    return cast("type[Kind]", type(kind.__name__, (Eager, kind), {"__doc__": kind.__doc__}))
