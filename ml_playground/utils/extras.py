@@ -8,7 +8,7 @@ from ml_playground.errors import MissingExtraError
 _HUGGING_FACE = ("transformers", "tokenizers", "safetensors", "huggingface_hub", "dotenv")
 
 EXTRAS = {
-    "finetune": (*_HUGGING_FACE, "peft", "accelerate"),
+    "finetune": (*_HUGGING_FACE, "peft"),
     "export": (*_HUGGING_FACE, "gguf", "sentencepiece"),
 }
 """The modules that each extra brings; `[project.optional-dependencies]` has their packages."""
