@@ -85,7 +85,8 @@ class Evaluator:
             model.train(training)
         count = len(self._tokens) - 1
         loss = nats / count
-        return Evaluation(loss, loss / math.log(2) * self._predictions_per_byte, right / count, count)
+        bits_per_byte = loss / math.log(2) * self._predictions_per_byte
+        return Evaluation(loss, bits_per_byte, right / count, count)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets (B, T): all full windows, then the shorter last one by itself."""

@@ -105,11 +105,9 @@ class FastTokenizer(Tokenizer):
 
     def to_fast(self) -> "Library":
         """See `Tokenizer`."""
-        from tokenizers import Tokenizer as Library
-
         # What the file does around a text, and to long ones, was not done in training.
         unused = {"post_processor": None, "truncation": None, "padding": None}
-        return Library.from_str(json.dumps({**json.loads(self.text), **unused}))
+        return library_of(json.dumps({**json.loads(self.text), **unused}))
 
     def separable(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where patterns like GPT-2's cut whatever the text; of other kinds of tokenizers nothing is known."""
