@@ -24,6 +24,17 @@ _WESTERN = {"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp850", "cp437"}
 _CONTROLS = bytes([*range(1, 7), *range(0x0E, 0x1A), 0x7F])
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123))
 
+
+def _as_byte(byte: int) -> str:
+    """The characters that a byte is read as in Windows-1252 and in ISO-8859-1, for a class of a pattern."""
+    return "".join({bytes([byte]).decode(codec, "ignore") for codec in ("cp1252", "latin-1")})
+
+
+# What the bytes of one character of UTF-8 look like when they are read as Windows-1252.
+_FOLLOWING = "".join(map(_as_byte, range(0x80, 0xC0)))
+_TWICE = re.compile(f"[Â-ß][{_FOLLOWING}]|[à-ï][{_FOLLOWING}]{{2}}|[ð-ô][{_FOLLOWING}]{{3}}")
+_MAY_FOLLOW = re.compile(r"[\xa0«»‹›‘’‚“”„…–—·.]|\s")  # a capital letter with an accent, in text that is sound
+
 _MOST_STRANGE = 1e-3  # share of characters
 _FEW = 3
 _MOST_ACCENTED, _SOME_LETTERS = 0.4, 20  # share of letters; Icelandic has 0.15
@@ -71,6 +82,27 @@ def is_plain(head: bytes) -> bool:
     return head.translate(None, b"\0" + _CONTROLS) == head
 
 
+def with_one_byte(head: bytes) -> list[str]:
+    """The usual encodings with one byte for a character that may be that of a file which begins like this."""
+    high = np.frombuffer(head, dtype=np.uint8)
+    high = high[high >= 0x80]
+    letters = high[high >= 0xC0]
+    if 2 * (len(head) - len(head.translate(None, _LETTERS))) < len(letters) and len(high) < 1.1 * len(letters):
+        # Not Latin letters. Small ones, which most are, stand in this half for Russian and Greek, in the other in KOI8.
+        return ["cp1251", "cp1253"] if 2 * int((letters >= 0xE0).sum()) > len(letters) else ["koi8-r"]
+    return [name for name in ("cp1252", "latin-1") if _fits(head, name)]
+
+
+def _fits(head: bytes, encoding: str) -> bool:
+    try:
+        text = head.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    survey = Survey()
+    survey.add(text)
+    return survey.refusal(encoding) is None
+
+
 def code_points(text: str) -> CodePoints:
     """The code points of a text; halves of pairs among them."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -89,6 +121,9 @@ class Survey:
     no_characters: int = 0  # such as a byte order mark with its bytes swapped
     letters: int = 0
     accented: int = 0
+    twice: int = 0  # characters that seem to have been encoded as UTF-8 twice
+    twice_certainly: Counter[str] = field(default_factory=Counter[str])
+    _in_twice: int = 0  # characters of the text that these take
     strangers: Counter[str] = field(default_factory=Counter[str])
 
     def add(self, piece: str) -> None:
@@ -113,6 +148,17 @@ class Survey:
         self.replaced += int(replaced.sum())
         self.accented += int(((points >= 0xC0) & (points < 0x250)).sum())
         self.strangers.update(map(chr, points[late | nothing | replaced].tolist()))
+        self._add_twice(piece)
+
+    def _add_twice(self, piece: str) -> None:
+        for found in _TWICE.findall(piece):
+            once = decoded_once(found)
+            if once is None:
+                continue
+            self.twice += 1
+            self._in_twice += len(found)
+            if found.startswith("â€") or not _MAY_FOLLOW.search(found, 1):
+                self.twice_certainly[found] += 1
 
     @property
     def strange(self) -> int:
@@ -135,11 +181,36 @@ class Survey:
             return f"{self.accented:,} of its {letters:,} letters have accents when read as {encoding}", None
         return None
 
+    @property
+    def is_encoded_twice(self) -> bool:
+        """Whether most characters beyond ASCII are what UTF-8 becomes when it is read wrongly and encoded again."""
+        return self.twice >= _FEW and self.twice > self.beyond_ascii - self._in_twice
+
+    def doubts(self) -> str:
+        """What may be wrong with a text that is not refused, nothing where all is well."""
+        found = [self.named()] if self.strange else []
+        found += [
+            f"{count:,} times {text!r}, which is {decoded_once(text)!r} encoded as UTF-8 twice"
+            for text, count in self.twice_certainly.most_common(4)
+        ]
+        return ", ".join(found)
+
     def named(self) -> str:
         """The strange characters by their numbers, and how many there are of each."""
         most = self.strangers.most_common(4)
         more = ", ..." if len(self.strangers) > len(most) else ""
         return ", ".join(f"{count:,} times U+{ord(each):04X}" for each, count in most) + more
+
+
+def decoded_once(text: str) -> str | None:
+    """What `text` was before its UTF-8 was read as Windows-1252, or as ISO-8859-1 where that has no character.
+
+    None where it is not such a text.
+    """
+    try:
+        return b"".join(each.encode("latin-1" if "\x80" <= each < "\xa0" else "cp1252") for each in text).decode()
+    except UnicodeError:
+        return None
 
 
 @dataclass

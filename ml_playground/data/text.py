@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_playground.data.encodings import Survey, Utf8Evidence, by_mark, is_plain, wide
+from ml_playground.data.encodings import Survey, Utf8Evidence, by_mark, is_plain, wide, with_one_byte
 from ml_playground.data.folders import require_file
 from ml_playground.errors import DataError
 from ml_playground.utils.model_folder import is_lfs_pointer
@@ -33,7 +33,7 @@ class TextFile:
     """A file and the encoding that it is in, the name of a Python codec.
 
     Attributes:
-        doubts: the characters in it that no text should hold, where they are too few to refuse it.
+        doubts: what looks wrong, such as characters that no text should hold, where it is too little to refuse it.
     """
 
     path: Path
@@ -62,9 +62,15 @@ class TextFile:
             except _UndecodableError as error:
                 failures.append(str(error))
                 continue
+            if survey.is_encoded_twice and codecs.lookup(candidate).name.startswith("utf"):
+                between = "latin1" if survey.late_controls else "cp1252"
+                raise DataError(
+                    f"{path}: evidently UTF-8 that was read as {between} and encoded again: {survey.doubts()}. "
+                    f"Undo that: iconv -f {candidate} -t {between} {path.name} makes UTF-8 of it."
+                )
             refusal = survey.refusal(candidate)
             if refusal is None:
-                return cls(path, candidate, survey.named() if survey.strange else "")
+                return cls(path, candidate, survey.doubts())
             failures.append(refusal[0])
             guess = refusal[1] or guess
         raise _not_text(path, "; ".join(failures), tried=(encoding, *candidates), guess=guess)
@@ -213,7 +219,10 @@ def _refuse_utf8_in_disguise(path: Path, encoding: str, head: bytes, stated: str
 
 
 def _not_text(path: Path, why: str, *, tried: Sequence[str], guess: str | None = None) -> DataError:
-    known = [name for name in (guess, "auto", "cp1252", "latin-1") if name is not None and name not in tried]
+    with path.open("rb") as file:
+        likely = with_one_byte(file.read(_HEAD))
+    auto = ["auto"] if "cp1252" in likely else []
+    known = [name for name in (guess, *auto, *likely) if name is not None and name not in tried]
     others = " or ".join(f'"{name}"' for name in ([guess] if guess in known else known))
     such_as = f", such as {others}" if others else ""
     return DataError(f"{path}: {why}. Set [prepare] encoding to what the file is in{such_as}.")

@@ -107,6 +107,12 @@ def read_as_windows(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("prepare")
 
 
+@mistake("UTF-8 encoded twice")
+def encoded_twice(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    project.text.write_text("Grüße\n".encode().decode("cp1252") * 9, encoding="utf-8")
+    return project.run("prepare")
+
+
 @mistake("UTF-16 read as UTF-8")
 def read_as_utf8(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.text.write_text("a text", encoding="utf-16-le")

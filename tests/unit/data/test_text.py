@@ -94,7 +94,10 @@ LONG = "Grüße aus Köln, schöne Wörter.\n" * 1000
         (b"a\0b", "auto", "holds 1 NUL characters"),
         (bytes(range(1, 7)) * 9, "utf-8", "are among its 54 characters"),
         (("lost \ufffd" * 9).encode(), "utf-8", r"9 times U\+FFFD are among"),
-        ("Съешь ещё этих мягких французских булок\n".encode("cp1251") * 3, "auto", "letters have accents"),
+        ("Съешь ещё этих мягких французских булок\n".encode("cp1251") * 3, "auto", 'accents.*such as "cp1251"'),
+        ("Съешь ещё этих мягких французских булок\n".encode("cp1251") * 3, "utf-8", 'such as "cp1251" or "cp1253"'),
+        ("Θέλει αρετή και τόλμη η ελευθερία\n".encode("cp1253") * 3, "auto", 'such as "cp1251" or "cp1253"'),
+        ("Съешь ещё этих мягких французских булок\n".encode("koi8-r") * 3, "utf-8", 'such as "koi8-r"'),
         (
             "Съешь ещё этих мягких французских булок\n".encode("koi8-r") * 3,
             "latin-1",
@@ -123,6 +126,45 @@ def test_quotes_in_windows_1252_are_not_taken_for_utf8(tmp_path: Path) -> None:
 def test_a_few_strange_characters_are_reported_and_not_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("plain text\n" * 500 + "\ufffd", encoding="utf-8")
     assert TextFile.find(tmp_path / "a.txt", "utf-8").doubts == "1 times U+FFFD"
+
+
+def twice(text: str, between: str = "cp1252") -> str:
+    """What somebody gets who takes a text in UTF-8 for one in another encoding."""
+    return text.encode().decode(between)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "auto"])
+@pytest.mark.parametrize(
+    ("text", "between"),
+    [
+        ("Grüße aus Köln, schöne Mädchen\n", "cp1252"),
+        ("Grüße aus Köln, schöne Mädchen\n", "latin-1"),
+        ("„So“ – schön.\n", "latin-1"),
+        ("Съешь ещё этих булок\n", "latin-1"),
+    ],
+)
+def test_utf8_that_was_encoded_twice_is_refused(tmp_path: Path, encoding: str, text: str, between: str) -> None:
+    (tmp_path / "a.txt").write_text(twice(text, between) * 50, encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.txt: evidently UTF-8 that was read as (cp1252|latin1)") as refused:
+        TextFile.find(tmp_path / "a.txt", encoding)
+    codec = str(refused.value).split("iconv -f utf-8 -t ")[1].split()[0]
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8").encode(codec).decode() == text * 50
+
+
+def test_a_little_text_that_was_encoded_twice_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Schöne Grüße nach Köln\n" * 9 + twice("Grüße\n"), encoding="utf-8")
+    doubts = TextFile.find(tmp_path / "a.txt", "utf-8").doubts
+    assert (
+        doubts == "1 times 'Ã¼', which is 'ü' encoded as UTF-8 twice, 1 times 'ÃŸ', which is 'ß' encoded as UTF-8 twice"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["« Égalité\xa0», « CAFÉ », CAFÉ», AMANHÃ”, IRMÃ… à\xa0«\xa0côté\xa0»\n", "naïve café – „Ä“\n"]
+)
+def test_accents_beside_quotes_are_no_reason_for_doubt(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text * 50, encoding="utf-8")
+    assert not TextFile.find(tmp_path / "a.txt", "utf-8").doubts
 
 
 def test_the_published_protocols_are_read_without_a_wrong_character(real_data: Path) -> None:
