@@ -58,7 +58,7 @@ def _schedule_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
 def _prepare_mismatches(prepare: PrepareConfig) -> Iterator[Mismatch]:
     source, tokenizer, split = prepare.source, prepare.tokenizer, prepare.split
     source_kind, tokenizer_kind = ("prepare", "source", "kind"), ("prepare", "tokenizer", "kind")
-    if tokenizer.takes_tokens and tokenizer.of_model is None:
+    if tokenizer.is_of_model and tokenizer.of_model is None:
         yield Mismatch(
             (tokenizer_kind,),
             "needs [prepare.tokenizer] model, [train.hf_model] model_name or [train.model] init_from: the model to "
@@ -102,7 +102,7 @@ def _finetuning_mismatches(config: ExperimentConfig) -> Iterator[Mismatch]:
         return
     shape = tuple(("train", "model", name) for name in type(config.train.model).model_fields)
     yield Mismatch(shape, "describes a model of ours, but the model is that of [train.hf_model] model_name")
-    if not config.prepare.tokenizer.takes_tokens:
+    if not config.prepare.tokenizer.is_of_model:
         yield Mismatch(
             (("prepare", "tokenizer", "kind"), model_name),
             f'is "{config.prepare.tokenizer.kind}", but the model knows its own tokens only: set "huggingface"',

@@ -77,11 +77,13 @@ class TokenizerConfig(Part):
 
     Attributes:
         takes_tokens: whether tokens can be added to it, as to a model's.
+        is_of_model: whether it is that of a model, which must be named.
     """
 
     kind: str = Field("char", description="which one")
 
     takes_tokens: ClassVar[bool] = False
+    is_of_model: ClassVar[bool] = False
 
     @property
     def of_model(self) -> str | None:

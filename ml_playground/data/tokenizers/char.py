@@ -80,7 +80,8 @@ class CharTokenizer(Tokenizer):
                     'Train with [prepare] source = "lines", or with a text of several lines.'
                 )
             tokens = [_escaped(character) for character in self.characters]
-            return LlamaVocabulary("rwkv", None, tokens, ["normal"] * len(tokens), None, None, None)
+            all_normal: list[TokenKind] = ["normal"] * len(tokens)
+            return LlamaVocabulary("rwkv", None, tokens, all_normal, None, None, None)
         encoded = [character.encode() for character in self.characters]
         pairs = dict.fromkeys((char[:cut], char[cut : cut + 1]) for char in encoded for cut in range(1, len(char)))
         # llama.cpp wants some merge even where each character is one byte; this pair never meets.

@@ -96,7 +96,7 @@ class Tiktoken(TokenizerOptions):
 class HuggingFace(TokenizerOptions):
     """That of a model in Hugging Face's format."""
 
-    takes_tokens = True
+    takes_tokens = is_of_model = True
 
     model: ModelName = same_as(
         "train.hf_model.model_name train.model.init_from",

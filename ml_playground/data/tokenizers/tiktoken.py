@@ -129,7 +129,7 @@ class TiktokenTokenizer(Tokenizer):
         written |= {rank: (name, "control") for name, rank in specials.items()}
         written |= {rank: (f"[UNUSED_{rank}]", "unused") for rank in range(self.vocab_size) if rank not in written}
         tokens = [written[rank][0] for rank in range(self.vocab_size)]
-        types = [written[rank][1] for rank in range(self.vocab_size)]
+        types: list[TokenKind] = [written[rank][1] for rank in range(self.vocab_size)]
         merges = [f"{left} {right}" for left, right in _merges(ranks)]
         pattern, end = _WORD_PATTERNS[self.encoding], specials[START_TOKEN]
         return LlamaVocabulary("gpt2", pattern, tokens, types, merges, self.start_id, end)
