@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -117,10 +117,14 @@ def known_encoding(name: str) -> str:
 
 def true_or_names(value: object) -> object:
     """`value`, if it is true, false or a list of texts. Raises ValueError."""
-    names = cast("list[object]", value) if isinstance(value, list) else []
-    if not isinstance(value, bool | list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("must be true, false or a list of names in quotes")
-    return value
+    if isinstance(value, bool) or is_list_of_texts(value):
+        return value
+    raise ValueError("must be true, false or a list of names in quotes")
+
+
+def is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+    """Whether a TOML value is a list of texts."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
 
 
 def plain_values(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Libraries that are not in every installation: which extra of this package brings them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from ml_playground.errors import MissingExtraError
@@ -15,7 +15,7 @@ EXTRAS = {
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
+def needing(extra: str) -> Generator[None]:
     """Report a module that cannot be found by the command that installs it.
 
     Args:
