@@ -26,7 +26,7 @@ Some sections are parts of which there are several kinds, each with options of i
 for `train.optim.kind = "muon"`. A file that changes the kind takes over only those options of the file that it extends
 which the new kind has too.
 
-This page is made from `ml_playground/config/sections.py` by
+This page is made from `ml_playground/config/sections/` by
 `.venv/bin/python -m ml_playground.config.reference > docs/configuration.md`.
 """
 _TYPES = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path"}

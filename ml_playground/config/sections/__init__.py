@@ -1,0 +1,53 @@
+"""Every option of a TOML file: its type, its default and its description, in one place.
+
+A component receives the section it needs (or plain keyword arguments), never the whole configuration.
+`docs/configuration.md` is generated from these files.
+"""
+
+from ml_playground.config.sections.export import ExportGgufConfig, ExportHfConfig, ExportOllamaConfig
+from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
+from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
+from ml_playground.config.sections.prepare import Packing, PrepareConfig, SourceConfig, SplitConfig, TokenizerConfig
+from ml_playground.config.sections.sample import SampleRuntimeConfig, SamplingConfig
+from ml_playground.config.sections.training import (
+    DataConfig,
+    DecayingScheduleConfig,
+    OptimConfig,
+    ParameterGroup,
+    ScheduleConfig,
+    SinkConfig,
+    TrainRuntimeConfig,
+)
+from ml_playground.config.sections.types import Device, DType, GGUFType, ModelName, SampleDType
+
+__all__ = [
+    "DType",
+    "DataConfig",
+    "DecayingScheduleConfig",
+    "Device",
+    "ExportGgufConfig",
+    "ExportHfConfig",
+    "ExportOllamaConfig",
+    "GGUFType",
+    "HfModelConfig",
+    "MLPConfig",
+    "ModelConfig",
+    "ModelName",
+    "ModelOptions",
+    "NormConfig",
+    "OptimConfig",
+    "Packing",
+    "ParameterGroup",
+    "PeftConfig",
+    "PositionConfig",
+    "PrepareConfig",
+    "SampleDType",
+    "SampleRuntimeConfig",
+    "SamplingConfig",
+    "ScheduleConfig",
+    "SinkConfig",
+    "SourceConfig",
+    "SplitConfig",
+    "TokenizerConfig",
+    "TrainRuntimeConfig",
+]

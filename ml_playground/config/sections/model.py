@@ -1,0 +1,181 @@
+"""`[train.model]`: the model and its parts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+
+from ml_playground.config.fields import (
+    derived,
+    of_kind,
+    plain_values,
+    same_as,
+    zero_or_from,
+)
+from ml_playground.config.kinds import fill_in
+from ml_playground.config.parts import Part, PartOf
+from ml_playground.config.registries import MLPS, NORMS, POSITIONS
+from ml_playground.config.sections.types import ModelName
+from ml_playground.utils.tables import Table, is_table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ml_playground.models.base import LanguageModel
+
+
+class PositionConfig(Part):
+    """How the model knows the order of tokens."""
+
+    kind: str = Field("learned", description="which way")
+
+    def conflicts(self, model: "ModelConfig") -> Iterator[tuple[tuple[str, ...], str]]:  # noqa: ARG002 -- of some kinds
+        """What of `[train.model]` it does not fit: the options to point at, and why."""
+        return iter(())
+
+    def build(self, model: "ModelConfig") -> "nn.Module":
+        """A `models.position.Position` for a model with these options."""
+        raise NotImplementedError
+
+
+class NormConfig(Part):
+    """Normalisation of activations."""
+
+    kind: str = Field("layernorm", description="which one")
+
+    def build(self, width: int, model: "ModelConfig") -> "nn.Module":
+        """A module that normalises the last dimension, of size `width`."""
+        raise NotImplementedError
+
+
+class MLPConfig(Part):
+    """What a block does at each position by itself."""
+
+    kind: str = Field("gelu", description="which one")
+
+    @classmethod
+    def inner_width(cls, width: int) -> int:
+        """The default of `n_inner` where `n_embd` is `width`."""
+        return 4 * width
+
+    def build(self, model: "ModelConfig") -> "nn.Module | None":
+        """A module (B, T, C) to (B, T, C), None for no MLP."""
+        raise NotImplementedError
+
+
+_MLP = PartOf(MLPS, "gelu")
+
+
+class ModelOptions(Part):
+    """The model: a transformer with the defaults of a family, any part of which can be set on its own, or another."""
+
+    kind: str = Field("gpt2", description="family whose defaults fill in what is not stated, or another model")
+    block_size: PositiveInt = same_as(
+        "train.data.block_size", "longest context the model can see, in tokens", gt=0, le=2**24
+    )
+
+    def conflicts(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Options that do not fit each other: those to point at, and why."""
+        return iter(())
+
+    def summary(self) -> str:
+        """The model in a few words."""
+        return f"{self.kind}, block {self.block_size}"
+
+    def build(self, vocab_size: int) -> "LanguageModel":
+        """A new `LanguageModel` for ids below `vocab_size`, its weights drawn from torch's generator."""
+        raise NotImplementedError
+
+
+class ModelConfig(ModelOptions):
+    """The transformer of a family; see `ModelOptions`."""
+
+    file: Path | None = Field(
+        None,
+        description="Python file with a model of your own: its `build(config, vocab_size)` makes a `LanguageModel`",
+    )
+    options: Annotated[dict[str, Any], AfterValidator(plain_values)] = Field(
+        {},
+        description="with `file`, options of your own for that model, under any names: `build` finds them in "
+        "`config.options`",
+    )
+    init_from: ModelName = Field(
+        None,
+        description="begin with the weights and the shape of a trained model, whose values win over those of this "
+        "section but for `block_size` and `dropout`: a folder in Hugging Face's format (GPT-2, Llama, Mistral, Qwen2, "
+        "Qwen3), a name at its hub, or a checkpoint of nanoGPT",
+    )
+    n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
+    n_head: PositiveInt = Field(4, le=2**10, description="attention heads; must divide `n_embd`")
+    n_embd: PositiveInt = Field(128, le=2**24, description="width of the residual stream")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate while training")
+    bias: bool = Field(False, description="biases in linear layers and layer norms")
+    n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0, le=2**10)
+    head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0, le=2**24)
+    n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0, le=2**26)
+    position: Annotated[PositionConfig, PartOf(POSITIONS, "learned")] = of_kind("positional encoding")
+    norm: Annotated[NormConfig, PartOf(NORMS, "layernorm")] = of_kind("normalisation")
+    norm_eps: float = of_kind("what a norm adds to the variance before its root", ge=1e-30, le=1)
+    norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
+        "before attention and MLP, after their sum with the residual stream, or before and after them"
+    )
+    mlp: Annotated[MLPConfig, _MLP] = of_kind("feed-forward type")
+    qk_norm: bool = of_kind("normalise queries and keys")
+    value_norm: bool = Field(False, description="normalise values")
+    tied_embeddings: bool = of_kind("one matrix embeds tokens and predicts them")
+    embedding_norm: bool = of_kind("normalise the embeddings before the first block")
+    value_embeddings: bool = Field(False, description="each layer adds a learned vector per token to its values")
+    ngram_embeddings: NonNegativeInt = of_kind("add embeddings of the last 2, ..., n tokens; 0 does not", le=4)
+    ngram_buckets: PositiveInt = Field(
+        2**14, le=2**26, description="most rows per table of n-gram embeddings; n-grams beyond that many share rows"
+    )
+    logit_softcap: Annotated[float, zero_or_from(1e-3)] = Field(
+        0.0, ge=0, le=1e6, description="squash logits to within this bound by tanh; 0 does not"
+    )
+    sliding_window: NonNegativeInt = Field(0, description="attend to this many last tokens only; 0 to all")
+    zero_init: bool = of_kind("start with all projections into the residual stream and the logits at zero")
+
+    def conflicts(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """See `ModelOptions`."""
+        if self.head_dim == self.n_embd // self.n_head and self.n_embd % self.n_head:
+            yield ("n_head", "n_embd"), f"{self.n_head} heads do not divide n_embd = {self.n_embd}"
+        if self.n_head % self.n_kv_head:
+            yield ("n_kv_head", "n_head"), f"{self.n_kv_head} key/value heads do not divide n_head = {self.n_head}"
+        yield from self.position.conflicts(self)
+        if self.sliding_window >= self.block_size:
+            yield (
+                ("sliding_window", "block_size"),
+                f"a window of {self.sliding_window} hides nothing of {self.block_size} tokens",
+            )
+        if self.init_from is not None and self.file is not None:
+            yield ("init_from", "file"), "a model of your own cannot begin with another's weights"
+        if self.options and self.file is None:
+            yield ("options",), "means nothing without file: a model of your own, which these are for"
+        if self.ngram_embeddings == 1:
+            yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
+        if self.zero_init and self.norm_placement == "sandwich":
+            yield (
+                ("zero_init", "norm_placement", "kind"),
+                "a norm behind a projection that starts at zero blows up its first step",
+            )
+
+    def summary(self) -> str:
+        """See `ModelOptions`."""
+        return f"{self.n_layer} layers, {self.n_head} heads, {self.n_embd} wide, block {self.block_size}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        return cls.completed(values) if is_table(values) else values
+
+    @classmethod
+    def completed(cls, stated: Table) -> Table:
+        """See `Section`: what the family says, and sizes that follow from others."""
+        defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
+        filled = fill_in(stated, defaults)
+        n_embd = filled["n_embd"]
+        if isinstance(n_embd, int) and "n_inner" not in filled:
+            mlp: type[MLPConfig] = _MLP.options(filled.get("mlp", {}))
+            filled["n_inner"] = mlp.inner_width(n_embd)
+        return filled
