@@ -178,3 +178,8 @@ def seed_everything(*entropy: int) -> None:
         torch.cuda.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, or the sort of device, such as `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

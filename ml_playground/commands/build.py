@@ -15,7 +15,7 @@ from ml_playground.models.build import load_weights
 from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.checkpoint import Artifact, CheckpointStore, Origin
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.versions import library_versions
+from ml_playground.run.surroundings import library_versions
 from ml_playground.runtime import Runtime, compile_model, resolve, seed_everything
 from ml_playground.training.curriculum import Curriculum, Stage
 from ml_playground.training.optim import build_optimizer

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.manifest import Manifest, differences, read_manifest
-from ml_playground.errors import CheckpointError, DataError
+from ml_playground.errors import DataError, RunDirectoryError
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
-from ml_playground.run.checkpoint import load_progress
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.opened import Run, StoredCheckpoint
 from ml_playground.utils.paths import shown
 from ml_playground.utils.tables import Table, toml_lines
 
@@ -63,11 +63,14 @@ def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:
 
 
 def _files(run: RunDirectory) -> Iterator[str]:
-    checkpoints = [run.best_checkpoint, run.last_checkpoint, *run.numbered_checkpoints(), run.nanogpt_checkpoint]
-    found = [path for path in checkpoints if path.exists()]
-    yield f"run       {shown(run.path)}{'' if found else ': no checkpoints yet'}"
-    for path in found:
-        yield f"          {path.name}  {path.stat().st_size / 2**20:.1f} MiB{_standing(path, run)}"
+    checkpoints = list(Run(run).checkpoints())
+    by_nanogpt = run.nanogpt_checkpoint.exists()
+    yield f"run       {shown(run.path)}{'' if checkpoints or by_nanogpt else ': no checkpoints yet'}"
+    for each in checkpoints:
+        yield f"          {each.path.name}  {each.path.stat().st_size / 2**20:.1f} MiB{_standing(each)}"
+    if by_nanogpt:
+        size = run.nanogpt_checkpoint.stat().st_size
+        yield f"          {run.nanogpt_checkpoint.name}  {size / 2**20:.1f} MiB  (written by nanoGPT)"
     for folder in (run.adapters("best"), run.adapters("last"), run.adapters("final"), run.merged):
         if folder.exists():
             yield f"          {folder.relative_to(run.path)}/"
@@ -86,23 +89,20 @@ def _other_runs(run: RunDirectory, out: Path) -> Iterator[str]:
 
 
 def _summary(run: RunDirectory) -> str:
-    summary = run.read_summary()
-    if summary == {}:
-        return "not finished yet"
-    if summary is None or not isinstance(step := summary.get("step"), int):
-        return f"{run.summary.name} is damaged"
-    loss, best_step, best = summary.get("best_val_loss"), summary.get("best_step"), ""
-    if isinstance(loss, float) and isinstance(best_step, int):
-        best = f", best validation loss {loss:.4f} at step {best_step:,}"
-    status = summary.get("status")
-    return f"step {step:,}{best}{'' if status == 'finished' else f', {status}'}"
-
-
-def _standing(path: Path, run: RunDirectory) -> str:
-    if path == run.nanogpt_checkpoint:
-        return "  (written by nanoGPT)"
     try:
-        progress = load_progress(path)
-    except CheckpointError as error:
-        return f"  {error}"
+        summary = Run(run).summary
+    except RunDirectoryError:
+        return f"{run.summary.name} is damaged"
+    if summary is None:
+        return "not finished yet"
+    progress, status, best = summary.progress, summary.status, ""
+    if progress.best_step >= 0:
+        best = f", best validation loss {progress.best_val_loss:.4f} at step {progress.best_step:,}"
+    return f"step {progress.step:,}{best}{'' if status == 'finished' else f', {status}'}"
+
+
+def _standing(checkpoint: StoredCheckpoint) -> str:
+    if checkpoint.problem is not None:
+        return f"  {checkpoint.problem}"
+    progress = checkpoint.progress
     return "" if progress is None else f"  step {progress.step:,}, validation loss {progress.val_loss:.4f}"

@@ -12,6 +12,7 @@ from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models.quantized import quantize
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.records import SampleRow
 from ml_playground.run.samples import RULE, SampleWriter
 from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import (
@@ -63,16 +64,16 @@ def sample(config: ExperimentConfig) -> None:
         steps = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seeds=seeds, prefilled=prefilled)
         for index, tokens in zip(indices, texts_of(steps, len(seeds)), strict=True):
             print(text, end="")
-            row = {
-                "time": _now(),
-                "checkpoint": trained.path.name,
-                "step": trained.step,
-                "seed": settings.seed,
-                "index": index,
-                "prompt": text,
-                "text": _print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
-                **wanted.model_dump(exclude={"start", "num_samples", "batch_size"}),
-            }
+            row = SampleRow(
+                time=_now(),
+                checkpoint=trained.path.name,
+                step=trained.step,
+                seed=settings.seed,
+                index=index,
+                prompt=text,
+                text=_print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
+                options=wanted.model_dump(exclude={"start", "num_samples", "batch_size"}),
+            )
             print(f"\n{RULE}")
             keep(row)
 

@@ -1,10 +1,10 @@
 """Train to the last step, resuming from `ckpt_last.pt` where there is one."""
 
 import sys
-from contextlib import suppress
-from dataclasses import asdict, replace
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal, cast
 
 import torch
 
@@ -17,16 +17,19 @@ from ml_playground.commands.build import (
 )
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import DivergedError, PlaygroundError, StoppedBySignalError
+from ml_playground.errors import DivergedError, PlaygroundError, RunDirectoryError, StoppedBySignalError
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import Checkpoint, resume
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
+from ml_playground.run.records import RunRecord, Status, Summary
 from ml_playground.run.sinks import SinkStart, Telemetry
+from ml_playground.run.surroundings import commit_of, machine
 from ml_playground.run.toml_file import file_name, require_same_file
 from ml_playground.runtime import (
     Runtime,
+    device_name,
     memory_errors_explained,
 )
 from ml_playground.training.resume import Reconciled, reconcile, rounding_warning
@@ -34,9 +37,6 @@ from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
 from ml_playground.utils.files import unused_name, write_json
 from ml_playground.utils.paths import shown
-from ml_playground.utils.tables import is_table
-
-Status = Literal["running", "finished", "stopped", "diverged", "failed"]
 
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
@@ -74,10 +74,11 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
             raise
         except Exception:
             if run.summary.exists():  # of a start before, which may have finished
-                _summarise(run, Progress() if checkpoint is None else Progress(**checkpoint.progress), "failed")
+                _mark_failed(
+                    run, Progress() if checkpoint is None else Progress(**checkpoint.progress), settings.max_iters
+                )
             raise
-        _record_start(run, trainer, file_name(run, config.file))
-        _summarise(run, trainer.progress, "running")
+        _record_start(config, run, runtime, trainer, resumed=checkpoint is not None)
         trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())
         count = f"{trained:,}" if trained == all_of_them else f"{trained:,} of {all_of_them:,}"
         print(f"training {count} parameters on {runtime.device} in {settings.dtype}", end=", ")
@@ -90,19 +91,8 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         for warning in schedule_warnings(config.train.schedule, max_iters=settings.max_iters):
             print(f"! {warning}")
         start = SinkStart(run, settings.max_iters, checkpoint is not None, replace(trainer.progress))
-        status: Status = "failed"
-        try:
-            with Telemetry(settings.sinks, start) as telemetry:
-                stopped_by = trainer.fit(telemetry)
-            status = "finished" if trainer.finished else "stopped"
-        except DivergedError:
-            status = "diverged"
-            raise
-        except KeyboardInterrupt:
-            status = "stopped"
-            raise
-        finally:
-            _summarise(run, trainer.progress, status)
+        with _summarised(run, trainer, settings.max_iters), Telemetry(settings.sinks, start) as telemetry:
+            stopped_by = trainer.fit(telemetry)
     print(f"{trainer.progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
     if trainer.stopped_early:
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
@@ -146,42 +136,72 @@ def _ready_trainer(
     return trainer
 
 
-def _summarise(run: RunDirectory, progress: Progress, status: Status) -> None:
-    """Write how far the run is to `summary.json`. One that is killed stays "running" there."""
-    if status == "failed":  # by what may fail here too, such as a full disk or a folder that is gone: that matters more
-        with suppress(OSError, PlaygroundError):
-            run.require()
-            write_json(run.summary, {**progress.as_json(), "status": status})
-    else:
-        write_json(run.summary, {**progress.as_json(), "status": status})
+@contextmanager
+def _summarised(run: RunDirectory, trainer: Trainer, max_iters: int) -> Generator[None]:
+    """Write to `summary.json` that the run is running, and in the end how it ended. If killed, it stays "running"."""
+    _summary(trainer.progress, "running", max_iters).write(run.summary)
+    try:
+        yield
+    except BaseException as error:
+        status: Status = "failed"
+        if isinstance(error, DivergedError):
+            status = "diverged"
+        elif isinstance(error, KeyboardInterrupt):
+            status = "stopped"
+        _mark_failed(run, trainer.progress, max_iters, status)
+        raise
+    _summary(trainer.progress, "finished" if trainer.finished else "stopped", max_iters).write(run.summary)
 
 
-def _record_start(run: RunDirectory, trainer: Trainer, toml: str | None) -> None:
+def _mark_failed(run: RunDirectory, progress: Progress, max_iters: int, status: Status = "failed") -> None:
+    """Write how a run ended that an error ended. That error matters more than one here, such as of a full disk."""
+    with suppress(OSError, PlaygroundError):
+        run.require()
+        _summary(progress, status, max_iters).write(run.summary)
+
+
+def _summary(progress: Progress, status: Status, max_iters: int) -> Summary:
+    return Summary(status, _now(), max_iters, progress)
+
+
+def _record_start(
+    config: ExperimentConfig, run: RunDirectory, runtime: Runtime, trainer: Trainer, *, resumed: bool
+) -> None:
     """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
-    start = {"step": trainer.progress.step, "time": _now(), "threads": torch.get_num_threads()}
-    earlier: list[object] = []
-    if trainer.progress.step:
-        earlier = _earlier_starts(run)
-    before = earlier[-1].get("threads") if earlier and is_table(earlier[-1]) else None
-    if before not in (None, start["threads"]):
-        print(rounding_warning("threads", before, start["threads"]))
-    write_json(run.tokenizer, trainer.origin.tokenizer)
-    about = {key: value for key, value in asdict(trainer.origin).items() if key != "tokenizer"}
-    write_json(
-        run.info, {"toml": toml, **about, "parameters": trainer.model.num_parameters(), "starts": [*earlier, start]}
+    origin, threads = trainer.origin, torch.get_num_threads()
+    before = _earlier_record(run) if resumed else None
+    if before is not None and before.threads != threads:
+        print(rounding_warning("threads", before.threads, threads))
+    for folder in (run.tokenizer.parent, run.tensorboard.parent, run.tensorboard):
+        if (aside := run.clear_folder(folder)) is not None:
+            print(
+                f"! {folder.name} is a file, where a folder of the run belongs; it is now {aside.name}", file=sys.stderr
+            )
+    write_json(run.tokenizer, origin.tokenizer)
+    record = RunRecord(
+        toml=file_name(run, config.file),
+        config=origin.config,
+        model_args=origin.model_args,
+        model_identity=origin.model_identity,
+        data=origin.data,
+        parameters=trainer.model.num_parameters(),
+        versions=origin.versions,
+        commit=commit_of(config.file.root),
+        machine=machine(device_name(runtime.device)),
+        threads=threads,
     )
+    record.started(trainer.progress.step, _now(), before).write(run.info)
 
 
-def _earlier_starts(run: RunDirectory) -> list[object]:
-    """The starts in `run.json`; a file that is damaged is set aside, as all else in it is written again."""
-    info = run.read_info()
-    starts = None if info is None else info.get("starts", [])
-    if isinstance(starts, list):
-        return cast("list[object]", starts)
-    aside = unused_name(run.info)
-    run.info.rename(aside)
+def _earlier_record(run: RunDirectory) -> RunRecord | None:
+    """What `run.json` says; one that is damaged is set aside, as all but its list of starts is written again."""
+    try:
+        return RunRecord.read(run.info)
+    except RunDirectoryError:
+        aside = unused_name(run.info)
+        run.info.rename(aside)
     print(f"! {run.info.name} is damaged and now {aside.name}; the list of starts begins again", file=sys.stderr)
-    return []
+    return None
 
 
 def _now() -> str:

@@ -15,11 +15,9 @@ from torch import Tensor
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.run import sealed
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.progress import Progress
+from ml_playground.run.progress import FORMAT, Progress
 from ml_playground.utils.files import keep_copy, storage_errors, unused_name
 from ml_playground.utils.tables import Table, is_table, states
-
-FORMAT = 6
 
 Which = Literal["last", "best", "final"]
 Report = Callable[[str], object]
@@ -124,19 +122,6 @@ def _check_types(checkpoint: Checkpoint) -> None:
     for section, option in _READ_ON_RESUME:
         if not states(origin.config, ("train", section, option)):
             raise TypeError(f"config.train.{section} lacks {option}")
-
-
-def load_progress(path: Path) -> Progress | None:
-    """How far a checkpoint is, read without its weights; None for nanoGPT's and other formats, which do not say.
-
-    Raises:
-        DamagedCheckpointError: the file is cut short or altered where this is written.
-        CheckpointError: the file is missing.
-    """
-    header = sealed.read_header(path)
-    if header is None or header.get("format") != FORMAT:
-        return None
-    return Progress.from_json(header)
 
 
 def load_newest(run: RunDirectory) -> tuple[Checkpoint, DamagedCheckpointError | None]:

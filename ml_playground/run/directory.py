@@ -1,6 +1,5 @@
 """The one place that knows the names of the files in a run directory."""
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from ml_playground.errors import LockedError, RunDirectoryError
-from ml_playground.utils.files import read_file, storage_errors, unused_name
+from ml_playground.utils.files import storage_errors, unused_name
 from ml_playground.utils.locks import locked
-from ml_playground.utils.tables import Table, is_table
 
 Use = Literal["train", "merge", "export"]
 
@@ -74,20 +72,21 @@ class RunDirectory:
         """The file for llama.cpp whose matrices are of a kind such as `f16`."""
         return self.exports / f"{self.path.name}-{kind}.gguf"
 
-    def read_info(self) -> Table | None:
-        """What `run.json` says, an empty table where there is no such file, None where it is damaged."""
-        return _table_in(self.info)
-
-    def read_summary(self) -> Table | None:
-        """What `summary.json` says, as in `read_info`."""
-        return _table_in(self.summary)
-
     def set_aside_metrics(self) -> None:
         """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
         if self.metrics.exists():
             aside = unused_name(self.metrics)
             with storage_errors(aside):
                 self.metrics.rename(aside)
+
+    def clear_folder(self, folder: Path) -> Path | None:
+        """Set aside a file that is where a folder of the run belongs; its new name, None where there was none."""
+        if not folder.exists() or folder.is_dir():
+            return None
+        aside = unused_name(folder)
+        with storage_errors(aside):
+            folder.rename(aside)
+        return aside
 
     @contextmanager
     def lock(self, use: Use = "train") -> Generator[None]:
@@ -157,14 +156,3 @@ class RunDirectory:
                 f"{self.path} was moved or deleted by somebody else, so nothing more is written. "
                 "Move it back, then run the same command again: it resumes from the last checkpoint there."
             )
-
-
-def _table_in(path: Path) -> Table | None:
-    """The JSON object in a file, an empty one where there is no such file, None where it is damaged."""
-    try:
-        values: object = json.loads(read_file(path))
-    except FileNotFoundError:
-        return {}
-    except (IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
-        return None
-    return values if is_table(values) else None

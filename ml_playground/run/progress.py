@@ -3,8 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from ml_playground.errors import DamagedCheckpointError
+from ml_playground.run.seal import read_header
+
+FORMAT = 6
+"""Of checkpoints."""
 
 
 @dataclass
@@ -55,3 +60,16 @@ class Progress:
         except (KeyError, TypeError) as error:
             raise DamagedCheckpointError(f"not the progress of a run ({error})") from error
         return progress
+
+
+def load_progress(path: Path) -> Progress | None:
+    """How far a checkpoint is, read without its weights; None for nanoGPT's and other formats, which do not say.
+
+    Raises:
+        DamagedCheckpointError: the file is cut short or altered where this is written.
+        CheckpointError: the file is missing.
+    """
+    header = read_header(path)
+    if header is None or header.get("format") != FORMAT:
+        return None
+    return Progress.from_json(header)

@@ -4,9 +4,193 @@ Nothing here imports torch, so that a list of many runs shows at once.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ml_playground.errors import DamagedCheckpointError, RunDirectoryError
+from ml_playground.run.progress import Progress
+from ml_playground.utils.files import read_file, write_json
+from ml_playground.utils.paths import shown
+from ml_playground.utils.tables import Table, changes
+
+Status = Literal["running", "finished", "stopped", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`summary.json`: how far a run is, written when it starts and when it ends.
+
+    Attributes:
+        status: how it ended; of a run that was killed, `running`.
+        time: when this was written, in UTC.
+        max_iters: optimiser steps that it is to have in all.
+        progress: how far it is; in the file its values stand beside the others.
+    """
+
+    status: Status
+    time: str
+    max_iters: int
+    progress: Progress
+
+    def write(self, path: Path) -> None:
+        """Write it. Raises StorageError if the system refuses."""
+        about = {"status": self.status, "time": self.time, "max_iters": self.max_iters}
+        write_json(path, {**about, **self.progress.as_json()})
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """What `write` has written, None where there is no file.
+
+        Raises:
+            RunDirectoryError: the file holds something else.
+        """
+        try:
+            values: Table | None = _read(path, Table)
+            if values is None:
+                return None
+            status, time, max_iters = values["status"], values["time"], values["max_iters"]
+            if status not in get_args(Status) or type(time) is not str or type(max_iters) is not int:
+                raise _damaged(path)
+            return cls(status, time, max_iters, Progress.from_json(values))
+        except (KeyError, DamagedCheckpointError) as error:
+            raise _damaged(path) from error
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run is computed on.
+
+    Attributes:
+        processor: its name, empty if unknown.
+        memory: bytes of main memory, 0 if unknown.
+        device: what computes: the GPU's name, or `cpu`.
+        system: operating system and architecture.
+    """
+
+    processor: str
+    memory: int
+    device: str
+    system: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The commit of the user's project.
+
+    Attributes:
+        id: its hash.
+        clean: whether the files that git tracks are as they are there; None if git did not answer in time.
+    """
+
+    id: str
+    clean: bool | None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What differs from the start before.
+
+    Attributes:
+        key: such as `[train.optim] learning_rate` or `[versions] torch`.
+        before: its value then, None where it had none.
+        now: its value now.
+    """
+
+    key: str
+    before: Any
+    now: Any
+
+
+@dataclass(frozen=True)
+class StartRecord:
+    """One start of a run.
+
+    Attributes:
+        step: optimiser steps that were done already.
+        time: in UTC.
+        threads: that compute on the CPU.
+        commit: of the project, None outside git.
+        changed: what differs from the start before: options, versions, machine.
+    """
+
+    step: int
+    time: str
+    threads: int
+    commit: Commit | None
+    changed: list[Changed] = field(default_factory=list[Changed])
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """`run.json`: what runs, on what, and what that was at each start.
+
+    Attributes:
+        toml: the TOML file, relative to its project.
+        config: the resolved configuration.
+        model_args: what the model is built from.
+        model_identity: hash of what else it is made of, such as a user's file.
+        data: fingerprint of the prepared data.
+        parameters: number of trainable values.
+        versions: of this project, Python and the libraries.
+        commit: of the user's project, None outside git.
+        machine: what the run is computed on.
+        threads: that compute on the CPU.
+        starts: all of them, the first one first.
+    """
+
+    toml: str | None
+    config: Table
+    model_args: Table
+    model_identity: str | None
+    data: str
+    parameters: int
+    versions: dict[str, str]
+    commit: Commit | None
+    machine: Machine
+    threads: int
+    starts: list[StartRecord] = field(default_factory=list[StartRecord])
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
+
+    def write(self, path: Path) -> None:
+        """Write it. Raises StorageError if the system refuses."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """What `write` has written, None where there is no file.
+
+        Raises:
+            RunDirectoryError: the file holds something else.
+        """
+        record: Self | None = _read(path, cls)
+        return record
+
+    def started(self, step: int, time: str, before: "RunRecord | None") -> "RunRecord":
+        """The record with one more start.
+
+        Args:
+            step: optimiser steps that are done already.
+            time: in UTC.
+            before: the record of the start before, None for a new run.
+        """
+        earlier = [] if before is None else before.starts
+        changed = [] if before is None else list(self.changed_since(before))
+        return replace(self, starts=[*earlier, StartRecord(step, time, self.threads, self.commit, changed)])
+
+    def changed_since(self, before: "RunRecord") -> Iterator[Changed]:
+        """What differs from an earlier record."""
+        old, new = (
+            {**each.config, "versions": each.versions, "machine": asdict(each.machine)} for each in (before, self)
+        )
+        for name in dict.fromkeys([*new, *old]):
+            for change in changes({name: old.get(name)}, {name: new.get(name)}, ""):
+                yield Changed(change.key.replace("[.", "[").removeprefix("[] "), change.before, change.now)
 
 
 @dataclass(frozen=True)
@@ -45,3 +229,59 @@ class MetricRow:
         """What `as_json` gave, which has a `step`."""
         numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
         return cls.of(int(numbers.pop("step")), numbers)
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A row of `samples.jsonl`: a text and what made it.
+
+    Attributes:
+        time: in UTC.
+        checkpoint: name of the file.
+        step: optimiser steps that the model had had.
+        seed: of all samples of one command.
+        index: of this one among them.
+        prompt: what the text follows.
+        text: what the model wrote.
+        options: how tokens were chosen, such as `temperature`; in the file they stand beside the others.
+    """
+
+    time: str
+    checkpoint: str
+    step: int
+    seed: int
+    index: int
+    prompt: str
+    text: str
+    options: Table
+
+    def as_json(self) -> Table:
+        """The row as it is in the file."""
+        values = asdict(self)
+        options: Table = values.pop("options")
+        return {**values, **options}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """What `as_json` gave. Raises KeyError if it is something else."""
+        known = {each.name: row[each.name] for each in fields(cls) if each.name != "options"}
+        return cls(**known, options={key: value for key, value in row.items() if key not in known})
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _read(path: Path, kind: Any) -> Any:
+    """The value of a kind in a file of JSON, None where there is no file. Raises RunDirectoryError."""
+    try:
+        return _adapter(kind).validate_json(read_file(path))
+    except FileNotFoundError:
+        return None
+    except (IsADirectoryError, NotADirectoryError, ValidationError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> RunDirectoryError:
+    return RunDirectoryError(f"{shown(path)} is damaged, or of another version of ml_playground")

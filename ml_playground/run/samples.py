@@ -2,9 +2,9 @@
 
 import sys
 from datetime import datetime
-from typing import Any
 
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.records import SampleRow
 from ml_playground.run.rows import append_jsonl, append_text
 from ml_playground.utils.files import system_error
 
@@ -24,13 +24,13 @@ class SampleWriter:
         self._text = run.sample_text(now)
         self._refused = False
 
-    def __call__(self, row: dict[str, Any]) -> None:
-        """Keep a sample: its `prompt`, its `text`, and what made it."""
+    def __call__(self, row: SampleRow) -> None:
+        """Keep a sample."""
         if self._refused:
             return
         try:
-            append_jsonl(self._run.samples, row)
-            append_text(self._text, f"{row['prompt']}{row['text']}\n{RULE}\n")
+            append_jsonl(self._run.samples, row.as_json())
+            append_text(self._text, f"{row.prompt}{row.text}\n{RULE}\n")
         except OSError as error:
             if (cause := system_error(error)) is None:
                 raise

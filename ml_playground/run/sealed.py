@@ -11,18 +11,16 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import torch
 
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.run.seal import opened, read_seal, unreadable
 from ml_playground.utils.files import atomic_write, system_error
 from ml_playground.utils.paths import shown
 from ml_playground.utils.tables import Table, is_table
 
-_END = b"PK\x05\x06"  # begins the last record of a zip archive
-_END_SIZE = 22  # bytes of that record, of which the last two are the comment's length
-_DIGEST = 64  # hexadecimal digits of a SHA-256
 _BLOCK = 2**22  # bytes hashed at once
 _IS_FOLDER = 0x10  # among an entry's attributes; torch's reader believes it
 
@@ -66,71 +64,12 @@ def read(path: Path) -> tuple[Table, bool]:
         DamagedCheckpointError: the file is cut short or altered.
         CheckpointError: the file is missing, cannot be read, or holds more than tensors and plain values.
     """
-    with _opened(path) as file:
-        seal = _seal(path, file)
+    with opened(path) as file:
+        seal = read_seal(path, file)
         if seal is not None and _digest(file, seal.size) != seal.header.get("sha256"):
             raise DamagedCheckpointError(f"{shown(path)}: damaged (its checksum does not match)")
         _check_parts(path, file, verify=seal is None)
         return _unpickled(path, file), seal is not None
-
-
-def read_header(path: Path) -> Table | None:
-    """The header of a file, None where it has no seal. The rest of the file is neither read nor verified.
-
-    Raises:
-        DamagedCheckpointError: the header is altered.
-        CheckpointError: the file is missing or cannot be read.
-    """
-    with _opened(path) as file:
-        seal = _seal(path, file)
-    return None if seal is None else seal.header
-
-
-class _Seal(NamedTuple):
-    """A header, and the length of the comment that it is in."""
-
-    header: Table
-    size: int
-
-
-def _opened(path: Path) -> BinaryIO:
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{shown(path)}: not a file")
-    try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{shown(path)}: no such checkpoint") from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{shown(path)}: cannot be read: {error.strerror}")
-
-
-def _seal(path: Path, file: BinaryIO) -> _Seal | None:
-    try:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _END_SIZE - 2**16))
-        tail = file.read()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    end = tail.rfind(_END)
-    comment = tail[end + _END_SIZE :]
-    if end < 0 or int.from_bytes(tail[end + _END_SIZE - 2 : end + _END_SIZE], "little") != len(comment):
-        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short (it does not end like a checkpoint)")
-    if not comment:
-        return None
-    text, digest = comment[:-_DIGEST], comment[-_DIGEST:]
-    if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise DamagedCheckpointError(f"{shown(path)}: damaged (the checksum of its header does not match)")
-    try:
-        header: object = json.loads(text)
-    except (ValueError, RecursionError):  # its checksum holds: somebody else wrote it
-        header = None
-    if not is_table(header):
-        raise DamagedCheckpointError(f"{shown(path)}: damaged (its header is not a table)")
-    return _Seal(header, len(comment))
 
 
 def _digest(file: BinaryIO, comment: int) -> str:
@@ -162,7 +101,7 @@ def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
             altered = archive.testzip() if verify else None
     except OSError as error:
         if system_error(error) is not None:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         raise DamagedCheckpointError(
             f"{shown(path)}: damaged or cut short ({error})"
         ) from error  # a place before its start
@@ -183,7 +122,7 @@ def _unpickled(path: Path, file: BinaryIO) -> Table:
             f"{shown(path)}: holds more than tensors and plain values; it was not opened, as that could run its code"
         ) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except Exception as error:  # of any kind: its instructions are a stranger's, and are carried out as they come
         if "allocate memory" in str(error):
             raise

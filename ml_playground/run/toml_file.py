@@ -1,10 +1,12 @@
 """The TOML file that a run was trained with."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from ml_playground.config.fields import ConfigFile
 from ml_playground.errors import RunDirectoryError
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.records import RunRecord
 from ml_playground.utils.paths import project_root, real_path, shown
 
 
@@ -36,8 +38,11 @@ def other_file(run: RunDirectory, file: ConfigFile | None) -> Path | None:
     """The TOML file that a run was trained with, where that is there and another than `file`, which did not name it."""
     if file is None or file.names_run:
         return None
-    toml = (run.read_info() or {}).get("toml")
-    if not isinstance(toml, str) or "\0" in toml:
+    record = None
+    with suppress(RunDirectoryError):
+        record = RunRecord.read(run.info)
+    toml = None if record is None else record.toml
+    if toml is None or "\0" in toml:
         return None  # nothing is known of it
     trained_with = real_path(_project(run) / toml)
     return trained_with if trained_with != file.path and trained_with.is_file() else None

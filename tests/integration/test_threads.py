@@ -45,7 +45,7 @@ def test_a_run_that_is_resumed_with_other_threads_says_that_its_bits_can_differ(
 
 def test_so_does_one_that_is_resumed_with_another_pytorch(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.ok("train")
-    monkeypatch.setattr("ml_playground.run.versions.version", lambda name: "9.9" if name == "torch" else "1")
+    monkeypatch.setattr("ml_playground.run.surroundings.version", lambda name: "9.9" if name == "torch" else "1")
     project.configure({"train.runtime.max_iters": "8"})
     assert "torch: 9.9 now, " in project.ok("train").out
 

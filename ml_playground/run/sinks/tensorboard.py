@@ -23,11 +23,12 @@ class TensorBoard(Sink):
         from torch.utils.tensorboard.writer import SummaryWriter  # which takes half a second to import
 
         self._run = start.run
-        self._hook = threading.excepthook
+        self._hook, others = threading.excepthook, threading.enumerate()
         with storage_errors(self._run.tensorboard):
             self._writer = SummaryWriter(
                 self._run.tensorboard, purge_step=start.progress.step + 1 if start.resumed else 0
             )
+        self._threads = [thread for thread in threading.enumerate() if thread not in others]
         threading.excepthook = self._thread_failed
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -43,6 +44,8 @@ class TensorBoard(Sink):
             with self._run.writing():
                 self._writer.close()
         finally:
+            for thread in self._threads:  # one that has failed may not have come to its hook yet
+                thread.join(timeout=1)
             threading.excepthook = self._hook
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml_playground.run.checkpoint import FORMAT
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.progress import FORMAT
 from ml_playground.run.sinks import Telemetry
 from ml_playground.training.trainer import Trainer
 from tests.acceptance.mistakes.collection import configured, mistake

@@ -8,18 +8,16 @@ import torch
 from ml_playground.errors import CheckpointError, DamagedCheckpointError, StorageError
 from ml_playground.run import sealed
 from ml_playground.run.checkpoint import (
-    FORMAT,
     Checkpoint,
     CheckpointStore,
     Origin,
     load,
     load_best,
-    load_progress,
     resume,
     save,
 )
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.progress import Progress
+from ml_playground.run.progress import FORMAT, Progress, load_progress
 from tests.full_disk import full_disk
 
 CONFIG = {

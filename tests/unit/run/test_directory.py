@@ -5,6 +5,7 @@ import pytest
 
 from ml_playground.errors import RunDirectoryError
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.opened import Run
 
 
 def test_a_second_trainer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
@@ -73,8 +74,11 @@ def test_a_folder_that_was_moved_while_it_is_locked_is_not_written_to(tmp_path: 
 @pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 100_000, b"[1]", None])
 def test_files_that_say_nothing_are_damaged_not_a_traceback(tmp_path: Path, text: bytes | None) -> None:
     run = RunDirectory(tmp_path)
-    assert run.read_info() == run.read_summary() == {}
+    assert Run.open(tmp_path).record is None
+    assert Run.open(tmp_path).summary is None
     for path in (run.info, run.summary):
         path.mkdir() if text is None else path.write_bytes(text)
-    assert run.read_info() is None
-    assert run.read_summary() is None
+    with pytest.raises(RunDirectoryError, match=r"run\.json is damaged"):
+        _ = Run.open(tmp_path).record
+    with pytest.raises(RunDirectoryError, match=r"summary\.json is damaged"):
+        _ = Run.open(tmp_path).summary

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.run import sealed
+from ml_playground.run import seal, sealed
 
 WEIGHTS = torch.arange(2000.0)
 VALUES = {"weights": WEIGHTS, "names": ["ä", "b"], "nothing": torch.empty(0)}
@@ -25,7 +25,7 @@ def test_values_and_header_come_back(path: Path) -> None:
     assert is_sealed
     assert torch.equal(values["weights"], WEIGHTS)
     assert values["names"] == ["ä", "b"]
-    header = sealed.read_header(path)
+    header = seal.read_header(path)
     assert header is not None
     assert header["step"] == 3
     assert torch.equal(torch.load(path, weights_only=True)["weights"], WEIGHTS)
@@ -91,7 +91,7 @@ def test_files_of_others_need_no_seal(path: Path) -> None:
     values, is_sealed = sealed.read(path)
     assert not is_sealed
     assert torch.equal(values["weights"], WEIGHTS)
-    assert sealed.read_header(path) is None
+    assert seal.read_header(path) is None
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -159,6 +159,6 @@ def test_a_header_that_is_none_is_damage_whatever_its_checksum_says(path: Path, 
     whole = path.read_bytes()
     comment = text + hashlib.sha256(text).hexdigest().encode()
     path.write_bytes(whole[: whole.rindex(b"PK\x05\x06") + 20] + len(comment).to_bytes(2, "little") + comment)
-    for read in (sealed.read, sealed.read_header):
+    for read in (sealed.read, seal.read_header):
         with pytest.raises(DamagedCheckpointError, match="its header is not a table"):
             read(path)

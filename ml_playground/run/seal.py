@@ -1,0 +1,77 @@
+"""The seal at the end of a checkpoint, which `sealed` writes: read by itself, without torch and without the weights."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.utils.paths import shown
+from ml_playground.utils.tables import Table, is_table
+
+_END = b"PK\x05\x06"  # begins the last record of a zip archive
+_END_SIZE = 22  # bytes of that record, of which the last two are the comment's length
+_DIGEST = 64  # hexadecimal digits of a SHA-256
+
+
+def read_header(path: Path) -> Table | None:
+    """The header of a file, None where it has no seal. The rest of the file is neither read nor verified.
+
+    Raises:
+        DamagedCheckpointError: the header is altered.
+        CheckpointError: the file is missing or cannot be read.
+    """
+    with opened(path) as file:
+        seal = read_seal(path, file)
+    return None if seal is None else seal.header
+
+
+class Seal(NamedTuple):
+    """A header, and the length of the comment that it is in."""
+
+    header: Table
+    size: int
+
+
+def opened(path: Path) -> BinaryIO:
+    """A checkpoint, opened for reading. Raises CheckpointError if that cannot be done."""
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{shown(path)}: not a file")
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{shown(path)}: no such checkpoint") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    """The error to raise where the system refuses to read."""
+    return CheckpointError(f"{shown(path)}: cannot be read: {error.strerror}")
+
+
+def read_seal(path: Path, file: BinaryIO) -> Seal | None:
+    """The seal of an open file, None where it has none. Raises DamagedCheckpointError if it is altered."""
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_SIZE - 2**16))
+        tail = file.read()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    end = tail.rfind(_END)
+    comment = tail[end + _END_SIZE :]
+    if end < 0 or int.from_bytes(tail[end + _END_SIZE - 2 : end + _END_SIZE], "little") != len(comment):
+        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short (it does not end like a checkpoint)")
+    if not comment:
+        return None
+    text, digest = comment[:-_DIGEST], comment[-_DIGEST:]
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (the checksum of its header does not match)")
+    try:
+        header: object = json.loads(text)
+    except (ValueError, RecursionError):  # its checksum holds: somebody else wrote it
+        header = None
+    if not is_table(header):
+        raise DamagedCheckpointError(f"{shown(path)}: damaged (its header is not a table)")
+    return Seal(header, len(comment))
