@@ -74,9 +74,7 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
             raise
         except Exception:
             if run.summary.exists():  # of a start before, which may have finished
-                _mark_failed(
-                    run, Progress() if checkpoint is None else Progress(**checkpoint.progress), settings.max_iters
-                )
+                _mark_failed(run, Progress() if checkpoint is None else checkpoint.progress, settings.max_iters)
             raise
         _record_start(config, run, runtime, trainer, resumed=checkpoint is not None)
         trained, all_of_them = trainer.model.num_parameters(), sum(each.numel() for each in trainer.model.parameters())

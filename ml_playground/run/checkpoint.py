@@ -58,7 +58,7 @@ class Checkpoint:
     ema: dict[str, Tensor] | None
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
-    progress: dict[str, Any]
+    progress: Progress
     origin: Origin
 
     @property
@@ -74,8 +74,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         StorageError: the system refused to write; what was at `path` is not damaged.
     """
     values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-    values |= {"format": FORMAT, **asdict(values.pop("origin"))}
-    sealed.write(path, values, {"format": FORMAT, **Progress(**checkpoint.progress).as_json()})
+    values |= {"format": FORMAT, "progress": asdict(checkpoint.progress), **asdict(values.pop("origin"))}
+    sealed.write(path, values, {"format": FORMAT, **checkpoint.progress.as_json()})
 
 
 def load(path: Path) -> Checkpoint:
@@ -95,7 +95,8 @@ def load(path: Path) -> Checkpoint:
         raise DamagedCheckpointError(f"{path}: damaged (its checksum is missing)")
     try:
         origin = Origin(**{field.name: values.pop(field.name) for field in fields(Origin)})
-        checkpoint = Checkpoint(**values, origin=origin)
+        progress = Progress(**values.pop("progress"))
+        checkpoint = Checkpoint(**values, progress=progress, origin=origin)
         _check_types(checkpoint)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of ml_playground ({error})") from error
@@ -104,7 +105,7 @@ def load(path: Path) -> Checkpoint:
 
 def _check_types(checkpoint: Checkpoint) -> None:
     """Raises TypeError if a value is not what it should be: somebody else wrote or changed it."""
-    Progress(**checkpoint.progress).check_types()
+    checkpoint.progress.check_types()
     origin = checkpoint.origin
     tables: dict[str, object] = {
         "model": checkpoint.model,

@@ -31,8 +31,8 @@ class AdapterInfo:
         """That of the adapters in a checkpoint."""
         origin = checkpoint.origin
         return cls(
-            step=checkpoint.progress["step"],
-            val_loss=checkpoint.progress["val_loss"],
+            step=checkpoint.progress.step,
+            val_loss=checkpoint.progress.val_loss,
             model_args=origin.model_args,
             model_identity=str(origin.model_identity),
             tokenizer=origin.tokenizer,

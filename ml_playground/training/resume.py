@@ -75,7 +75,7 @@ def reconcile(checkpoint: Checkpoint, spec: ModelSpec, origin: Origin) -> Reconc
     return Reconciled(
         spec=resumed,
         origin=origin,
-        step=checkpoint.progress["step"],
+        step=checkpoint.progress.step,
         kept=kept,
         changed=list(changes(before, now, "train")),
         torch=None if torch == origin.versions["torch"] else torch,
@@ -105,7 +105,7 @@ def stored_best_loss(
     if best is None:
         return math.inf
     if comparable(best.origin, origin):
-        return float(best.progress["val_loss"])
+        return float(best.progress.val_loss)
     model = spec.of_checkpoint(best.origin.model_args).restore(best.averaged_weights)
     evaluation = evaluator(model.to(runtime.device), runtime)
     assert evaluation is not None  # nothing stops it

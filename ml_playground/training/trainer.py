@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -96,7 +96,7 @@ class Trainer:
             raise CheckpointError(
                 f"the optimiser's state in ckpt_last.pt does not fit its weights ({error})"
             ) from error
-        self.progress = Progress(**checkpoint.progress)
+        self.progress = replace(checkpoint.progress)
         if not comparable(checkpoint.origin, self.origin):
             self.progress.best_val_loss, self.progress.evals_since_best = self._stored_best_loss, 0
         self._saved_step = self._began_at = self.progress.step
@@ -272,7 +272,7 @@ class Trainer:
             ema=None if self._average is None else self._average.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scaler=self._scaler.state_dict(),
-            progress=asdict(self.progress),
+            progress=replace(self.progress),
             origin=self.origin,
         )
 

@@ -252,4 +252,4 @@ def test_the_fast_presets_reach_the_loss_of_nanogpts_recipe(project: Project, re
     ours = re.sub(r'^extends = ".*"$', 'extends = "config.toml"', preset, flags=re.MULTILINE)
     project.ok("prepare")
     project.ok("train", project.preset(name, ours))
-    assert load(folder / "out" / name / "ckpt_last.pt").progress["val_loss"] < 1.905
+    assert load(folder / "out" / name / "ckpt_last.pt").progress.val_loss < 1.905

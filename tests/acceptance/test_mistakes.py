@@ -45,7 +45,7 @@ def test_a_mistake_costs_one_message_and_nothing_else(
 ) -> None:
     project.ok("prepare")
     project.ok("train")
-    steps = load(project.out / "ckpt_last.pt").progress["step"]
+    steps = load(project.out / "ckpt_last.pt").progress.step
     before: dict[Path, bytes] = {}
     run = project.run
 
@@ -65,6 +65,6 @@ def test_a_mistake_costs_one_message_and_nothing_else(
     if code == 2:
         assert {path: path.read_bytes() for path in before} == before
     else:  # it went on, or stopped having saved: what there is now is no less
-        assert load(project.out / "ckpt_last.pt").progress["step"] >= steps
+        assert load(project.out / "ckpt_last.pt").progress.step >= steps
     assert not list(project.root.rglob("*.tmp"))
     assert not (project.root / "trapped").exists()

@@ -30,7 +30,7 @@ def project(project: Project) -> Project:
 
 def final_state(project: Project) -> dict[str, torch.Tensor]:
     checkpoint = load(project.out / "ckpt_last.pt")
-    assert checkpoint.progress["step"] == STEPS
+    assert checkpoint.progress.step == STEPS
     moments = {
         f"{number} {name}": value
         for number, state in checkpoint.optimizer["state"].items()
@@ -90,7 +90,7 @@ def test_a_polite_stop_saves_and_says_how_to_go_on(project: Project, signum: sig
     os.kill(process.pid, signum)
     assert finish(process) == 128 + signum
     assert f"stopped by {signum.name}; the same command resumes from here" in (project.root / "train.log").read_text()
-    step = load(project.out / "ckpt_last.pt").progress["step"]
+    step = load(project.out / "ckpt_last.pt").progress.step
     assert 0 < step < STEPS
     assert_same_bits(train_to_the_end(project), expected)
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,7 +106,13 @@ def _checkpoint(path: Path) -> Any:
     from ml_playground.run.checkpoint import load
 
     checkpoint = load(path)
-    return [checkpoint.model, checkpoint.ema, checkpoint.optimizer, checkpoint.progress, checkpoint.origin.model_args]
+    return [
+        checkpoint.model,
+        checkpoint.ema,
+        checkpoint.optimizer,
+        asdict(checkpoint.progress),
+        checkpoint.origin.model_args,
+    ]
 
 
 def _plain(value: Any) -> Any:

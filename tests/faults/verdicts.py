@@ -87,7 +87,7 @@ def checkpoints(root: Path) -> dict[str, int]:
     steps: dict[str, int] = {}
     for path in root.rglob("ckpt_*.pt"):
         try:
-            steps[path.name] = load(path).progress["step"]
+            steps[path.name] = load(path).progress.step
         except CheckpointError:
             steps[path.name] = -1
     return steps

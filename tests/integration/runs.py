@@ -1,6 +1,7 @@
 """What the tests of training share."""
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -45,8 +46,8 @@ def assert_same_bits(one: object, other: object) -> None:
 
 def assert_same_state(one: Checkpoint, other: Checkpoint) -> None:
     assert_same_bits(
-        [one.model, one.ema, one.optimizer, one.scaler, one.progress | {"seconds": 0}],
-        [other.model, other.ema, other.optimizer, other.scaler, other.progress | {"seconds": 0}],
+        [one.model, one.ema, one.optimizer, one.scaler, asdict(replace(one.progress, seconds=0.0))],
+        [other.model, other.ema, other.optimizer, other.scaler, asdict(replace(other.progress, seconds=0.0))],
     )
 
 

@@ -115,7 +115,7 @@ def test_a_merge_waits_for_nobody_and_harms_nobody(tuned: Project) -> None:
         trained = tuned.ok("train")
         assert "! not merged: " in trained.out
     assert {path: path.read_bytes() for path in (tuned.out / "merged").iterdir()} == before
-    assert weights(tuned).progress["step"] == 8
+    assert weights(tuned).progress.step == 8
 
 
 @pytest.fixture
@@ -206,4 +206,4 @@ def test_a_damaged_best_checkpoint_falls_back_to_the_last(trained: Project) -> N
     path.write_bytes(damaged)
     sampled = trained.ok("sample")
     assert "ckpt_best.pt: damaged" in sampled.err
-    assert f"ckpt_last.pt (step {sound.progress['step']}" in sampled.err
+    assert f"ckpt_last.pt (step {sound.progress.step}" in sampled.err

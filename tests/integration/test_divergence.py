@@ -37,7 +37,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_checkpo
         "validation": "step 4: the validation loss is nan.",
     }[where] in outcome.err
     assert "The last good checkpoint is kept" in outcome.err
-    assert weights(project).progress["step"] == 2
+    assert weights(project).progress.step == 2
     assert all(values.isfinite().all() for values in weights(project).model.values())
 
 
@@ -61,7 +61,7 @@ def test_a_loss_that_was_not_looked_at_for_many_steps_still_names_its_own(
     project.configure({"train.runtime.log_interval": "100", "train.runtime.eval_interval": "100"})
     at_step(3, lambda: spoil(monkeypatch, "loss"))
     assert "step 4: the loss is nan (batch 3, " in project.run("train").err
-    assert weights(project).progress["step"] == 0
+    assert weights(project).progress.step == 0
 
 
 def test_a_learning_rate_far_too_high_is_told_by_name(project: Project) -> None:
@@ -85,8 +85,8 @@ def test_weights_that_were_saved_before_they_showed_to_be_bad_make_way_for_the_l
     project.configure({"train.runtime.ckpt_time_interval_minutes": "1e-9"})
     at_step(3, lambda: spoil(monkeypatch, "loss"))
     assert project.run("train").code == 2
-    assert weights(project).progress["step"] == 2
-    assert weights(project, "ckpt_diverged-1.pt").progress["step"] == 3
+    assert weights(project).progress.step == 2
+    assert weights(project, "ckpt_diverged-1.pt").progress.step == 3
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
@@ -100,7 +100,7 @@ def test_a_loss_scale_that_is_too_high_skips_steps_and_sinks(
     project.ok("train")
     last = weights(project)
     assert 1 < last.scaler["scale"] < 2**30
-    assert last.progress["val_loss"] < project.metrics()[0]["val/loss"]
+    assert last.progress.val_loss < project.metrics()[0]["val/loss"]
 
 
 def test_gradients_that_no_loss_scale_saves_stop_the_training(
@@ -134,7 +134,7 @@ def test_weights_that_were_good_are_not_blamed_for_a_first_step_that_is_not_fini
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
     project.ok("train")
-    assert weights(project).progress["step"] == 12
+    assert weights(project).progress.step == 12
 
 
 def test_a_missing_last_checkpoint_costs_nothing_at_a_start_that_fails(

@@ -23,7 +23,7 @@ def test_it_prints_what_training_measured_and_changes_nothing(project: Project) 
     rows = {row["step"]: row for row in project.metrics() if "val/loss" in row}
     expected = []
     for name in ("ckpt_best.pt", "ckpt_last.pt"):
-        step = weights(project, name).progress["step"]
+        step = weights(project, name).progress.step
         loss, bits = rows[step]["val/loss"], rows[step]["val/bits_per_byte"]
         expected.append(f"{name}, step {step}: {loss:.4f} nats/token, {bits:.4f} bits/byte over ")
     first, last = outcome.out.splitlines()

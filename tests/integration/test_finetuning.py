@@ -174,7 +174,7 @@ def test_estimate_and_describe_know_what_is_trained(qwen: Project) -> None:
 def test_a_fine_tuned_model_is_evaluated(qwen: Project) -> None:
     for verb in ("prepare", "train"):
         qwen.ok(verb)
-    last = weights(qwen).progress["val_loss"]
+    last = weights(qwen).progress.val_loss
     assert f"{last:.4f} nats/token" in qwen.ok("evaluate").out
 
 

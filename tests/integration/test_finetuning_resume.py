@@ -62,7 +62,7 @@ def test_diverged_adapters_make_way_for_the_last_good_ones(qwen: Project) -> Non
     qwen.ok("prepare")
     assert qwen.run("train").code == 2
     about = json.loads((qwen.out / "adapters" / "last" / "training.json").read_text())
-    assert about["step"] == weights(qwen).progress["step"]
+    assert about["step"] == weights(qwen).progress.step
 
 
 def test_a_kill_between_adapters_and_checkpoint_loses_nothing(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,14 +73,14 @@ def test_a_kill_between_adapters_and_checkpoint_loses_nothing(qwen: Project, mon
     original = CheckpointStore.save
 
     def save(self: CheckpointStore, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
-        if checkpoint.progress["step"] == 4:
+        if checkpoint.progress.step == 4:
             kill()
         original(self, checkpoint, is_best=is_best, step=step)
 
     monkeypatch.setattr(CheckpointStore, "save", save)
     with pytest.raises(Killed):
         qwen.run("train")
-    assert weights(qwen).progress["step"] == 2
+    assert weights(qwen).progress.step == 2
     monkeypatch.undo()
     qwen.ok("train")
     assert_same_state(weights(qwen), whole)

@@ -125,7 +125,7 @@ def test_what_was_exported_is_where_the_next_run_begins(
     project.ok("train", project.preset("next", changes.format(size=16)))
     begun = load(project.out.with_name("next") / "ckpt_best.pt")
     rows = [json.loads(line) for line in (project.out.with_name("next") / "metrics.jsonl").read_text().splitlines()]
-    assert rows[0]["val/loss"] == best.progress["val_loss"]
+    assert rows[0]["val/loss"] == best.progress.val_loss
     assert begun.origin.model_args == best.origin.model_args | {"init_from": "tiny/out/tiny/export/huggingface"}
     project.ok("train", project.preset("cropped", changes.format(size=8)))
     assert load(project.out.with_name("cropped") / "ckpt_best.pt").origin.model_args["block_size"] == 8
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_ours_is_gone_on_with_in_another_run(project: Project) -
     out = project.ok("train", project.preset("next", changes)).out
     assert "beginning with tiny/out/tiny/ckpt_best.pt: kind = modern" in out
     rows = [json.loads(line) for line in (project.out.with_name("next") / "metrics.jsonl").read_text().splitlines()]
-    assert rows[0]["val/loss"] == best.progress["val_loss"]
+    assert rows[0]["val/loss"] == best.progress.val_loss
     changes = 'extends = "config.toml"\n[train.model]\ninit_from = "tiny/out/tiny"\n'
     outcome = project.run("train", project.preset("folder", changes))
     assert "not a model in Hugging Face's format. Name its ckpt_best.pt." in outcome.err

@@ -79,7 +79,7 @@ def test_a_kill_while_merging_is_made_up_for(qwen: Project, monkeypatch: pytest.
     original = merge.merge_best
 
     def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) -> None:
-        if load(run.best_checkpoint).progress["step"] == 6:
+        if load(run.best_checkpoint).progress.step == 6:
             kill()
         original(config, dataset, run)
 

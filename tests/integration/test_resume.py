@@ -55,7 +55,7 @@ def test_a_step_is_a_pure_function_of_state_and_step(
     shutil.rmtree(project.out)
 
     at_step(step, kill)
-    stopped_before_it = uninterrupted.progress["step"] <= step
+    stopped_before_it = uninterrupted.progress.step <= step
     if not stopped_before_it:
         with pytest.raises(Killed):
             project.run("train")
@@ -77,7 +77,7 @@ def test_a_finished_run_stays_finished_and_more_steps_go_on_from_it(project: Pro
     project.configure({"train.runtime.max_iters": "8"})
     project.ok("train")
     longer = weights(project)
-    assert longer.progress["step"] == 8
+    assert longer.progress.step == 8
     shutil.rmtree(project.out)
     project.ok("train")
     assert_same_state(weights(project), longer)
@@ -156,7 +156,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     stopped = project.run("train")
     assert stopped.code == 128 + signum
     assert stopped.err == f"stopped by {signum.name}; the same command resumes from here\n"
-    assert weights(project).progress["step"] == 3
+    assert weights(project).progress.step == 3
     assert json.loads((project.out / "summary.json").read_text())["status"] == "stopped"
 
 
@@ -177,7 +177,7 @@ def test_a_signal_during_evaluation_does_not_wait_for_its_end(
 
     monkeypatch.setattr(torch.Tensor, "double", interrupt)
     assert project.run("train").code == 130
-    assert weights(project).progress["evaluated_at"] == -1
+    assert weights(project).progress.evaluated_at == -1
     assert json.loads((project.out / "summary.json").read_text())["best_val_loss"] is None
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
@@ -191,7 +191,7 @@ def test_the_number_format_can_change(project: Project, before: str, now: str) -
     project.ok("train")
     project.configure({"train.runtime.dtype": f'"{now}"', "train.runtime.max_iters": "8"})
     project.ok("train")
-    assert weights(project).progress["step"] == 8
+    assert weights(project).progress.step == 8
 
 
 def test_the_best_loss_is_measured_anew_where_validation_has_changed(project: Project) -> None:
@@ -203,8 +203,8 @@ def test_the_best_loss_is_measured_anew_where_validation_has_changed(project: Pr
     assert "ckpt_best.pt re-evaluated under the current settings: " in said
     last, rows = weights(project).progress, project.metrics()
     whole = [row["val/loss"] for row in rows if "val/loss" in row and row["step"] > 6]
-    assert last["best_val_loss"] == min(whole)
-    assert weights(project, "ckpt_best.pt").progress["val_loss"] == min(whole)
+    assert last.best_val_loss == min(whole)
+    assert weights(project, "ckpt_best.pt").progress.val_loss == min(whole)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_the_optimiser_can_change(project: Project, before: str, now: str) -> No
     project.ok("train")
     project.configure({"train.optim.kind": f'"{now}"', "train.runtime.max_iters": "8"})
     assert f'[train.optim] kind = "{now}" from step 6 on, "{before}" before\n' in project.ok("train").out
-    assert weights(project).progress["step"] == 8
+    assert weights(project).progress.step == 8
 
 
 def test_weights_that_do_not_fit_their_model_are_told(project: Project) -> None:

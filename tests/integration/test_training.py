@@ -99,9 +99,9 @@ def test_ckpt_best_never_gets_worse(project: Project) -> None:
     losses = {row["step"]: row["val/loss"] for row in project.metrics() if "val/loss" in row}
     assert losses[12] > min(losses.values()), "the run must get worse for the test to mean anything"
     best = weights(project, "ckpt_best.pt")
-    assert best.progress["val_loss"] == min(losses.values())
-    assert losses[best.progress["step"]] == min(losses.values())
-    assert weights(project).progress["best_val_loss"] == min(losses.values())
+    assert best.progress.val_loss == min(losses.values())
+    assert losses[best.progress.step] == min(losses.values())
+    assert weights(project).progress.best_val_loss == min(losses.values())
 
 
 def test_ckpt_last_is_saved_on_the_time_interval(project: Project, at_step: AtStep) -> None:
@@ -109,8 +109,8 @@ def test_ckpt_last_is_saved_on_the_time_interval(project: Project, at_step: AtSt
     at_step(3, kill)
     with pytest.raises(Killed):
         project.run("train")
-    assert weights(project).progress["step"] == 3
-    assert weights(project).progress["evaluated_at"] == 0
+    assert weights(project).progress.step == 3
+    assert weights(project).progress.evaluated_at == 0
 
 
 def test_every_evaluation_keeps_its_own_checkpoint_up_to_a_number(project: Project) -> None:
@@ -130,10 +130,10 @@ def test_early_stopping_ends_training_and_stays(project: Project) -> None:
     )
     assert "stopped early: 1 evaluations without improvement" in project.ok("train").out
     stopped = weights(project).progress
-    assert stopped["evals_since_best"] == 1
-    assert stopped["step"] < 6
+    assert stopped.evals_since_best == 1
+    assert stopped.step < 6
     project.ok("train")
-    assert weights(project).progress["step"] == stopped["step"]
+    assert weights(project).progress.step == stopped.step
 
 
 def test_the_resolved_config_is_the_run(project: Project) -> None:
@@ -228,11 +228,11 @@ def test_the_optimiser_gets_gradients_clipped_to_their_norm(
 
 def test_only_the_first_windows_are_evaluated_where_that_is_asked_for(project: Project) -> None:
     project.ok("train")
-    whole = weights(project).progress["val_loss"]
+    whole = weights(project).progress.val_loss
     shutil.rmtree(project.out)
     project.configure({"train.runtime.eval_iters": "1"})
     project.ok("train")
-    assert weights(project).progress["val_loss"] != whole
+    assert weights(project).progress.val_loss != whole
 
 
 def test_the_time_interval_counts_from_the_last_save(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ def test_the_time_interval_counts_from_the_last_save(project: Project, monkeypat
     saved: list[int] = []
 
     def count(_self: CheckpointStore, checkpoint: Checkpoint, **_: object) -> None:
-        saved.append(checkpoint.progress["step"])
+        saved.append(checkpoint.progress.step)
 
     monkeypatch.setattr(CheckpointStore, "save", count)
     project.configure(
@@ -296,5 +296,5 @@ def test_rows_say_how_far_the_run_was(project: Project) -> None:
         *("train/loss", "train/lr", "train/tokens_per_sec", "train/step_time_ms", "train/grad_norm"),
         *("val/loss", "val/bits_per_byte", "val/accuracy"),
     }
-    assert (rows[-1].tokens, rows[-1].flops) == (progress["tokens"], progress["flops"])
-    assert 0 < rows[-1].seconds <= progress["seconds"]
+    assert (rows[-1].tokens, rows[-1].flops) == (progress.tokens, progress.flops)
+    assert 0 < rows[-1].seconds <= progress.seconds

@@ -38,7 +38,7 @@ def checkpoint(step: int = 1, val_loss: float = 2.0) -> Checkpoint:
         ema=None,
         optimizer={"state": {0: {"step": torch.tensor(3.0), "exp_avg": weight * 2}}, "param_groups": [{"lr": 0.1}]},
         scaler={},
-        progress=asdict(Progress(step=step, val_loss=val_loss, best_val_loss=val_loss)),
+        progress=Progress(step=step, val_loss=val_loss, best_val_loss=val_loss),
         origin=Origin({"n_layer": 1}, {"kind": "char", "characters": ["ä"]}, "data", CONFIG, {"torch": "2"}, None),
     )
 
@@ -139,8 +139,8 @@ def test_a_full_disk_leaves_the_old_file_whole_and_no_rest(path: Path, room: int
 def test_the_last_checkpoint_before_this_one_is_kept(run: RunDirectory, store: CheckpointStore) -> None:
     for step in (1, 2, 3):
         store.save(checkpoint(step))
-    assert load(run.last_checkpoint).progress["step"] == 3
-    assert load(run.previous_checkpoint).progress["step"] == 2
+    assert load(run.last_checkpoint).progress.step == 3
+    assert load(run.previous_checkpoint).progress.step == 2
 
 
 def test_a_damaged_last_checkpoint_is_named_and_put_aside_and_the_previous_one_used(
@@ -210,7 +210,7 @@ def test_the_best_checkpoint_tells_what_to_beat(run: RunDirectory, store: Checkp
     store.save(checkpoint(val_loss=1.5), is_best=True)
     best = load_best(run, "data", print)
     assert best is not None
-    assert best.progress["val_loss"] == 1.5
+    assert best.progress.val_loss == 1.5
     with pytest.raises(CheckpointError, match=r"ckpt_best\.pt was trained on other data"):
         load_best(run, "other data", print)
     run.best_checkpoint.write_bytes(b"x")
@@ -222,7 +222,7 @@ def test_numbered_checkpoints_are_kept_up_to_a_number(run: RunDirectory) -> None
     save(run.numbered_checkpoint(9), checkpoint(9))  # of an earlier run that went further
     for step in (2, 4, 6):
         store.save(checkpoint(step), step=step)
-    assert [load(path).progress["step"] for path in run.numbered_checkpoints()] == [4, 6, 9]
+    assert [load(path).progress.step for path in run.numbered_checkpoints()] == [4, 6, 9]
 
 
 def test_the_same_bytes_are_written_once_and_outlive_each_other(run: RunDirectory, store: CheckpointStore) -> None:
@@ -248,7 +248,7 @@ def test_progress_is_read_without_the_weights(path: Path) -> None:
 
 
 def test_a_step_and_a_loss_that_were_never_measured_survive(path: Path) -> None:
-    save(path, replace(checkpoint(), progress=asdict(Progress())))
+    save(path, replace(checkpoint(), progress=Progress()))
     assert load_progress(path) == Progress()
 
 
