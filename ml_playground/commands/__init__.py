@@ -18,7 +18,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ml_playground.config.experiment import ExperimentConfig
+    from ml_playground.experiments import Experiment
 
 
 @dataclass(frozen=True)
@@ -111,21 +115,40 @@ class ExperimentVerb(Verb):
 
     def run(self, module: str, options: argparse.Namespace) -> None:
         """Do it, once the configuration is found to be sound."""
-        from ml_playground import experiments
-        from ml_playground.config.load import load_config
         from ml_playground.utils.extras import needing
-        from ml_playground.utils.hub import use_token_of
 
-        experiment = experiments.find(options.experiment)
-        config = load_config(
-            experiment.config_path if options.exp_config is None else _preset(options.exp_config),
-            name=experiment.name,
-            folder=experiment.folder,
-            check_devices=self.checks_devices,
-        )
-        use_token_of(config.file.root / ".env")
+        experiment, config = load_experiment(options.experiment, options.exp_config, check_devices=self.checks_devices)
         with needing(self.extra):
             import_module(module).run(experiment, config)
+
+
+def load_experiment(
+    experiment: str | Path, config: str | Path | None = None, *, check_devices: bool = False
+) -> "tuple[Experiment, ExperimentConfig]":
+    """An experiment and its configuration.
+
+    Args:
+        experiment: its name, or the path of its folder.
+        config: a TOML file to use instead of the experiment's `config.toml`.
+        check_devices: also report a device that this machine lacks.
+
+    Raises:
+        ConfigError: all mistakes of the file.
+        PlaygroundError: there is no such experiment.
+    """
+    from ml_playground import experiments
+    from ml_playground.config.load import load_config
+    from ml_playground.utils.hub import use_token_of
+
+    found = experiments.find(str(experiment))
+    settings = load_config(
+        found.config_path if config is None else _preset(Path(config)),
+        name=found.name,
+        folder=found.folder,
+        check_devices=check_devices,
+    )
+    use_token_of(settings.file.root / ".env")
+    return found, settings
 
 
 def _preset(path: Path) -> Path:

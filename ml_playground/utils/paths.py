@@ -20,8 +20,8 @@ def shown(path: Path) -> str:
 def project_root(path: Path) -> Path:
     """Where relative paths of the file `path` count from: its nearest parent with a pyproject.toml, else its folder.
 
-    Its parents are those of the file itself, by whatever way through `..` and links it was named. Files of this
-    package, where that is installed and not a clone, count from the current folder.
+    Its parents are those of the file itself, by whatever way through `..` and links it was named. Those of the files of
+    an installed package count from the current folder.
     """
     folder = real_path(path).parent
     if _is_installed(folder):
@@ -32,7 +32,7 @@ def project_root(path: Path) -> Path:
 def output_folder(folder: Path) -> Path:
     """Where the data and the runs of the experiment in `folder` go: there.
 
-    Those of an experiment in an installed package go to the folder of its name in the current one.
+    Those of an experiment that an installed package brings go to the folder of its name in the current one.
     """
     return real_path(Path.cwd()) / folder.name if _is_installed(folder) else folder
 
@@ -51,5 +51,5 @@ def name_in_package(path: Path) -> str | None:
 
 
 def _is_installed(folder: Path) -> bool:
-    """Whether `folder` is of this package, and that is not a clone, whose files are the user's."""
-    return folder.is_relative_to(_PACKAGE) and not (_PACKAGE.parent / "pyproject.toml").is_file()
+    """Whether `folder` belongs to an installed package, in which nothing may be written."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(folder.parts)

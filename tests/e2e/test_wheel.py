@@ -78,7 +78,7 @@ def test_it_runs_in_an_empty_folder_and_leaves_the_package_as_it_is(environment:
     (tmp_path / "short.toml").write_text(SHORT)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(environment / "bin" / "ml-playground"), *arguments]
+        command: list[str | Path] = [environment / "bin" / "ml-playground", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     done = run("loop", "phrases", "--exp-config", "short.toml")
