@@ -13,26 +13,27 @@ if TYPE_CHECKING:
     from ml_playground.config.experiment import ExperimentConfig
     from ml_playground.config.fields import Section
     from ml_playground.config.sections import ModelConfig, PrepareConfig, SamplingConfig
-    from ml_playground.data.prepare import prepare_texts
-    from ml_playground.data.sources import find_texts
-    from ml_playground.data.tokenizers import Tokenizer
+    from ml_playground.data.prepare import find_texts, prepare_texts
+    from ml_playground.data.tokenizers.base import Tokenizer
     from ml_playground.errors import PlaygroundError
     from ml_playground.experiments import register
     from ml_playground.inference.score import token_losses
     from ml_playground.models.base import LanguageModel
+    from ml_playground.run.records import MetricRow
 
 _HOMES = {
     "ExperimentConfig": "config.experiment",
     "LanguageModel": "models.base",
     "LoadedRun": "api",
+    "MetricRow": "run.records",
     "ModelConfig": "config.sections",
     "PlaygroundError": "errors",
     "PrepareConfig": "config.sections",
     "SamplingConfig": "config.sections",
     "Section": "config.fields",
     "TokenScore": "api",
-    "Tokenizer": "data.tokenizers",
-    "find_texts": "data.sources",
+    "Tokenizer": "data.tokenizers.base",
+    "find_texts": "data.prepare",
     "load_experiment": "commands",
     "load_run": "api",
     "prepare": "api",
@@ -46,6 +47,7 @@ __all__ = [
     "ExperimentConfig",
     "LanguageModel",
     "LoadedRun",
+    "MetricRow",
     "ModelConfig",
     "PlaygroundError",
     "PrepareConfig",

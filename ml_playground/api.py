@@ -13,7 +13,7 @@ from ml_playground.commands.train import train as train_model
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.manifest import Manifest, read_manifest
-from ml_playground.data.tokenizers import Tokenizer
+from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import RunDirectoryError
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import TrainedModel, load_trained
@@ -22,7 +22,8 @@ from ml_playground.inference.score import token_losses
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.sinks.jsonl import read_jsonl
+from ml_playground.run.records import MetricRow
+from ml_playground.run.rows import read_jsonl
 from ml_playground.runtime import mix_seed, resolve
 from ml_playground.utils.extras import needing
 from ml_playground.utils.tables import Table
@@ -104,9 +105,9 @@ class LoadedRun:
     path: Path
     config: ExperimentConfig | None = None
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl`, each with its `step` and what was measured, such as `val/loss`."""
-        return read_jsonl(self._directory.metrics)
+    def metrics(self) -> list[MetricRow]:
+        """The rows of `metrics.jsonl`, each with its `step` and the `values` measured there, such as `val/loss`."""
+        return [MetricRow.from_json(row) for row in read_jsonl(self._directory.metrics)]
 
     def summary(self) -> Table | None:
         """How far the run is, without loading weights: `summary.json`; empty if it is missing, None if damaged."""
@@ -160,11 +161,12 @@ class LoadedRun:
         Raises:
             PromptError: a character is outside the vocabulary, or there is no token to predict.
         """
-        ids = torch.tensor(encode_prompt(text, self.tokenizer))
-        losses = token_losses(self.model, ids) if len(ids) > 1 else torch.empty(0)
+        ids = encode_prompt(text, self.tokenizer)
+        if len(ids) < 2:
+            return []
+        losses = token_losses(self.model, torch.tensor(ids))
         return [
-            TokenScore(self.tokenizer.decode([token]), nats)
-            for token, nats in zip(ids[1:].tolist(), losses.tolist(), strict=True)
+            TokenScore(self.tokenizer.decode([token]), float(nats)) for token, nats in zip(ids[1:], losses, strict=True)
         ]
 
     @property

@@ -27,12 +27,11 @@ TARGETS = {*re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE), *VER
 
 
 def code_lines(document: Path) -> list[str]:
-    """Lines of shell blocks, and what stands in backticks within a line; not those that install the package elsewhere."""
+    """Lines of shell blocks, but for those that install the package elsewhere; and what is in backticks in a line."""
     text = document.read_text(encoding="utf-8")
     blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [
-        line for block in blocks if not block.startswith("pip install") for line in block.splitlines()
-    ] + re.findall(r"`([^`\n]+)`", text)
+    lines = [line for block in blocks if not block.startswith("pip install") for line in block.splitlines()]
+    return lines + re.findall(r"`([^`\n]+)`", text)
 
 
 def test_the_targets_are_those_that_were_promised() -> None:

@@ -40,7 +40,7 @@ def test_a_run_is_opened_in_silence_and_left_as_it_is(project: Project, capsys: 
     (project.out / "ckpt_last.pt.tmp").write_bytes(b"being written by a training")
     before = {path: path.stat().st_mtime_ns for path in project.out.rglob("*")}
     run = ml_playground.load_run("tiny/out/tiny")
-    assert [row["step"] for row in run.metrics() if "val/loss" in row] == [0, 2, 4, 6]
+    assert [row.step for row in run.metrics() if "val/loss" in row.values] == [0, 2, 4, 6]
     text = run.sample("the", max_new_tokens=9, seed=3)
     assert len(text) == 9
     assert text == run.sample("the", max_new_tokens=9, seed=3) != run.sample("the", max_new_tokens=9, seed=4)
