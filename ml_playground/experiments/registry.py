@@ -16,7 +16,6 @@ from pathlib import Path
 
 from ml_playground.config.files import read_layers
 from ml_playground.config.sections import PrepareConfig
-from ml_playground.data.manifest import manifest_path
 from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import output_folder, real_path, shown
@@ -150,6 +149,8 @@ def prepare(experiment: Experiment, config: PrepareConfig) -> None:
         PlaygroundError: no preparer is registered under `[prepare] dataset`.
         DataError: the preparer found no usable text.
     """
+    from ml_playground.data.manifest import manifest_path  # which takes numpy and tokenizers
+
     _preparer(experiment, config.dataset)(config)
     if not manifest_path(config.dataset_dir).exists():
         raise PlaygroundError(

@@ -77,6 +77,9 @@ class BuiltInModel(ModelSpec):
         return model_options({key: value for key, value in self.options.items() if key != "vocab_size"}).summary()
 
     def _count(self, options: Mapping[str, Any]) -> int:
+        stated = {key: value for key, value in options.items() if key != "vocab_size"}
+        if (known := model_options(stated).parameters(options["vocab_size"])) is not None:
+            return known
         from ml_playground.models.build import count_parameters
 
         return count_parameters(options)

@@ -20,8 +20,21 @@ class LearnedOptions(PositionConfig):
 
         return Learned(model)
 
+    def parameters(self, model: ModelConfig) -> int:
+        """See `PositionConfig`."""
+        return model.block_size * model.n_embd
 
-class SinusoidalOptions(PositionConfig):
+
+class _FixedPosition(PositionConfig):
+    """A kind that has nothing to learn."""
+
+    def parameters(self, model: ModelConfig) -> int:
+        """See `PositionConfig`."""
+        _ = model
+        return 0
+
+
+class SinusoidalOptions(_FixedPosition):
     """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5)."""
 
     def conflicts(self, model: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -36,7 +49,7 @@ class SinusoidalOptions(PositionConfig):
         return Sinusoidal(model)
 
 
-class RotaryOptions(PositionConfig):
+class RotaryOptions(_FixedPosition):
     """Queries and keys turned by angles in proportion to their positions (Su et al. 2021, "RoFormer")."""
 
     theta: float = Field(
@@ -58,7 +71,7 @@ class RotaryOptions(PositionConfig):
         return Rotary(model, self.theta)
 
 
-class ALiBiOptions(PositionConfig):
+class ALiBiOptions(_FixedPosition):
     """Scores fall linearly with the distance, at a slope of its own in each head (Press et al. 2022)."""
 
     def build(self, model: ModelConfig) -> "nn.Module":
@@ -68,7 +81,7 @@ class ALiBiOptions(PositionConfig):
         return ALiBi(model)
 
 
-class NoPositionOptions(PositionConfig):
+class NoPositionOptions(_FixedPosition):
     """No positional encoding: order shows through the causal mask only (Haviv et al. 2022)."""
 
     def build(self, model: ModelConfig) -> "nn.Module":
@@ -87,6 +100,10 @@ class LayerNormOptions(NormConfig):
 
         return LayerNorm(width, model)
 
+    def parameters(self, width: int, model: ModelConfig) -> int:
+        """See `NormConfig`."""
+        return width * (1 + model.bias)
+
 
 class RMSNormOptions(NormConfig):
     """Unit root mean square, then a gain (Zhang & Sennrich 2019)."""
@@ -96,6 +113,11 @@ class RMSNormOptions(NormConfig):
         from ml_playground.models.norm import RMSNorm
 
         return RMSNorm(width, model)
+
+    def parameters(self, width: int, model: ModelConfig) -> int:
+        """See `NormConfig`."""
+        _ = model
+        return width
 
 
 class GELUOptions(MLPConfig):
@@ -107,8 +129,12 @@ class GELUOptions(MLPConfig):
 
         return GELU(model)
 
+    def parameters(self, model: ModelConfig) -> int:
+        """See `MLPConfig`."""
+        return model.linear(model.n_embd, model.n_inner) + model.linear(model.n_inner, model.n_embd)
 
-class TanhGELUOptions(MLPConfig):
+
+class TanhGELUOptions(GELUOptions):
     """The same with the approximation that OpenAI's GPT-2 was trained with."""
 
     def build(self, model: ModelConfig) -> "nn.Module":
@@ -132,8 +158,12 @@ class SwiGLUOptions(MLPConfig):
 
         return SwiGLU(model)
 
+    def parameters(self, model: ModelConfig) -> int:
+        """See `MLPConfig`."""
+        return model.linear(model.n_embd, 2 * model.n_inner) + model.linear(model.n_inner, model.n_embd)
 
-class SquaredReLUOptions(MLPConfig):
+
+class SquaredReLUOptions(GELUOptions):
     """Two linear layers with the square of a ReLU between (So et al. 2021, "Primer")."""
 
     def build(self, model: ModelConfig) -> "nn.Module":
@@ -148,3 +178,8 @@ class NoMLPOptions(MLPConfig):
 
     def build(self, model: ModelConfig) -> None:
         """See `MLPConfig`."""
+
+    def parameters(self, model: ModelConfig) -> int:
+        """See `MLPConfig`."""
+        _ = model
+        return 0

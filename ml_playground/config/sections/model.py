@@ -38,6 +38,10 @@ class PositionConfig(Part):
         """A `models.position.Position` for a model with these options."""
         raise NotImplementedError
 
+    def parameters(self, model: "ModelConfig") -> int | None:  # noqa: ARG002 -- of some kinds
+        """How many trainable values that has; None if only building it tells."""
+        return None
+
 
 class NormConfig(Part):
     """Normalisation of activations."""
@@ -47,6 +51,10 @@ class NormConfig(Part):
     def build(self, width: int, model: "ModelConfig") -> "nn.Module":
         """A module that normalises the last dimension, of size `width`."""
         raise NotImplementedError
+
+    def parameters(self, width: int, model: "ModelConfig") -> int | None:  # noqa: ARG002 -- of some kinds
+        """How many trainable values that has; None if only building it tells."""
+        return None
 
 
 class MLPConfig(Part):
@@ -62,6 +70,10 @@ class MLPConfig(Part):
     def build(self, model: "ModelConfig") -> "nn.Module | None":
         """A module (B, T, C) to (B, T, C), None for no MLP."""
         raise NotImplementedError
+
+    def parameters(self, model: "ModelConfig") -> int | None:  # noqa: ARG002 -- of some kinds
+        """How many trainable values that has, 0 for no MLP; None if only building it tells."""
+        return None
 
 
 _MLP = PartOf(MLPS, "gelu")
@@ -86,6 +98,10 @@ class ModelOptions(Part):
     def build(self, vocab_size: int) -> "LanguageModel":
         """A new `LanguageModel` for ids below `vocab_size`, its weights drawn from torch's generator."""
         raise NotImplementedError
+
+    def parameters(self, vocab_size: int) -> int | None:  # noqa: ARG002 -- of some models
+        """How many trainable values that has, for those who need no torch; None if only building it tells."""
+        return None
 
 
 class ModelConfig(ModelOptions):
@@ -159,6 +175,10 @@ class ModelConfig(ModelOptions):
                 ("zero_init", "norm_placement", "kind"),
                 "a norm behind a projection that starts at zero blows up its first step",
             )
+
+    def linear(self, inputs: int, outputs: int) -> int:
+        """How many values a linear layer of the model has."""
+        return outputs * (inputs + self.bias)
 
     def summary(self) -> str:
         """See `ModelOptions`."""

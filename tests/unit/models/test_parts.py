@@ -16,6 +16,8 @@ from ml_playground.errors import CheckpointError
 from ml_playground.inference.generate import generate
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model, count_parameters, restore_model
+from ml_playground.models.kinds import BuiltInModel, model_options
+from ml_playground.models.parts import SwiGLUOptions
 from ml_playground.models.position import Position
 from ml_playground.runtime import resolve
 
@@ -240,3 +242,18 @@ def test_counting_and_restoring_draw_no_weights(kind: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     for one, other in zip(restored.parameters(), model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("parts", [*GRID, *({"kind": kind} for kind in KINDS)], ids=named)
+def test_the_values_that_a_model_has_are_known_without_building_it(parts: dict[str, Any]) -> None:
+    args = {key: value for key, value in (SMALL | parts).items() if key != "vocab_size"}
+    for changes in ({}, {"bias": True, "tied_embeddings": False, "value_norm": True, "value_embeddings": True}):
+        options = model_options(args | changes)
+        assert options.parameters(11) == count_parameters({**args, **changes, "vocab_size": 11})
+
+
+def test_a_model_with_a_part_from_elsewhere_is_built_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(SwiGLUOptions, "parameters")
+    args = {**SMALL, "mlp": "swiglu"}
+    assert model_options({key: value for key, value in args.items() if key != "vocab_size"}).parameters(11) is None
+    assert f"{build_model(args).num_parameters():,} parameters" in BuiltInModel(args).summary(11)
