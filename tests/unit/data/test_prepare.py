@@ -9,6 +9,7 @@ import pytest
 
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data import manifest as manifest_module
+from ml_playground.data import prepare as prepare_module
 from ml_playground.data import store
 from ml_playground.data import text as text_module
 from ml_playground.data.manifest import differences, read_manifest
@@ -355,6 +356,24 @@ def test_text_is_hashed_again_only_once_its_file_has_changed(source: Path, tmp_p
     prepare_texts([source], config)
     open_dataset(config.dataset_dir, config)
     assert hashed == ["input.txt"] * 3
+
+
+def test_token_files_are_not_hashed_where_settings_differ_and_only_once_where_they_do_not(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    def sha256_of(path: Path) -> str:
+        names.append(path.name)
+        return checksums.sha256_of(path)
+
+    monkeypatch.setattr(prepare_module, "sha256_of", sha256_of)
+    prepare_texts([source], config_for(tmp_path))
+    prepare_texts([source], config_for(tmp_path, split={"val_fraction": 0.2}))
+    assert names == []
+    (tmp_path / "datasets" / "val.bin").write_bytes(b"")
+    prepare_texts([source], config_for(tmp_path, split={"val_fraction": 0.2}))
+    assert names == ["train.bin", "val.bin"]
 
 
 def test_a_change_right_after_preparing_is_seen(source: Path, tmp_path: Path) -> None:
