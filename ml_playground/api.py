@@ -22,11 +22,9 @@ from ml_playground.inference.score import token_losses
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
-from ml_playground.run.records import MetricRow
-from ml_playground.run.rows import read_jsonl
+from ml_playground.run.opened import Run
 from ml_playground.runtime import mix_seed, resolve
 from ml_playground.utils.extras import needing
-from ml_playground.utils.tables import Table
 
 
 def prepare(experiment: str | Path, config: str | Path | None = None) -> Manifest:
@@ -93,25 +91,12 @@ class TokenScore:
     nats: float
 
 
-@dataclass(frozen=True)
-class LoadedRun:
-    """A run that is only read. Weights are loaded when something first needs them.
+class LoadedRun(Run):
+    """A run that is only read, and its model, whose weights are loaded when something first needs them."""
 
-    Attributes:
-        path: its folder.
-        config: what was given to `load_run`.
-    """
-
-    path: Path
-    config: ExperimentConfig | None = None
-
-    def metrics(self) -> list[MetricRow]:
-        """The rows of `metrics.jsonl`, each with its `step` and the `values` measured there, such as `val/loss`."""
-        return [MetricRow.from_json(row) for row in read_jsonl(self._directory.metrics)]
-
-    def summary(self) -> Table | None:
-        """How far the run is, without loading weights: `summary.json`; empty if it is missing, None if damaged."""
-        return self._directory.read_summary()
+    def __init__(self, path: Path, config: ExperimentConfig | None = None) -> None:
+        super().__init__(RunDirectory(path))
+        self.config = config
 
     @property
     def model(self) -> LanguageModel:
@@ -128,9 +113,9 @@ class LoadedRun:
         """The best model with its tokenizer, its step, its validation loss and its warnings."""
         with needing("finetune"):
             if self.config is None:
-                trained = load_trained(self._directory)
+                trained = load_trained(self.directory)
             else:
-                trained = load_trained(self._directory, spec_of(self.config.train, self.config.file.root))
+                trained = load_trained(self.directory, spec_of(self.config.train, self.config.file.root))
         trained.model.eval()
         return trained
 
@@ -168,7 +153,3 @@ class LoadedRun:
         return [
             TokenScore(self.tokenizer.decode([token]), float(nats)) for token, nats in zip(ids[1:], losses, strict=True)
         ]
-
-    @property
-    def _directory(self) -> RunDirectory:
-        return RunDirectory(self.path)

@@ -48,7 +48,7 @@ def evaluate(config: ExperimentConfig) -> None:
                 f"[train.data] block_size = {config.train.data.block_size} is beyond the model in {path.name}, "
                 f"whose block_size is {model.block_size}."
             )
-        print(f"{path.name}, step {checkpoint.progress['step']:,}: {evaluator(model, runtime)}")
+        print(f"{path.name}, step {checkpoint.progress.step:,}: {evaluator(model, runtime)}")
 
 
 def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, Checkpoint]]:
