@@ -11,9 +11,9 @@ from ml_playground.errors import DamagedFolderError, ExportError
 from ml_playground.experiments import Experiment
 from ml_playground.inference.load import best_weights_hash, load_trained, no_checkpoint_error
 from ml_playground.interop.card import model_card
+from ml_playground.interop.exportable import Exportable, ExportableFolder, ExportableModel
 from ml_playground.interop.llama_cpp import quantize, require_programs
 from ml_playground.interop.ollama import name_in_ollama
-from ml_playground.interop.source import FolderSource, OwnSource, Source
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import MergeInfo
@@ -38,7 +38,7 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG0
     """
     hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
     if not (hf.enabled or gguf.enabled or ollama.enabled):
-        raise ExportError("[export.hf], [export.gguf] and [export.ollama] are all turned off: nothing is to be done.")
+        raise ExportError("[export.hf], [export.gguf] and [export.ollama] are all turned off: there is nothing to do.")
     sections = [section for section in (gguf, ollama) if section.enabled]
     require_programs([section.convert_bin for section in sections], ollama.quant_bin if ollama.enabled else None)
     run = RunDirectory(config.sample.runtime.out_dir)
@@ -57,7 +57,7 @@ def _export(config: ExperimentConfig, run: RunDirectory, folder: Path | None) ->
     gguf, ollama = config.export.gguf, config.export.ollama
     if config.export.hf.source is not None:
         verify_folder(config.export.hf.source)
-    source = _export_folder(config, run) if folder is None else FolderSource.open(folder)
+    source = _export_folder(config, run) if folder is None else ExportableFolder.open(folder)
     if folder is not None:
         print(f"{shown(folder)}: is in Hugging Face's format already")
     model_file = run.gguf(gguf.dtype)
@@ -83,31 +83,31 @@ def _merged(config: ExperimentConfig, run: RunDirectory) -> Path:
     if info is None:
         raise ExportError(f"{run.merged} is missing. Run 'merge' first.")
     if info.source.weights != best_weights_hash(run, spec_of(config.train, config.file.root)):
-        raise ExportError(f"{run.merged} was made of other weights than are the best now. Run 'merge' again.")
+        raise ExportError(f"{run.merged} was made from other weights than the best ones now. Run 'merge' again.")
     return current(run.merged)
 
 
-def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
+def _export_folder(config: ExperimentConfig, run: RunDirectory) -> ExportableModel:
     """Write the best model of the run in Hugging Face's format, if that is wanted; what else is to be written of it."""
     hf, gguf, ollama = config.export.hf, config.export.gguf, config.export.ollama
     trained = load_trained(run, spec_of(config.train, config.file.root))
     for warning in trained.warnings:
         print(warning, file=sys.stderr)
     print(f"exporting {shown(trained.path)} ({trained.progress_line})")
-    source = OwnSource(trained.model, trained.tokenizer, run.huggingface)
+    source = ExportableModel(trained.model, trained.tokenizer, run.huggingface)
     source.check_gguf(section.convert_bin for section in (gguf, ollama) if section.enabled)
     if hf.enabled:
         dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
         if trained.data not in (None, dataset.manifest.fingerprint):
             raise ExportError(
-                "the model was trained on other data than is prepared now, so that it cannot be checked and described. "
+                "the model was trained on other data than is prepared now, so that the export cannot be checked. "
                 "Prepare the old data again, or set [export.hf] enabled = false."
             )
         card = model_card(
             run.path.name,
             parameters=trained.model.num_parameters(),
             context=trained.model.block_size,
-            standing=trained.progress_line,
+            progress_line=trained.progress_line,
             prompt=source.end or trained.tokenizer.decode(dataset.val[:_SHOWN_TOKENS].tolist()),
             start=source.end,
             manifest=dataset.manifest,
@@ -118,7 +118,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> OwnSource:
     return source
 
 
-def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Source, model_file: Path) -> None:
+def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Exportable, model_file: Path) -> None:
     """Write what Ollama needs beside `model_file`, and print what to do with it."""
     gguf, ollama = config.export.gguf, config.export.ollama
     if ollama.convert_bin != gguf.convert_bin:

@@ -5,18 +5,18 @@
 # The libraries used here leave some types out.
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from ml_playground.data.store import Tokens
 from ml_playground.data.tokenizers.base import TOKENIZER_FILES, Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.finetune.model import FineTuned
 from ml_playground.finetune.network import require_all_weights
+from ml_playground.interop.compare import largest_difference, logits_on, same_tokens, validation_windows
 from ml_playground.models import loading
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.loading import first_line
@@ -58,8 +58,10 @@ def merge(
         ExportError: what was written computes something else; what was at `path` is untouched.
     """
     model = cast("FineTuned", trained)
-    windows = _windows(model, val)
-    before = [_logits(model.eval(), ids) for ids in windows]
+    # So much text that its logits do not take more memory than the model.
+    length = min(model.block_size, max(_SHORTEST, _LOGITS_AT_ONCE // model.vocab_size))
+    windows = validation_windows(val, length, _CHECKED_WINDOWS)
+    before = list(logits_on(model.eval(), windows))
     with staged(path, replace=True) as folder:
         model.end_training()
         model.network.save_pretrained(str(folder))
@@ -70,9 +72,7 @@ def merge(
                 shutil.copyfile(tokenizer_folder / name, folder / name)
         loaded = loading.load_network(folder, dtype=torch.float32)
         written = require_all_weights(loaded, "the merged model").eval()
-        after = (_logits(lambda ids: written(ids).logits, ids) for ids in windows)
-        differences = [(one - other).abs().max() for one, other in zip(before, after, strict=True)]
-        difference = float(torch.stack(differences).max())  # which is NaN if one is; Python's max would overlook it
+        difference = largest_difference(before, logits_on(lambda ids: written(ids).logits, windows))
         largest = max(float(logits.abs().max()) for logits in before)
         if not difference <= TOLERANCE * largest:
             raise ExportError(
@@ -95,20 +95,8 @@ def _token_warnings(folder: Path, tokenizer: Tokenizer, text: str) -> Iterator[s
             raise
         yield f"Transformers cannot load this model's tokenizer by itself ({first_line(error)})."
         return
-    if theirs.encode(text, add_special_tokens=False, split_special_tokens=True) != tokenizer.encode(text).tolist():
+    if not same_tokens(theirs, tokenizer, text):
         yield (
             "Transformers splits validation text into other tokens than this model was trained with, which are those "
             "of its tokenizer.json: for models of this kind it has a pattern of its own."
         )
-
-
-def _windows(model: FineTuned, val: Tokens) -> list[Tensor]:
-    """Some validation text, (1, T) each, so much that its logits do not take more memory than the model."""
-    length = min(model.block_size, len(val), max(_SHORTEST, _LOGITS_AT_ONCE // model.vocab_size))
-    starts = range(0, min(len(val) - length + 1, _CHECKED_WINDOWS * length), length)
-    return [torch.tensor(val[None, first : first + length].astype("int64")) for first in starts]
-
-
-@torch.inference_mode()
-def _logits(model: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
-    return model(ids)

@@ -16,7 +16,7 @@ def model_card(
     *,
     parameters: int,
     context: int,
-    standing: str,
+    progress_line: str,
     prompt: str,
     start: str | None,
     manifest: Manifest,
@@ -28,15 +28,16 @@ def model_card(
         name: of the run.
         parameters: number of trainable values.
         context: tokens that it sees at most.
-        standing: step and loss of the checkpoint.
+        progress_line: step and loss of the checkpoint.
         prompt: a text to continue in the example.
         start: the token that documents begin with, if the model knows documents.
         manifest: of the data that the model was trained on.
-        origin: what the run was made of, None for a checkpoint of nanoGPT, which does not tell.
+        origin: what the run was made from, None for a checkpoint of nanoGPT, which does not record it.
     """
+    what = f"A language model of {parameters:,} parameters, trained with {_trainer(origin)}."
     lines: list[str] = [
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# {name}\n",
-        f"A language model of {parameters:,} parameters, trained with {_trainer(origin)}. Its checkpoint: {standing}.",
+        f"{what} Its checkpoint: {progress_line}.",
         f"It sees {context:,} tokens at most.",
     ]
     if origin is not None:
@@ -51,8 +52,8 @@ def _trainer(origin: Origin | None) -> str:
     if origin is None:
         return "nanoGPT"
     source = origin.model_args.get("init_from")
-    begun = "" if source is None else f", beginning with the weights of `{_public(source)}`"
-    return f"ml_playground {version('ml-playground')}{begun}"
+    initialised = "" if source is None else f", initialised with the weights of `{_public(source)}`"
+    return f"ml_playground {version('ml-playground')}{initialised}"
 
 
 def _public(source: str) -> str:
@@ -67,14 +68,14 @@ def _data(manifest: Manifest) -> Iterator[str]:
     yield f"- Vocabulary: {manifest.vocab_size:,} ids."
     if manifest.tokenizer["kind"] == "char":
         known = json.dumps("".join(manifest.tokenizer["characters"]), ensure_ascii=False)
-        yield f"- Each is a character; it knows no others than these, as a JSON string: `{known}`"
+        yield f"- Each is a character; it knows these alone, as a JSON string: `{known}`"
     for source in manifest.sources:
         yield f"- Source: `{Path(source.path).name}`, {source.bytes:,} bytes, SHA-256 `{source.sha256}`."
 
 
 def _example(prompt: str, start: str | None) -> Iterator[str]:
     yield "\n## Use\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n"
-    yield 'folder = "."  # this folder, or its name at the hub\ntokenizer = AutoTokenizer.from_pretrained(folder)'
+    yield 'folder = "."  # this folder, or its name on the Hub\ntokenizer = AutoTokenizer.from_pretrained(folder)'
     yield "model = AutoModelForCausalLM.from_pretrained(folder)"
     yield f'inputs = tokenizer({prompt!r}, return_tensors="pt")  # the text to continue'
     yield "print(tokenizer.decode(model.generate(**inputs)[0]))\n```"
@@ -84,17 +85,17 @@ def _example(prompt: str, start: str | None) -> Iterator[str]:
 
 def _configuration(origin: Origin) -> Iterator[str]:
     yield "\n## Configuration\n\n```toml"
-    yield from toml_lines(_without_homes(origin.config))
+    yield from toml_lines(drop_absolute_paths(origin.config))
     yield "```"
     versions = ", ".join(f"{program} {number}" for program, number in origin.versions.items())
     yield f"\nVersions: {versions}."
 
 
-def _without_homes(tables: Table) -> Table:
-    """`tables` without paths from the root of a machine, which are nobody else's business."""
+def drop_absolute_paths(tables: Table) -> Table:
+    """`tables` without absolute paths, which describe one machine and may be private."""
 
     def private(value: Any) -> bool:
         return isinstance(value, str) and Path(value.removeprefix("FILE:")).is_absolute()
 
     kept = {key: value for key, value in tables.items() if not private(value)}
-    return {key: _without_homes(value) if is_table(value) else value for key, value in kept.items()}
+    return {key: drop_absolute_paths(value) if is_table(value) else value for key, value in kept.items()}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gguf import GGUFReader
+from gguf import GGUFReader, Keys
 
 from ml_playground.errors import ExportError
 from ml_playground.utils.files import staged
@@ -15,7 +15,7 @@ from ml_playground.utils.model_folder import without_code
 STABLE_CONVERTER = Path(__file__).parents[2] / "tools" / "llama_cpp" / "convert-hf-to-gguf.py"
 """Looks for the user's llama.cpp and runs the converter that it finds there."""
 
-_TOLD_LINES = 20
+_SHOWN_LINES = 20
 
 
 def require_programs(converters: Iterable[Path | None], quantizer: Path | None) -> None:
@@ -31,7 +31,7 @@ def require_programs(converters: Iterable[Path | None], quantizer: Path | None) 
         )
 
 
-def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
+def convert_hf_to_gguf(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
     """Make a GGUF file of a folder in Hugging Face's format.
 
     Args:
@@ -47,7 +47,7 @@ def convert(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
     with staged(path) as temporary, without_code(folder) as clean:
         command = [sys.executable, str(_script(converter)), str(clean), "--outfile", str(temporary)]
         _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
-        if not _tensors_of(temporary):
+        if not _has_tensors(temporary):
             raise ExportError(f"the converter made no GGUF file with weights of {folder}.")
 
 
@@ -65,14 +65,21 @@ def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
     """
     with staged(smaller) as temporary:
         _run([str(program), str(path), str(temporary), kind], temporary)
+        if not _has_tensors(temporary):
+            raise ExportError(f"{program} made no GGUF file with weights of {path}.")
 
 
-def _tensors_of(path: Path) -> int:
-    """How many tensors a GGUF file holds, none if it is no such file."""
+def has_chat_template(path: Path) -> bool:
+    """Whether a GGUF file carries its model's template for conversations."""
+    return Keys.Tokenizer.CHAT_TEMPLATE in GGUFReader(path).fields
+
+
+def _has_tensors(path: Path) -> bool:
+    """Whether a file is a GGUF file, with tensors."""
     try:
-        return len(GGUFReader(path).tensors)
+        return bool(GGUFReader(path).tensors)
     except (ValueError, IndexError, KeyError):
-        return 0
+        return False
 
 
 def _script(converter: Path) -> Path:
@@ -84,7 +91,7 @@ def _run(command: Sequence[str], made: Path) -> None:
         done = subprocess.run(  # noqa: S603 -- a program that the user's own configuration names
             command,
             check=False,
-            stdin=subprocess.DEVNULL,  # nobody is to be asked whether something may be run
+            stdin=subprocess.DEVNULL,  # nobody is asked whether something may be run
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -93,5 +100,5 @@ def _run(command: Sequence[str], made: Path) -> None:
     except OSError as error:
         raise ExportError(f"{command[0]} cannot be run: {error.strerror}") from error
     if done.returncode or not made.is_file():
-        said = "\n".join(done.stdout.splitlines()[-_TOLD_LINES:]) or "It said nothing."
+        said = "\n".join(done.stdout.splitlines()[-_SHOWN_LINES:]) or "It printed nothing."
         raise ExportError(f"{said}\nThat was (status {done.returncode}, and no file): {shlex.join(command)}")

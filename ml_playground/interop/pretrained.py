@@ -1,4 +1,4 @@
-"""Trained models to begin with: `[train.model] init_from`."""
+"""Pretrained models: `[train.model] init_from`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def load_pretrained(source: str, *, vocabulary: Vocabulary, text: str, block_siz
         dropout: rate.
 
     Raises:
-        CheckpointError: there is no such model, or it is none that is known here, or it does not fit.
+        CheckpointError: there is no such model, or it is not of a kind that is known here, or it does not fit.
     """
     try:
         found = _read(source)
@@ -61,10 +61,11 @@ def load_pretrained(source: str, *, vocabulary: Vocabulary, text: str, block_siz
 def _read(source: str) -> _Found:
     path = Path(source)
     if not path.is_file():
-        from ml_playground.interop.from_huggingface import FILES, read_folder  # of libraries that an extra brings
+        # Of libraries that an extra brings.
+        from ml_playground.interop.huggingface.families import PATTERNS, load_hf_folder
 
-        folder = find_folder(source, FILES)
-        model_args, weights = read_folder(folder)
+        folder = find_folder(source, PATTERNS)
+        model_args, weights = load_hf_folder(folder)
         end_token = read_tokenizer(folder).end_token
         packing: Packing = "running" if end_token is None else "started"
         return _Found(model_args, weights, tokenizer_of_model(str(folder), packing=packing))

@@ -35,6 +35,8 @@ def verify_checksums(folder: Path) -> None:
         text = read_file(path)
         listed: object = json.loads(text)
         is_as_written = json_text(listed) == text
+    except FileNotFoundError as error:
+        raise DamagedFolderError(f"{shown(path)} is missing") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedFolderError(f"{shown(path)}: damaged ({error})") from error
     if not is_table(listed) or not is_as_written:

@@ -20,6 +20,7 @@ WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model
 
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 _OTHER_FORMS = ("consolidated*", "*/*")  # the same weights again
+_LISTED = (CHECKSUMS, "merge.json")  # a folder with any of these was written with checksums
 _NOTES = ("_name_or_path", "transformers_version")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -53,8 +54,8 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
 
 
 def verify_folder(path: Path) -> None:
-    """Raises CheckpointError if a folder that `merge` wrote has been altered. Others have no checksums."""
-    if (path / CHECKSUMS).is_file():
+    """Raises CheckpointError if a folder that `merge` or `export` wrote has been altered. Others have no checksums."""
+    if any((path / name).is_file() for name in _LISTED):
         files = sorted(each for each in path.iterdir() if each.is_file())
         _verify(path, tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files))
 
@@ -65,7 +66,8 @@ def _verify(folder: Path, _files: tuple[tuple[str, int, int], ...]) -> None:
     try:
         verify_checksums(folder)
     except DamagedFolderError as error:
-        raise CheckpointError(f"{error}. If that was on purpose, delete {folder / CHECKSUMS}.") from error
+        listed = " and ".join(name for name in _LISTED if (folder / name).is_file())
+        raise CheckpointError(f"{error}. If that was on purpose, delete {listed} there.") from error
 
 
 def _downloaded(source: str, wanted: Sequence[str], revision: str | None) -> Path:

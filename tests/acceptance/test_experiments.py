@@ -11,7 +11,7 @@ import pytest
 from ml_playground import experiments
 from ml_playground.config.load import load_config
 from ml_playground.experiments import Experiment, all_experiments
-from ml_playground.models.huggingface import hf_class
+from ml_playground.interop.huggingface.families import family_of
 from ml_playground.run.checkpoint import load
 from tests.project import Project, shape
 
@@ -92,7 +92,7 @@ def test_a_configuration_loads_and_keeps_everything_in_the_experiments_folder(ex
 def test_what_is_shipped_can_be_taken_elsewhere(name: str) -> None:
     experiment = experiments.find(name)
     config = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder)
-    assert hf_class(shape(config.train.model)) in ("GPT2LMHeadModel", "Qwen3ForCausalLM", "LlamaForCausalLM")
+    assert family_of(shape(config.train.model)).hf_class in ("GPT2LMHeadModel", "Qwen3ForCausalLM", "LlamaForCausalLM")
 
 
 @pytest.mark.parametrize("preset", [*PRESETS, *ABLATIONS], ids=lambda path: path.stem)

@@ -16,8 +16,8 @@ from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.data.tokenizers.of_model import tokenizer_of_model
 from ml_playground.errors import PlaygroundError
 from ml_playground.finetune.spec import FineTunedSpec
+from ml_playground.interop.exportable import ExportableFolder
 from ml_playground.interop.pretrained import load_pretrained
-from ml_playground.interop.source import FolderSource
 from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.hub import fingerprint
 from tests.integration.finetuning import write_model
@@ -52,7 +52,7 @@ def opened(folder: Path) -> list[Callable[[], object]]:
         lambda: load_pretrained(
             str(folder), vocabulary=tokenizer(), text="Das ist nicht wahr.", block_size=8, dropout=0.0
         ),
-        lambda: FolderSource.open(folder),
+        lambda: ExportableFolder.open(folder),
     ]
 
 

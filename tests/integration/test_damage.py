@@ -100,6 +100,10 @@ def test_a_merged_model_that_was_altered_is_not_fine_tuned_again(tuned: Project)
     assert refused.code == 2
     assert "merged/config.json: damaged (its checksum does not match checksums.json)" in refused.err
     (merged / "checksums.json").unlink()
+    refused = tuned.run("train")
+    assert refused.code == 2
+    assert "merged/checksums.json is missing. If that was on purpose, delete merge.json there." in refused.err
+    (merged / "merge.json").unlink()
     tuned.ok("train")
 
 

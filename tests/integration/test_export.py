@@ -15,7 +15,7 @@ from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.generate import generate, texts_of
 from ml_playground.inference.load import load_trained
-from ml_playground.models import huggingface
+from ml_playground.interop.huggingface.llama import Llama
 from ml_playground.run.checkpoint import load, save
 from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import resolve
@@ -95,7 +95,7 @@ def test_the_card_tells_data_loss_and_configuration_and_no_path_of_this_machine(
     assert f"step 20, validation loss {loss:.4f}" in card
     assert "- Source: `input.txt`" in card
     assert "It sees 8 tokens at most." in card
-    assert "„" in card[card.index("it knows no others than these") :]
+    assert "„" in card[card.index("it knows these alone") :]
     assert "n_layer = 1" in card
     assert str(elsewhere) not in card
     generation = json.loads((folder / "huggingface" / "generation_config.json").read_text())
@@ -107,12 +107,12 @@ def test_a_conversion_that_computes_something_else_leaves_what_was_there(
 ) -> None:
     folder = exported(german, {"train.model.kind": '"llama"'})
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    original = huggingface._llama_config  # pyright: ignore[reportPrivateUsage]  # the mistake is made inside
+    original = Llama.config_json
 
     def wrong(*arguments: Any) -> dict[str, Any]:
         return {**original(*arguments), "rope_theta": 3.0}
 
-    monkeypatch.setattr(huggingface, "_llama_config", wrong)
+    monkeypatch.setattr(Llama, "config_json", wrong)
     outcome = german.run("export")
     assert outcome.code == 2
     assert "Transformers' logits on validation text differ from ours by up to" in outcome.err
@@ -137,7 +137,7 @@ def test_models_without_a_class_are_refused(german: Project) -> None:
     german.ok("train")
     outcome = german.run("export")
     assert outcome.code == 2
-    assert 'ngram_embeddings = 4 (not 0), mlp = "relu2" (not "swiglu")' in outcome.err
+    assert 'mlp = "relu2" (not "swiglu"), embedding_norm = true (not false)' in outcome.err
     assert not (german.out / "export" / "huggingface").exists()
 
 
@@ -148,7 +148,7 @@ def test_a_model_of_ones_own_stays_here_even_if_it_derives_from_ours(german: Pro
     german.configure({"train.model.file": '"model.py"'})
     german.ok("prepare")
     german.ok("train")
-    assert "no other program computes what a Odd does: [train.model] file stands in the way" in german.run("export").err
+    assert "no other program computes what a Odd does: it is not a built-in model" in german.run("export").err
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
@@ -162,6 +162,20 @@ def test_the_example_in_the_card_runs_as_it_stands(
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     monkeypatch.chdir(folder)
     exec(code, {})
+
+
+def test_an_export_that_was_altered_is_not_begun_with(german: Project) -> None:
+    folder = exported(german, {"train.model.kind": '"llama"'}) / "huggingface"
+    german.configure({"train.runtime.out_dir": '"again"', "train.model.init_from": f'"{folder}"'})
+    (folder / "README.md").write_text("A card of one's own is no damage.")
+    german.ok("train")
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"rms_norm_eps": 1e-05', '"rms_norm_eps": 1e-02'))
+    shutil.rmtree(german.root / "again")
+    refused = german.run("train")
+    assert refused.code == 2
+    assert "huggingface/config.json: damaged (its checksum does not match checksums.json)" in refused.err
+    assert "If that was on purpose, delete checksums.json there." in refused.err
 
 
 def test_a_full_disk_leaves_what_was_there(german: Project) -> None:
@@ -222,7 +236,7 @@ def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -
     german.configure({"export.hf.enabled": "false"})  # which needs no data
     german.ok("export")
     german.configure({"export.gguf.enabled": "false", "export.ollama.enabled": "false"})
-    assert "nothing is to be done" in german.run("export").err
+    assert "there is nothing to do" in german.run("export").err
 
 
 def test_a_checkpoint_of_nanogpt_can_leave_too(project: Project, real_data: Path) -> None:

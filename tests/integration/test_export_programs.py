@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.inference.load import load_trained
+from ml_playground.interop.exportable import ExportableFolder
 from ml_playground.interop.ollama import name_in_ollama, write_modelfile
-from ml_playground.interop.source import FolderSource
 from ml_playground.run.directory import RunDirectory
 from tests.integration.exports import exported
 from tests.integration.finetuning import write_model
@@ -40,7 +40,7 @@ def test_what_llama_cpp_cannot_have_is_refused_before_anything_is_written(german
     german.ok("train")
     outcome = german.run("export")
     assert outcome.code == 2
-    assert "sliding_window = 4 (not 0) stands in the way" in outcome.err
+    assert "without its sliding window: [train.model] sliding_window = 4 (not 0)" in outcome.err
     assert not (german.out / "export").exists()
     german.configure({"export.gguf.enabled": "false"})
     german.ok("export")
@@ -55,27 +55,47 @@ def test_the_converter_is_not_asked_for_characters(german: Project) -> None:
     assert "llama.cpp's converter knows no character vocabularies" in german.run("export").err
 
 
-@pytest.mark.parametrize(
-    ("template", "begins", "stops"),
-    [
-        ("{% for m in messages %}<|im_start|>{{ m.role }}", "{{ if .System }}<|im_start|>system", ["<|im_end|>"]),
-        ("...<start_of_turn>user", "<start_of_turn>user", ["<end_of_turn>"]),
-        ("something new", "{{ .Prompt }}", []),
-        (None, "{{ .Prompt }}", []),
-    ],
-)
-def test_ollama_talks_to_a_model_in_its_familys_way(
-    tmp_path: Path, template: str | None, begins: str, stops: list[str]
-) -> None:
-    path = tmp_path / "Modelfile"
-    write_modelfile(
-        path, tmp_path / "a.gguf", SamplingConfig.model_validate({}), context=131072, stops=["</s>"],
-        chat_template=template,
-    )  # fmt: skip
-    text = path.read_text()
-    assert f'TEMPLATE """{begins}' in text
-    assert "PARAMETER num_ctx 8192" in text
-    assert re.findall(r'PARAMETER stop "(.*)"', text) == ["</s>", *stops]
+def test_a_model_without_a_chat_template_continues_what_it_is_given(tmp_path: Path) -> None:
+    text = modelfile(tmp_path, chat_template=None)
+    assert 'TEMPLATE """{{ .Prompt }}"""' in text
+    assert "PARAMETER num_ctx 64" in text
+    assert re.findall(r'PARAMETER stop "(.*)"', text) == ["<|endoftext|>"]
+
+
+def test_ollama_finds_the_template_and_its_stop_tokens_by_what_the_file_carries(tmp_path: Path) -> None:
+    """What a Modelfile states would replace both."""
+    text = modelfile(tmp_path, chat_template="{% for m in messages %}<|im_start|>{{ m.role }}")
+    assert "TEMPLATE" not in text
+    assert "PARAMETER num_ctx 64" in text
+    assert "PARAMETER stop" not in text
+
+
+def test_ollama_is_not_asked_for_more_context_than_machines_have_memory_for(tmp_path: Path) -> None:
+    path, sampling = tmp_path / "Modelfile", SamplingConfig.model_validate({})
+    write_modelfile(path, tmp_path / "a.gguf", sampling, context=131072, stops=[], has_chat_template=False)
+    assert "PARAMETER num_ctx 8192" in path.read_text()
+
+
+def modelfile(tmp_path: Path, *, chat_template: str | None) -> str:
+    """That of a model from elsewhere, whose GGUF file carries a template or does not."""
+    folder = write_model(tmp_path / "base", "qwen2")
+    gguf = write_gguf(tmp_path / "a.gguf", chat_template)
+    sampling = SamplingConfig.model_validate({})
+    ExportableFolder.open(folder).write_modelfile(tmp_path / "Modelfile", gguf, sampling)
+    return (tmp_path / "Modelfile").read_text()
+
+
+def write_gguf(path: Path, chat_template: str | None = None) -> Path:
+    """A file with one tensor."""
+    writer = GGUFWriter(path, "llama")
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
+    writer.add_tensor("a", np.ones(3, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 0.0), ("f16", 1e-3), ("q8_0", 5e-3)])
@@ -177,8 +197,14 @@ def test_ollama_gets_a_smaller_file_where_a_quantizer_is_named(german: Project) 
     quantizer.write_text(f"#!{sys.executable}\nimport sys; open(sys.argv[2], 'w').write(sys.argv[3])")
     assert "cannot be run: Permission denied" in german.run("export").err
     quantizer.chmod(0o755)
+    assert "llama-quantize made no GGUF file with weights of" in german.run("export").err
+    quantizer.write_text(
+        f"#!{sys.executable}\nimport shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])\n"
+        "open('asked', 'w').write(sys.argv[3])"
+    )
     german.ok("export")
-    assert (german.out / "export" / "tiny-q4_k_m-ollama.gguf").read_text() == "Q4_K_M"
+    assert (german.root / "asked").read_text() == "Q4_K_M"
+    assert GGUFReader(german.out / "export" / "tiny-q4_k_m-ollama.gguf").tensors
     assert (german.out / "export" / "Modelfile").read_text().startswith("FROM ./tiny-q4_k_m-ollama.gguf\n")
     assert (german.out / "export" / "tiny-f16.gguf").stat().st_size > 1000
 
@@ -218,8 +244,8 @@ def test_ollama_stops_at_each_token_that_ends_a_text(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": [5, 0, 6]}))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [6, 7, "x", None, -1, 10**9, True]}))
-    source = FolderSource.open(folder)
+    source = ExportableFolder.open(folder)
     assert source.stops[0] == "<|endoftext|>"
     assert len(source.stops) == 4  # ids 0, 5, 6 and 7, each once
-    source.write_modelfile(tmp_path / "Modelfile", tmp_path / "a.gguf", SamplingConfig.model_validate({}))
+    source.write_modelfile(tmp_path / "Modelfile", write_gguf(tmp_path / "a.gguf"), SamplingConfig.model_validate({}))
     assert (tmp_path / "Modelfile").read_text().count("PARAMETER stop ") == 4

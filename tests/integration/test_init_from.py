@@ -42,6 +42,7 @@ def folder(project: Project) -> Path:
         max_position_embeddings=64,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
+    (folder / "checksums.json").unlink()
     shutil.rmtree(project.out)
     return folder
 

@@ -70,7 +70,7 @@ def test_export_takes_what_was_merged(qwen: Project) -> None:
     qwen.ok("export")
     qwen.configure({"train.runtime.max_iters": "12", "train.optim.learning_rate": "0.05"})
     qwen.ok("train")
-    assert "made of other weights than are the best now. Run 'merge' again" in qwen.run("export").err
+    assert "made from other weights than the best ones now. Run 'merge' again" in qwen.run("export").err
 
 
 def test_a_kill_while_merging_is_made_up_for(qwen: Project, monkeypatch: pytest.MonkeyPatch) -> None:

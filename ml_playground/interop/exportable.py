@@ -1,4 +1,4 @@
-"""What is exported: a model of ours, or a folder in Hugging Face's format that came from elsewhere."""
+"""What is exported: a built-in model, or a folder in Hugging Face's format."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
@@ -15,9 +15,9 @@ from ml_playground.config.sections import GGUFType, SamplingConfig
 from ml_playground.data.store import Dataset
 from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import CheckpointError, ExportError
-from ml_playground.interop.gguf import architecture_of, write_gguf
-from ml_playground.interop.huggingface import write_folder
-from ml_playground.interop.llama_cpp import STABLE_CONVERTER, convert
+from ml_playground.interop.gguf import require_architecture, write_gguf
+from ml_playground.interop.huggingface.folder import write_folder
+from ml_playground.interop.llama_cpp import STABLE_CONVERTER, convert_hf_to_gguf, has_chat_template
 from ml_playground.interop.ollama import write_modelfile
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.loading import first_line, is_known, is_the_libraries, load_tokenizer
@@ -26,22 +26,20 @@ from ml_playground.utils.model_folder import named_code, read_table, refuse_othe
 from ml_playground.utils.tables import Table
 
 
-class Source(ABC):
-    """A model that other programs are to have.
+class Exportable(ABC):
+    """A model for other programs.
 
     Attributes:
         context: tokens that it sees, at most, if that is known.
         stops: the tokens that end what it writes.
-        chat_template: its template for conversations, in Jinja, if it has one.
     """
 
     context: int | None
     stops: tuple[str, ...]
-    chat_template: str | None
 
     @abstractmethod
     def write_gguf(self, path: Path, dtype: GGUFType, converter: Path | None) -> None:
-        """Write it for llama.cpp, by the program `converter` or in the way that is best for it.
+        """Write it for llama.cpp, with the program `converter`; None chooses the best way.
 
         Raises:
             ExportError: llama.cpp has no such model, or the converter is missing or failed.
@@ -49,12 +47,12 @@ class Source(ABC):
 
     def write_modelfile(self, path: Path, gguf: Path, sampling: SamplingConfig) -> None:
         """Write what Ollama makes a model from, for its file `gguf` in the same folder."""
-        template = self.chat_template
-        write_modelfile(path, gguf, sampling, context=self.context, stops=self.stops, chat_template=template)
+        template = has_chat_template(gguf)
+        write_modelfile(path, gguf, sampling, context=self.context, stops=self.stops, has_chat_template=template)
 
 
-class OwnSource(Source):
-    """A model of ours.
+class ExportableModel(Exportable):
+    """A built-in model.
 
     Attributes:
         end: the token that begins and ends documents, if it knows documents.
@@ -64,36 +62,35 @@ class OwnSource(Source):
         """Take a model, and where its folder in Hugging Face's format is or will be.
 
         Raises:
-            ExportError: the user wrote it.
+            ExportError: it is not a built-in one.
         """
         if type(model) is not Transformer:  # not even one that derives from it, which may compute anything
             raise ExportError(
-                f"no other program computes what a {type(model).__name__} does: [train.model] file stands in the way."
+                f"no other program computes what a {type(model).__name__} does: it is not a built-in model."
             )
         end = tokenizer.end_of_text()
         self.context = model.block_size
         self.end = None if tokenizer.start_id is None or end is None else end[0]
         self.stops = () if self.end is None else (self.end,)
-        self.chat_template = None
         self._model: Transformer = model.eval()
         self._tokenizer = tokenizer
         self._folder = folder
 
     def check_gguf(self, converters: Iterable[Path | None]) -> None:
-        """Refuse what no GGUF file can be made of by these converters (None: directly), before anything is written.
+        """Refuse models of which these converters (None: directly) cannot make a GGUF file, before anything is written.
 
         Raises:
-            ExportError: there is no way.
+            ExportError: one of them cannot.
         """
         for converter in converters:
-            architecture_of(self._model.config)
+            require_architecture(self._model.config)
             if converter is None:
                 self._tokenizer.llama_vocabulary()
             else:
                 self._tokenizer.require_converter()
 
     def write_folder(self, *, sampling: SamplingConfig, dataset: Dataset, card: str) -> float:
-        """Write it in Hugging Face's format; how far logits there differ from ours at most.
+        """Write it in Hugging Face's format; the largest difference between logits there and here.
 
         Raises:
             ExportError: Transformers has no class for it, or computes something else.
@@ -101,24 +98,23 @@ class OwnSource(Source):
         return write_folder(self._folder, self._model, self._tokenizer, sampling=sampling, dataset=dataset, card=card)
 
     def write_gguf(self, path: Path, dtype: GGUFType, converter: Path | None) -> None:
-        """See `Source`: directly, unless a converter is named, which takes the folder."""
+        """See `Exportable`: directly, unless a converter is named, which takes the folder."""
         if converter is None:
             write_gguf(path, self._model.config, self._model.state_dict(), self._tokenizer, dtype)
         else:
-            convert(self._folder, path, converter=converter, dtype=dtype)
+            convert_hf_to_gguf(self._folder, path, converter=converter, dtype=dtype)
 
 
 @dataclass(frozen=True)
-class FolderSource(Source):
+class ExportableFolder(Exportable):
     """A model in Hugging Face's format."""
 
     folder: Path
     context: int | None
     stops: tuple[str, ...]
-    chat_template: str | None
 
     @classmethod
-    def open(cls, folder: Path) -> "FolderSource":
+    def open(cls, folder: Path) -> "ExportableFolder":
         """Raises ExportError where there is no such model."""
         try:
             refuse_others(folder, ("*.safetensors", "*.json", "*.model"))
@@ -143,12 +139,11 @@ class FolderSource(Source):
             raise ExportError(f"[export.hf] source: {folder} has no weights (*.safetensors){only}.")
         sizes = [values.get(key) for key in ("max_position_embeddings", "n_positions")]
         context = next((size for size in sizes if isinstance(size, int) and size > 0), None)
-        template = tokenizer.chat_template
-        return cls(folder, context, stops, template if isinstance(template, str) else None)
+        return cls(folder, context, stops)
 
     def write_gguf(self, path: Path, dtype: GGUFType, converter: Path | None) -> None:
-        """See `Source`: always by a converter."""
-        convert(self.folder, path, converter=converter or STABLE_CONVERTER, dtype=dtype)
+        """See `Exportable`: always by a converter."""
+        convert_hf_to_gguf(self.folder, path, converter=converter or STABLE_CONVERTER, dtype=dtype)
 
 
 def _stops(folder: Path, config: Table, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Against the classes of Transformers themselves."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import Field
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -20,10 +22,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from ml_playground.config.sections import ModelConfig
 from ml_playground.errors import CheckpointError, ExportError
-from ml_playground.interop.from_huggingface import from_huggingface, read_folder
+from ml_playground.interop.huggingface.families import FAMILIES, family_of, from_theirs, load_hf_folder
+from ml_playground.interop.huggingface.family import WITHOUT_EFFECT, options_of
 from ml_playground.models.build import build_model, restore_model
-from ml_playground.models.huggingface import hf_class, to_huggingface
 from ml_playground.models.kinds import model_options
 from ml_playground.models.transformer import Transformer
 from tests.project import shape
@@ -81,8 +84,8 @@ def test_transformers_computes_the_same_and_the_way_back_ends_where_it_began(
     name: str, options: dict[str, Any]
 ) -> None:
     model = our_model(options)
-    values, tensors = to_huggingface(model.config, model.state_dict(), VOCAB)
-    assert values["architectures"] == [name] == [hf_class(model.config)]
+    values, tensors = family_of(model.config).to_theirs(model.config, model.state_dict(), VOCAB)
+    assert values["architectures"] == [name] == [family_of(model.config).hf_class]
     kind = getattr(__import__("transformers"), name)
     theirs = kind(kind.config_class(**values))
     missing, unexpected = theirs.load_state_dict(tensors, strict=False)
@@ -91,7 +94,7 @@ def test_transformers_computes_the_same_and_the_way_back_ends_where_it_began(
     theirs.tie_weights()
     torch.testing.assert_close(theirs.eval()(ids()).logits, model(ids()), atol=1e-5, rtol=0)
 
-    args, weights = from_huggingface(values, tensors)
+    args, weights = from_theirs(values, tensors)
     back = model_options({key: value for key, value in args.items() if key != "vocab_size"})
     assert back.model_copy(update={"kind": model.config.kind}) == model.config
     assert weights.keys() == model.state_dict().keys()
@@ -128,18 +131,18 @@ def test_a_folder_that_transformers_wrote_is_read_to_the_same_logits(
     theirs = random_model(kind, config)
     theirs.save_pretrained(tmp_path, max_shard_size="8KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    args, weights = read_folder(tmp_path)
+    args, weights = load_hf_folder(tmp_path)
     ours = restore_model(args, weights).eval()
     torch.testing.assert_close(ours(ids()), theirs(ids()).logits, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
-    ("options", "nearest", "in_the_way"),
+    ("options", "nearest", "blocking_options"),
     [
         (
             {"kind": "modern"},
             "Qwen3ForCausalLM",
-            'embedding_norm = true (not false), ngram_embeddings = 4 (not 0), mlp = "relu2" (not "swiglu")',
+            'mlp = "relu2" (not "swiglu"), embedding_norm = true (not false), ngram_embeddings = 4 (not 0)',
         ),
         ({"kind": "gpt2", "position": "alibi"}, "GPT2LMHeadModel", 'position = "alibi" (not "learned")'),
         ({"kind": "gpt2", "mlp": "none"}, "GPT2LMHeadModel", 'mlp = "none" (not "gelu" or "gelu_tanh")'),
@@ -152,12 +155,12 @@ def test_a_folder_that_transformers_wrote_is_read_to_the_same_logits(
     ],
 )
 def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
-    options: dict[str, Any], nearest: str, in_the_way: str
+    options: dict[str, Any], nearest: str, blocking_options: str
 ) -> None:
     with pytest.raises(ExportError) as refusal:
-        hf_class(shape(model_options({**SHAPE, **options})))
-    assert f"The nearest is {nearest}" in str(refusal.value)
-    assert in_the_way in str(refusal.value)
+        family_of(shape(model_options({**SHAPE, **options})))
+    assert f"Closest: {nearest};" in str(refusal.value)
+    assert blocking_options in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
     [
         (
             {"architectures": ["MambaForCausalLM"]},
-            "its class is MambaForCausalLM; GPT-2, Llama, Mistral, Qwen2 and Qwen3",
+            "its class is MambaForCausalLM; those known here are GPT2LMHeadModel, LlamaForCausalLM, Mistral",
         ),
         ({"architectures": None}, "its class is not stated"),
         ({"architectures": "LlamaForCausalLM"}, "its class is not stated"),
@@ -177,7 +180,7 @@ def test_a_model_that_no_class_computes_is_refused_with_the_options_in_the_way(
         ({"rope_theta": "abc"}, "rope_theta = 'abc'"),
         ({"layer_types": [{}]}, "layer_types.0 = {}"),
         ({"num_hidden_layers": 3}, "lack 'model.layers.2.input_layernorm.weight'"),
-        ({"num_hidden_layers": 1}, "weights that are not known here (model.layers.1."),
+        ({"num_hidden_layers": 1}, "weights that are unknown here (model.layers.1."),
         ({"num_hidden_layers": "2"}, "num_hidden_layers = '2'"),
         ({"num_attention_heads": 0}, "num_attention_heads = 0"),
         ({"max_position_embeddings": None}, "max_position_embeddings = None"),
@@ -188,14 +191,14 @@ def test_what_ours_cannot_do_is_refused(changes: dict[str, Any], message: str) -
     theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
     values = {**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"], **changes}
     with pytest.raises(CheckpointError) as refusal:
-        from_huggingface(values, theirs.state_dict())
+        from_theirs(values, theirs.state_dict())
     assert message in str(refusal.value)
 
 
 @pytest.mark.parametrize("values", [[], None, "x", {}])
 def test_what_is_no_configuration_is_refused(values: object) -> None:
     with pytest.raises(CheckpointError, match="its class is not stated"):
-        from_huggingface(values, {})
+        from_theirs(values, {})
 
 
 @pytest.mark.parametrize(
@@ -213,14 +216,14 @@ def test_weights_that_are_not_what_they_seem_are_refused(
     tensors = dict(theirs.state_dict())
     tensors["model.layers.1.self_attn.k_proj.weight"] = change(tensors["model.layers.1.self_attn.k_proj.weight"])
     with pytest.raises(CheckpointError, match=message):
-        from_huggingface({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
+        from_theirs({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
 
 
 def test_what_an_adapter_left_behind_is_not_overlooked() -> None:
     theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
     tensors = {**theirs.state_dict(), "model.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 32)}
-    with pytest.raises(CheckpointError, match=r"not known here \(.*lora_A"):
-        from_huggingface({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
+    with pytest.raises(CheckpointError, match=r"unknown here \(.*lora_A"):
+        from_theirs({**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}, tensors)
 
 
 @pytest.mark.parametrize(
@@ -234,21 +237,21 @@ def test_layers_that_take_turns_are_refused(layers: list[str], message: str) -> 
     theirs = random_model(Qwen3ForCausalLM, Qwen3Config(**LLAMA, head_dim=8))
     values = {**theirs.config.to_dict(), "architectures": ["Qwen3ForCausalLM"], "layer_types": layers}
     with pytest.raises(CheckpointError, match=message):
-        from_huggingface(values, dict(theirs.state_dict()))
+        from_theirs(values, dict(theirs.state_dict()))
 
 
 def test_windows_that_are_not_stated_are_those_of_the_class() -> None:
     theirs = random_model(MistralForCausalLM, MistralConfig(**LLAMA))
     values = {**theirs.config.to_dict(), "architectures": ["MistralForCausalLM"]}
     del values["sliding_window"]
-    args, _ = from_huggingface(values, theirs.state_dict())
+    args, _ = from_theirs(values, theirs.state_dict())
     assert args["sliding_window"] == MistralConfig().sliding_window == 4096
 
 
 def test_a_head_that_differs_is_not_tied() -> None:
     theirs = random_model(LlamaForCausalLM, LlamaConfig(**LLAMA))
     values = {**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}
-    args, weights = from_huggingface(values, theirs.state_dict())
+    args, weights = from_theirs(values, theirs.state_dict())
     assert args["tied_embeddings"] is False
     torch.testing.assert_close(restore_model(args, weights).eval()(ids()), theirs(ids()).logits, atol=1e-4, rtol=0)
 
@@ -258,12 +261,44 @@ def test_a_head_of_its_own_must_be_there() -> None:
     values = {**theirs.config.to_dict(), "architectures": ["LlamaForCausalLM"]}
     tensors = {name: tensor for name, tensor in theirs.state_dict().items() if name != "lm_head.weight"}
     with pytest.raises(CheckpointError, match=r"lack 'lm_head\.weight'"):
-        from_huggingface(values, tensors)
+        from_theirs(values, tensors)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_option_of_a_transformer_is_classified(name: str) -> None:
+    """Whoever adds one says whether trained weights compute something else with it, and which classes have it."""
+    family = FAMILIES[name]
+    classified = [*WITHOUT_EFFECT, *family.carries, *family.requires]
+    kinds = [[(part, kind) for kind in family.requires[part]] for part in ("position", "norm", "mlp")]
+    options = {each for parts in product(*kinds) for each in options_of(shape(model_options({**SHAPE, **dict(parts)})))}
+    assert sorted(classified) == sorted(options)
+
+
+class NewOptions(ModelConfig):
+    """A transformer with options that nobody has thought of here."""
+
+    attention_sinks: int = 0
+    direction: str = Field(description="which has no default")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen3"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "left", "attention_sinks": 4}, "attention_sinks = 4 (not 0)"),
+        ({"direction": "left"}, 'direction = "left" (which the class does not have)'),
+    ],
+)
+def test_an_option_that_is_not_classified_is_refused(kind: str, options: dict[str, Any], message: str) -> None:
+    stated = shape(model_options({**SHAPE, "kind": kind})).model_dump()
+    with pytest.raises(ExportError, match="no Transformers class matches this model") as refusal:
+        family_of(NewOptions.model_validate({**stated, **options}))
+    assert message in str(refusal.value)
 
 
 def test_rows_beyond_the_vocabulary_stay_here() -> None:
     model = our_model({"kind": "llama"})
-    values, tensors = to_huggingface(model.config, model.state_dict(), 30)
+    values, tensors = family_of(model.config).to_theirs(model.config, model.state_dict(), 30)
     assert values["vocab_size"] == 30
     assert tensors["model.embed_tokens.weight"].shape == tensors["lm_head.weight"].shape == (30, 32)
 
@@ -277,6 +312,6 @@ def test_gpt2_as_it_lies_at_the_hub() -> None:
     masks = {
         f"h.{layer}.attn.{name}": torch.ones(1, 1, 24, 24) for layer in range(2) for name in ("bias", "masked_bias")
     }
-    args, weights = from_huggingface({**config.to_dict(), "architectures": ["GPT2LMHeadModel"]}, {**tensors, **masks})
+    args, weights = from_theirs({**config.to_dict(), "architectures": ["GPT2LMHeadModel"]}, {**tensors, **masks})
     assert args["mlp"] == "gelu_tanh"
     torch.testing.assert_close(restore_model(args, weights).eval()(ids()), theirs(ids()).logits, atol=1e-4, rtol=0)
