@@ -12,7 +12,7 @@ from ml_playground.errors import ExportError
 from ml_playground.utils.files import staged
 from ml_playground.utils.model_folder import without_code
 
-STABLE_CONVERTER = Path(__file__).parents[2] / "tools" / "llama_cpp" / "convert-hf-to-gguf.py"
+STABLE_CONVERTER = Path(__file__).with_name("find_converter.py")
 """Looks for the user's llama.cpp and runs the converter that it finds there."""
 
 _SHOWN_LINES = 20
