@@ -1,0 +1,1 @@
+"""An experiment that uses every part of this package."""
