@@ -158,6 +158,7 @@ def test_a_folder_from_elsewhere_goes_through_the_converter(
     folder = exported(german, {"prepare.tokenizer": f'"{gpt2.encoding}"'}) / "huggingface"
     source = german.root / "merged"
     folder.rename(source)
+    (source / "checksums.json").unlink()
     german.configure({"export.hf.source": '"merged"'})
     monkeypatch.setenv("LLAMA_CPP", str(german.root / "nothing_here"))
     monkeypatch.setenv("PATH", "")
