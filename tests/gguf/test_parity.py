@@ -1,5 +1,6 @@
 """Exported models in the real llama.cpp say what they say here."""
 
+import shutil
 import sys
 from itertools import product
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiktoken
+from gguf import GGUFReader
 from llama_cpp import Llama
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it is
 
@@ -129,6 +131,21 @@ def test_a_folder_from_elsewhere_is_exported_and_trained_on_alike(run: Run, tabl
     assert found.same_ids
     assert found.same_greedy == GREEDY
     assert found.difference < tolerance(kind)
+
+
+def test_the_converter_puts_the_chat_template_of_a_folder_into_the_file(run: Run, tmp_path: Path) -> None:
+    """From which Ollama finds its own, and the tokens that end a turn."""
+    project = run("llama", "GPT-2")
+    folder, template = tmp_path / "chat", "{% for m in messages %}<|im_start|>{{ m.role }}{% endfor %}"
+    shutil.copytree(project.out / "export" / "huggingface", folder)
+    (folder / "chat_template.jinja").write_text(template)
+    chat = variant(project, "chat", tmp_path / "out", "[export.hf]", f'source = "{folder}"')
+    assert main(["export", str(project.folder), "--exp-config", str(chat)]) == 0
+    made = tmp_path / "out" / "export"
+    assert GGUFReader(made / "out-f32-ollama.gguf").fields["tokenizer.chat_template"].contents() == template
+    modelfile = (made / "Modelfile").read_text()
+    assert "TEMPLATE" not in modelfile
+    assert "stop" not in modelfile
 
 
 def test_a_checkpoint_of_nanogpt_is_begun_with_alike(real_data: Path, tmp_path: Path) -> None:
