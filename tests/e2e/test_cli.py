@@ -76,6 +76,14 @@ def test_a_reader_that_has_seen_enough_is_no_mishap(tmp_path: Path) -> None:
     assert outcome.stderr == ""
 
 
+def test_describing_what_was_trained_needs_no_torch(project: Project) -> None:
+    for verb in ("prepare", "train", "sample"):
+        project.ok(verb)
+    outcome = run("describe", "tiny", cwd=project.root, code=WITHOUT_TORCH)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "parameters" in outcome.stdout
+
+
 @pytest.mark.parametrize("verb", ["train", "sample", "evaluate"])
 def test_a_built_in_model_needs_no_compiler_and_nothing_of_hugging_face(project: Project, verb: str) -> None:
     for earlier in ("prepare", "train"):

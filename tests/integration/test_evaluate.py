@@ -80,7 +80,7 @@ def test_data_and_context_must_be_those_of_the_run(project: Project) -> None:
     refused = project.run("evaluate")
     assert refused.code == 2
     assert "block_size = 16 is beyond the model in ckpt_best.pt, whose block_size is 8." in refused.err
-    project.configure({"train.data.block_size": "8", "prepare.val_fraction": "0.3"})
+    project.configure({"train.data.block_size": "8", "prepare.split.val_fraction": "0.3"})
     project.ok("prepare")
     assert "was trained on other data than is prepared now" in project.run("evaluate").err
 

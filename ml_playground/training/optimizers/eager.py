@@ -31,7 +31,7 @@ class Eager(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """One step, as that of the optimiser derived from."""
-        return _undecorated(super().step)(self, closure)  # pyright: ignore[reportUnknownMemberType] -- torch does not type it
+        return _undecorated(super(Eager, type(self)).step)(self, closure)
 
 
 def eager(kind: type[Kind]) -> type[Kind]:
