@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_playground.config.fields import same_as
 from ml_playground.config.registries import TOKENIZERS
 from ml_playground.config.sections import ModelName, Packing, PrepareConfig, TokenizerConfig
+from ml_playground.config.sections.types import TRAINED_MODEL, TRAINED_REVISION
 from ml_playground.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -99,10 +100,9 @@ class HuggingFace(TokenizerOptions):
     takes_tokens = is_of_model = True
 
     model: ModelName = same_as(
-        "train.hf_model.model_name train.model.init_from",
-        "the model whose tokenizer it is: a folder, or a name at the hub",
+        TRAINED_MODEL, "the model whose tokenizer it is: a folder, or a name on the Hugging Face Hub"
     )
-    revision: str | None = same_as("train.hf_model.revision", "its revision at the hub")
+    revision: str | None = same_as(TRAINED_REVISION, "its revision on the Hub")
 
     @property
     def of_model(self) -> str | None:
