@@ -184,7 +184,8 @@ class Survey:
     @property
     def is_encoded_twice(self) -> bool:
         """Whether most characters beyond ASCII are what UTF-8 becomes when it is read wrongly and encoded again."""
-        return self.twice >= _FEW and self.twice > self.beyond_ascii - self._in_twice
+        certain = self.twice_certainly.total() >= _FEW  # é before a fixed space and » could be some by chance
+        return certain and self.twice > self.beyond_ascii - self._in_twice
 
     def doubts(self) -> str:
         """What may be wrong with a text that is not refused, nothing where all is well."""

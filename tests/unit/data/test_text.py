@@ -159,9 +159,7 @@ def test_a_little_text_that_was_encoded_twice_is_reported(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["« Égalité\xa0», « CAFÉ », CAFÉ», AMANHÃ”, IRMÃ… à\xa0«\xa0côté\xa0»\n", "naïve café – „Ä“\n"]
-)
+@pytest.mark.parametrize("text", ["« Égalité\xa0», CAFÉ», AMANHÃ”, IRMÃ… à\xa0«\xa0côté\xa0»\n", "naïve café – „Ä“\n"])
 def test_accents_beside_quotes_are_no_reason_for_doubt(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.txt").write_text(text * 50, encoding="utf-8")
     assert not TextFile.find(tmp_path / "a.txt", "utf-8").doubts
