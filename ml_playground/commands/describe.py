@@ -10,13 +10,13 @@ from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.opened import Run, StoredCheckpoint
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, toml_lines
 
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:
     """Print a page of text: purpose, data, model, training, what exists on disk, and the resolved configuration."""
-    manifest, missing = None, f"not prepared yet (will be in {shown(config.train.data.dataset_dir)})"
+    manifest, missing = None, f"not prepared yet (will be in {display_path(config.train.data.dataset_dir)})"
     try:
         manifest = read_manifest(config.train.data.dataset_dir)
     except DataError as error:
@@ -65,7 +65,7 @@ def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:
 def _files(run: RunDirectory) -> Iterator[str]:
     checkpoints = list(Run(run).checkpoints())
     by_nanogpt = run.nanogpt_checkpoint.exists()
-    yield f"run       {shown(run.path)}{'' if checkpoints or by_nanogpt else ': no checkpoints yet'}"
+    yield f"run       {display_path(run.path)}{'' if checkpoints or by_nanogpt else ': no checkpoints yet'}"
     for each in checkpoints:
         yield f"          {each.path.name}  {each.path.stat().st_size / 2**20:.1f} MiB{_standing(each)}"
     if by_nanogpt:
@@ -83,9 +83,9 @@ def _other_runs(run: RunDirectory, out: Path) -> Iterator[str]:
     """A line for each of the experiment's other runs, and of those beside this one."""
     folders = dict.fromkeys([out, run.path.parent])
     others = [each for folder in folders for each in RunDirectory.all_in(folder) if each.path != run.path]
-    width = max((len(str(shown(each.path))) for each in others), default=0)
+    width = max((len(str(display_path(each.path))) for each in others), default=0)
     for number, each in enumerate(others):
-        yield f"{'' if number else 'others':10}{shown(each.path)!s:{width}}  {_summary(each)}"
+        yield f"{'' if number else 'others':10}{display_path(each.path)!s:{width}}  {_summary(each)}"
 
 
 def _summary(run: RunDirectory) -> str:

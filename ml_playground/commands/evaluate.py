@@ -15,7 +15,7 @@ from ml_playground.run.checkpoint import Checkpoint, load
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import memory_errors_explained
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
@@ -69,7 +69,9 @@ def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, Checkpoint]]:
                 yield path, checkpoint
                 break
     if not found:
-        raise CheckpointError(f"{shown(run.path)}: no sound checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate.")
+        raise CheckpointError(
+            f"{display_path(run.path)}: no sound checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate."
+        )
 
 
 def _restored(spec: ModelSpec, path: Path, checkpoint: Checkpoint) -> LanguageModel:

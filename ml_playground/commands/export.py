@@ -22,7 +22,7 @@ from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.checksums import verify_checksums
 from ml_playground.utils.files import current
 from ml_playground.utils.hub import verify_folder
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 _SHOWN_TOKENS = 4  # of validation text, in a model card
 
@@ -59,11 +59,11 @@ def _export(config: ExperimentConfig, run: RunDirectory, folder: Path | None) ->
         verify_folder(config.export.hf.source)
     source = _export_folder(config, run) if folder is None else ExportableFolder.open(folder)
     if folder is not None:
-        print(f"{shown(folder)}: is in Hugging Face's format already")
+        print(f"{display_path(folder)}: is in Hugging Face's format already")
     model_file = run.gguf(gguf.dtype)
     if gguf.enabled:
         source.write_gguf(model_file, gguf.dtype, gguf.convert_bin)
-        print(f"{shown(model_file)}: for llama.cpp")
+        print(f"{display_path(model_file)}: for llama.cpp")
     if ollama.enabled:
         _export_ollama(config, run, source, model_file)
 
@@ -93,7 +93,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> ExportableMod
     trained = load_trained(run, spec_of(config.train, config.file.root))
     for warning in trained.warnings:
         print(warning, file=sys.stderr)
-    print(f"exporting {shown(trained.path)} ({trained.progress_line})")
+    print(f"exporting {display_path(trained.path)} ({trained.progress_line})")
     source = ExportableModel(trained.model, trained.tokenizer, run.huggingface)
     source.check_gguf(section.convert_bin for section in (gguf, ollama) if section.enabled)
     if hf.enabled:
@@ -114,7 +114,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> ExportableMod
             origin=trained.origin,
         )
         difference = source.write_folder(sampling=config.sample.sample, dataset=dataset, card=card)
-        print(f"{shown(run.huggingface)}: Transformers' logits are within {difference:.1e} of ours")
+        print(f"{display_path(run.huggingface)}: Transformers' logits are within {difference:.1e} of ours")
     return source
 
 
@@ -130,5 +130,5 @@ def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Exportab
         quantize(whole, model_file, program=ollama.quant_bin, kind=kind)
     source.write_modelfile(run.modelfile, model_file, config.sample.sample)
     name = name_in_ollama(run.path.name)
-    print(f"{shown(run.modelfile)}: for Ollama. These make a model of it and run it:")
-    print(f"  ollama create {name} -f {shlex.quote(str(shown(run.modelfile)))}\n  ollama run {name}")
+    print(f"{display_path(run.modelfile)}: for Ollama. These make a model of it and run it:")
+    print(f"  ollama create {name} -f {shlex.quote(str(display_path(run.modelfile)))}\n  ollama run {name}")

@@ -13,7 +13,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import MergeInfo, MergeSource
 from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import memory_errors_explained
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 
 @memory_errors_explained()
@@ -57,7 +57,7 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
     for warning in warnings:
         print(f"! {warning}")
     print(
-        f"{shown(run.merged)}: {trained.path.name} ({trained.progress_line}) merged; logits within "
+        f"{display_path(run.merged)}: {trained.path.name} ({trained.progress_line}) merged; logits within "
         f"{comparison.largest_difference:.1e} of what they were, of which the largest is "
         f"{comparison.largest_logit:.1f}"
     )

@@ -21,7 +21,7 @@ from ml_playground.runtime import (
     mix_seed,
     resolve,
 )
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
@@ -54,7 +54,7 @@ def sample(config: ExperimentConfig) -> None:
     model.convert(runtime.dtype)  # half the bytes to read per token
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
-    print(f"sampling from {shown(trained.path)} ({trained.progress_line})", file=sys.stderr)
+    print(f"sampling from {display_path(trained.path)} ({trained.progress_line})", file=sys.stderr)
     keep = SampleWriter(run, datetime.now(UTC))
     # Of one group of texts the prompt is read once anyway.
     prefilled = prefill(model, prompt, runtime) if wanted.num_samples > wanted.batch_size else None

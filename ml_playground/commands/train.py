@@ -18,7 +18,7 @@ from ml_playground.runtime import Runtime, memory_errors_explained
 from ml_playground.training.resume import Reconciled, reconcile
 from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
@@ -91,8 +91,8 @@ def _warn_of_nanogpt(config: ExperimentConfig, run: RunDirectory) -> None:
     nanogpt = run.nanogpt_checkpoint
     if nanogpt.exists() and config.train.model.model_dump().get("init_from") != str(nanogpt):
         print(
-            f"! {shown(nanogpt)}, a checkpoint of nanoGPT, is not resumed. To start from its weights: "
-            f'[train.model] init_from = "{shown(nanogpt)}" (docs/from_nanogpt.md)'
+            f"! {display_path(nanogpt)}, a checkpoint of nanoGPT, is not resumed. To start from its weights: "
+            f'[train.model] init_from = "{display_path(nanogpt)}" (docs/from_nanogpt.md)'
         )
 
 
@@ -115,7 +115,7 @@ def _print_start(config: ExperimentConfig, runtime: Runtime, trainer: Trainer, *
 def _print_end(config: ExperimentConfig, run: RunDirectory, trainer: Trainer) -> None:
     """Print how far the run is and which checkpoint is the best."""
     settings, progress = config.train.runtime, trainer.progress
-    print(f"{progress.step:,} of {settings.max_iters:,} steps done, saved in {shown(run.path)}")
+    print(f"{progress.step:,} of {settings.max_iters:,} steps done, saved in {display_path(run.path)}")
     if trainer.stopped_early:
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
     if progress.best_step >= 0:

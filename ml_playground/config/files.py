@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ml_playground.config.fields import expanded, is_model_name, is_prompt
 from ml_playground.config.locate import key_lines, too_deep
 from ml_playground.errors import ConfigError
-from ml_playground.utils.paths import in_package, project_root, real_path, shown
+from ml_playground.utils.paths import display_path, in_package, project_root, real_path
 from ml_playground.utils.tables import KeyPath, Table, large_integers, table_at
 
 _LARGEST = 2**20  # bytes of a TOML file
@@ -48,11 +48,11 @@ def read_layers(path: Path) -> list[Layer]:
         layers[file] = Layer(file, values, lines, stands_alone=extends is False)
         following = None
         if extends is not None and extends is not False:
-            following = _extended(extends, file, f"{shown(file)}:{lines[('extends',)]}: extends")
+            following = _extended(extends, file, f"{display_path(file)}:{lines[('extends',)]}: extends")
         if following in layers:
             circle = [*list(layers)[list(layers).index(following) :], following]
-            way = " -> ".join(str(shown(each)) for each in circle)
-            raise ConfigError([f"{shown(file)}:{lines[('extends',)]}: extends: goes in a circle ({way})"])
+            way = " -> ".join(str(display_path(each)) for each in circle)
+            raise ConfigError([f"{display_path(file)}:{lines[('extends',)]}: extends: goes in a circle ({way})"])
     return list(layers.values())[::-1]
 
 
@@ -68,7 +68,9 @@ def _extended(extends: object, file: Path, at: str) -> Path:
     candidates = dict.fromkeys(place for place in places if place is not None)
     found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # noqa: PTH110 -- see below
     if found is None:
-        raise ConfigError([f"{at}: no such file (looked for {' and '.join(str(shown(each)) for each in candidates)})"])
+        raise ConfigError(
+            [f"{at}: no such file (looked for {' and '.join(str(display_path(each)) for each in candidates)})"]
+        )
     return real_path(found)
 
 
@@ -95,21 +97,21 @@ def _read(path: Path) -> tuple[str, Table]:
     try:
         text = read_regular_file(path, _LARGEST).decode("utf-8-sig")  # some editors begin files with a mark
     except OSError as error:
-        raise ConfigError([f"{shown(path)}: cannot be read: {error.strerror}"]) from None
+        raise ConfigError([f"{display_path(path)}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{shown(path)}: is not UTF-8 text (byte {error.start})"]) from None
+        raise ConfigError([f"{display_path(path)}: is not UTF-8 text (byte {error.start})"]) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if (deep := too_deep(text)) is not None:  # tomllib would need minutes for some, and its recursion ends at others
-        raise ConfigError([f"{shown(path)}:{deep}: tables or lists are nested too deeply"])
+        raise ConfigError([f"{display_path(path)}:{deep}: tables or lists are nested too deeply"])
     try:
         return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # tomllib ends its message with "(at line 3, column 5)" or "(at end of document)".
         what, _, where = str(error).rpartition(" (at ")
         line = where.split()[1].rstrip(",") if where.startswith("line") else text.count("\n") + 1
-        raise ConfigError([f"{shown(path)}:{line}: not valid TOML: {what}"]) from None
+        raise ConfigError([f"{display_path(path)}:{line}: not valid TOML: {what}"]) from None
     except ValueError:  # Python's limit to the digits of a number
-        raise ConfigError([f"{shown(path)}: not valid TOML: a number has thousands of digits"]) from None
+        raise ConfigError([f"{display_path(path)}: not valid TOML: a number has thousands of digits"]) from None
 
 
 def _refuse_large_integers(path: Path, values: Table, lines: dict[KeyPath, int]) -> None:
@@ -117,7 +119,9 @@ def _refuse_large_integers(path: Path, values: Table, lines: dict[KeyPath, int])
     problems: list[str] = []
     for key in large_integers(values):
         line = next(lines[key[:length]] for length in range(len(key), 0, -1) if key[:length] in lines)
-        problems.append(f"{shown(path)}:{line}: [{'.'.join(key[:-1])}] {key[-1]}: is beyond the 64 bits of an integer")
+        problems.append(
+            f"{display_path(path)}:{line}: [{'.'.join(key[:-1])}] {key[-1]}: is beyond the 64 bits of an integer"
+        )
     if problems:
         raise ConfigError(problems)
 

@@ -21,7 +21,7 @@ from ml_playground.config.files import Layer, anchor_paths, read_layers
 from ml_playground.config.wording import explain, label
 from ml_playground.errors import ConfigError
 from ml_playground.utils.modules import import_file
-from ml_playground.utils.paths import name_in_package, output_folder, project_root, real_path, shown
+from ml_playground.utils.paths import display_path, name_in_package, output_folder, project_root, real_path
 from ml_playground.utils.tables import KeyPath, Table, merge, states, table_at
 
 
@@ -74,7 +74,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     if config is not None and not located:
         names_run = states(top.values, ("train", "runtime", "out_dir"))
         return config.read_from(ConfigFile(top.path, project_root(top.path), names_run))
-    raise ConfigError([f"{shown(file)}:{line}: {text}" for file, line, text in sorted(located)])
+    raise ConfigError([f"{display_path(file)}:{line}: {text}" for file, line, text in sorted(located)])
 
 
 def _refuse_other_experiments(layers: list[Layer], folder: Path) -> None:
@@ -85,7 +85,7 @@ def _refuse_other_experiments(layers: list[Layer], folder: Path) -> None:
     homes = [layer.path.parent for layer in layers if (layer.path.parent / "prepare.py").is_file()]
     if homes and folder not in homes:
         raise ConfigError(
-            [f"{shown(preset)}: extends the experiment {homes[0].name}, but the command names {folder.name}"]
+            [f"{display_path(preset)}: extends the experiment {homes[0].name}, but the command names {folder.name}"]
         )
 
 
@@ -107,7 +107,7 @@ def _refuse_missing_extends(layers: list[Layer], own: Path) -> None:
         f"Add this line at its top: extends = {json.dumps(line, ensure_ascii=False)} "
         "(or, if the file is complete in itself: extends = false)"
     )
-    raise ConfigError([f"{shown(basis.path)}:1: {problem}"])
+    raise ConfigError([f"{display_path(basis.path)}:1: {problem}"])
 
 
 def _import_plugins(layer: Layer) -> None:

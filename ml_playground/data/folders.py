@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_playground.errors import DataError
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 _HIDDEN = (".", "~$")  # what names of hidden files begin with; Office's locks
 _SYSTEM = {
@@ -49,7 +49,7 @@ class Contents:
             (self.hidden, "hidden, or of the system"),
             (self.seen, "a link to a folder that is read already"),
         ]
-        return [f"left out of {shown(folder)}: {_some(paths, folder)}: {why}" for paths, why in kinds if paths]
+        return [f"left out of {display_path(folder)}: {_some(paths, folder)}: {why}" for paths, why in kinds if paths]
 
 
 def contents_of(folder: Path, endings: tuple[str, ...]) -> Contents:

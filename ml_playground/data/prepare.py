@@ -43,7 +43,7 @@ from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 from ml_playground.utils.files import atomic_write
 from ml_playground.utils.locks import locked
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 
 def find_texts(config: PrepareConfig) -> list[Path]:
@@ -119,14 +119,14 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     counts = manifest.train.documents, manifest.val.documents
     documents = " in {:,} and {:,} documents".format(*counts) if config.source.packing == "ended" else ""
     print(
-        f"wrote {shown(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
+        f"wrote {display_path(config.dataset_dir)}: {manifest.train.tokens:,} training and {manifest.val.tokens:,} "
         f"validation tokens{documents}, vocabulary of {manifest.vocab_size:,}"
     )
     return manifest
 
 
 def _nothing_to_do(manifest: Manifest, config: PrepareConfig) -> Manifest:
-    print(f"{shown(config.dataset_dir)}: up to date, nothing to do")
+    print(f"{display_path(config.dataset_dir)}: up to date, nothing to do")
     return manifest
 
 
@@ -151,7 +151,7 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
         source = RawFile.of(file, text.encoding, config.dataset_dir)
         texts.append(text)
         sources.append(source)
-        print(f"reading {shown(file)} ({text.encoding}, {source.bytes:,} bytes)")
+        print(f"reading {display_path(file)} ({text.encoding}, {source.bytes:,} bytes)")
         if text.doubts:
             print(f"! it holds characters that come of reading text in a wrong encoding: {text.doubts}")
     return texts, sources
@@ -165,7 +165,7 @@ def _columns(texts: Sequence[TextFile], config: PrepareConfig) -> dict[str, str]
         others = _readers(text.path)
         if others and text.path.suffix.lower() not in source.endings:
             print(
-                f"! {shown(text.path)} is read as if it were plain text; "
+                f"! {display_path(text.path)} is read as if it were plain text; "
                 f"[prepare] source = {' or '.join(map(json.dumps, others))} reads {text.path.suffix.lower()} files"
             )
         if columns := source.columns(text):
@@ -282,7 +282,7 @@ def _put_aside(folder: Path) -> None:
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         aside = folder.with_name(f"{folder.name}.damaged")
         folder.replace(aside)
-        print(f"! {shown(folder)} was not a folder; it is {aside.name} now")
+        print(f"! {display_path(folder)} was not a folder; it is {aside.name} now")
 
 
 def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.encode import Encoded
 from ml_playground.errors import DataError
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 _NAMED = 8  # characters
 _FILES = 4
@@ -55,7 +55,7 @@ def warn_of_unseen(unseen: Mapping[Path, float]) -> None:
     """Warn where validation has whole files, which may be unlike all that is trained on; `unseen` has their shares."""
     if (share := sum(unseen.values())) < _MUCH:
         return
-    names = ", ".join(map(shown, list(unseen)[:_FILES])) + (", ..." if len(unseen) > _FILES else "")
+    names = ", ".join(map(display_path, list(unseen)[:_FILES])) + (", ..." if len(unseen) > _FILES else "")
     print(
         f"! {share:.0%} of the validation text is from files of which nothing is trained on ({names}). If they differ "
         'from the others, set [prepare] split = "files": then validation gets the end of each file.'

@@ -18,7 +18,7 @@ from ml_playground.config.files import read_layers
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
-from ml_playground.utils.paths import output_folder, real_path, shown
+from ml_playground.utils.paths import display_path, output_folder, real_path
 from ml_playground.utils.registry import described, package_of, plugins
 
 Preparer = Callable[[PrepareConfig], object]
@@ -136,7 +136,7 @@ def _name_its_experiment(preset: Path) -> str:
         for layer in read_layers(preset):
             home = layer.path.parent
             if (home / "config.toml").is_file() and (home / "prepare.py").is_file():
-                experiment = home.name if home.parent == real_path(_HOME) else shlex.quote(str(shown(home)))
+                experiment = home.name if home.parent == real_path(_HOME) else shlex.quote(str(display_path(home)))
     is_its_own = preset.name == "config.toml" and experiment != "<experiment>"
     file = "" if is_its_own else f" --exp-config {shlex.quote(str(preset))}"
     return f"{preset} is a file, not an experiment. Name the experiment first: {experiment}{file}"

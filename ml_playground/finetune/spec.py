@@ -10,7 +10,7 @@ from ml_playground.errors import CheckpointError
 from ml_playground.models.spec import ModelSpec, Sections, Vocabulary
 from ml_playground.run.directory import RunDirectory
 from ml_playground.utils.hub import WEIGHT_FILES, find_folder, fingerprint
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Change, Table, changes, is_table
 
 if TYPE_CHECKING:  # Hugging Face's libraries take seconds to import, which those who only describe a model are spared
@@ -82,7 +82,7 @@ class FineTunedSpec(ModelSpec):
         """See `ModelSpec`."""
         _ = vocab_size
         how = f"adapters of rank {self.options['peft']['r']} for" if self.adapters else "all weights of"
-        return f"{how} {shown(Path(self.name))}, block {self.options['block_size']}"
+        return f"{how} {display_path(Path(self.name))}, block {self.options['block_size']}"
 
     def stated(self, train: Table) -> Table:
         """See `ModelSpec`."""

@@ -19,7 +19,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import AdapterInfo
 from ml_playground.utils.checksums import sha256_of, verify_checksums
 from ml_playground.utils.files import current
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ def weights_hash(path: Path) -> str:
 
 def no_checkpoint_error(run: RunDirectory) -> CheckpointError:
     """The error to raise where a run has no model yet."""
-    beside = ", ".join(str(shown(each.path)) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path)
+    beside = ", ".join(
+        str(display_path(each.path)) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path
+    )
     others = f" Or set [sample.runtime] out_dir to a run that is there: {beside}" if beside else ""
     return CheckpointError(
         f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.{others}"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ml_playground.errors import ConfigError
 from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import seed_everything
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 _LONGEST = 128  # tokens that are looked at, so that this takes about as long as a step
 _NOISE = 0.02  # on all weights: where projections begin at zero, nothing would be seen of what follows them
@@ -69,7 +69,7 @@ def require_causal(model: LanguageModel, file: Path) -> str | None:
         problem = _difference_in_steps(model, ids[:1].to(device), one[:1])
     if problem is not None and not type(model).extend.__module__.startswith("ml_playground."):
         raise _refusal(file, problem)
-    return problem and f"[train.model] file: {shown(file)}: {problem}"
+    return problem and f"[train.model] file: {display_path(file)}: {problem}"
 
 
 def _logits(model: LanguageModel, ids: Tensor) -> Tensor:

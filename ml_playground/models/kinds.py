@@ -12,7 +12,7 @@ from ml_playground.config.sections import ModelConfig, ModelOptions
 from ml_playground.errors import CheckpointError
 from ml_playground.models.spec import Beginning, ModelSpec, Pretrained, Sections, Vocabulary
 from ml_playground.utils.modules import code_hash
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.registry import named_by
 from ml_playground.utils.tables import Change, Table, changes
 
@@ -106,7 +106,7 @@ class InitFrom(BuiltInModel):
     def summary(self, vocab_size: int | None) -> str:
         """See `ModelSpec`."""
         _ = vocab_size
-        return f"as in {shown(Path(self.source))}, to begin with"
+        return f"as in {display_path(Path(self.source))}, to begin with"
 
     def begin(self, vocabulary: Vocabulary, text: str) -> Beginning:
         """See `ModelSpec`."""
@@ -116,7 +116,7 @@ class InitFrom(BuiltInModel):
         found = read(self.source, vocabulary=vocabulary, text=text, **wanted)
         shape = ", ".join(f"{key} = {found.options[key]}" for key in ("kind", "n_layer", "n_head", "n_embd"))
         spec = replace(self, options={**found.options, "init_from": self.options["init_from"]})
-        return Beginning(spec, found.weights, f"beginning with {shown(Path(self.source))}: {shape}")
+        return Beginning(spec, found.weights, f"beginning with {display_path(Path(self.source))}: {shape}")
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ModelFile(BuiltInModel):
         """See `ModelSpec`."""
         if saved in (None, self.identity()):
             return None
-        return f"[train.model] file: {shown(self.file)} has changed since {name}"
+        return f"[train.model] file: {display_path(self.file)} has changed since {name}"
 
     def check(self, device: "torch.device") -> str | None:
         """See `ModelSpec`: on a model of its own, so that training is as without it."""
@@ -170,7 +170,7 @@ class ModelFile(BuiltInModel):
         return require_causal(self.build().to(device), self.file)
 
     def _shape(self) -> str:
-        return shown(self.file)
+        return display_path(self.file)
 
     def _count(self, options: Mapping[str, Any]) -> int:
         # It is really built: what it computes from its weights on the way must be able to.

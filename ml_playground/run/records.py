@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ml_playground.errors import DamagedCheckpointError, RunDirectoryError
 from ml_playground.run.progress import Progress
 from ml_playground.utils.files import read_file, write_json
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, changes
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed"]
@@ -284,4 +284,4 @@ def _read(path: Path, kind: Any) -> Any:
 
 
 def _damaged(path: Path) -> RunDirectoryError:
-    return RunDirectoryError(f"{shown(path)} is damaged, or of another version of ml_playground")
+    return RunDirectoryError(f"{display_path(path)} is damaged, or of another version of ml_playground")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, is_table
 
 _END = b"PK\x05\x06"  # begins the last record of a zip archive
@@ -37,18 +37,18 @@ class Seal(NamedTuple):
 def opened(path: Path) -> BinaryIO:
     """A checkpoint, opened for reading. Raises CheckpointError if that cannot be done."""
     if path.exists() and not path.is_file():
-        raise CheckpointError(f"{shown(path)}: not a file")
+        raise CheckpointError(f"{display_path(path)}: not a file")
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise CheckpointError(f"{shown(path)}: no such checkpoint") from error
+        raise CheckpointError(f"{display_path(path)}: no such checkpoint") from error
     except OSError as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: OSError) -> CheckpointError:
     """The error to raise where the system refuses to read."""
-    return CheckpointError(f"{shown(path)}: cannot be read: {error.strerror}")
+    return CheckpointError(f"{display_path(path)}: cannot be read: {error.strerror}")
 
 
 def read_seal(path: Path, file: BinaryIO) -> Seal | None:
@@ -62,16 +62,16 @@ def read_seal(path: Path, file: BinaryIO) -> Seal | None:
     end = tail.rfind(_END)
     comment = tail[end + _END_SIZE :]
     if end < 0 or int.from_bytes(tail[end + _END_SIZE - 2 : end + _END_SIZE], "little") != len(comment):
-        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short (it does not end like a checkpoint)")
+        raise DamagedCheckpointError(f"{display_path(path)}: damaged or cut short (it does not end like a checkpoint)")
     if not comment:
         return None
     text, digest = comment[:-_DIGEST], comment[-_DIGEST:]
     if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise DamagedCheckpointError(f"{shown(path)}: damaged (the checksum of its header does not match)")
+        raise DamagedCheckpointError(f"{display_path(path)}: damaged (the checksum of its header does not match)")
     try:
         header: object = json.loads(text)
     except (ValueError, RecursionError):  # its checksum holds: somebody else wrote it
         header = None
     if not is_table(header):
-        raise DamagedCheckpointError(f"{shown(path)}: damaged (its header is not a table)")
+        raise DamagedCheckpointError(f"{display_path(path)}: damaged (its header is not a table)")
     return Seal(header, len(comment))

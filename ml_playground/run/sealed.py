@@ -18,7 +18,7 @@ import torch
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.run.seal import opened, read_seal, unreadable
 from ml_playground.utils.files import atomic_write, system_error
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, is_table
 
 _BLOCK = 2**22  # bytes hashed at once
@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[Table, bool]:
     with opened(path) as file:
         seal = read_seal(path, file)
         if seal is not None and _digest(file, seal.size) != seal.header.get("sha256"):
-            raise DamagedCheckpointError(f"{shown(path)}: damaged (its checksum does not match)")
+            raise DamagedCheckpointError(f"{display_path(path)}: damaged (its checksum does not match)")
         _check_parts(path, file, verify=seal is None)
         return _unpickled(path, file), seal is not None
 
@@ -96,19 +96,19 @@ def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
             )
             if not plain or declared > file.seek(0, os.SEEK_END):
                 raise DamagedCheckpointError(
-                    f"{shown(path)}: damaged, or not written by torch.save (its parts declare {declared:,} bytes)"
+                    f"{display_path(path)}: damaged, or not written by torch.save (its parts declare {declared:,} bytes)"
                 )
             altered = archive.testzip() if verify else None
     except OSError as error:
         if system_error(error) is not None:
             raise unreadable(path, error) from error
         raise DamagedCheckpointError(
-            f"{shown(path)}: damaged or cut short ({error})"
+            f"{display_path(path)}: damaged or cut short ({error})"
         ) from error  # a place before its start
     except (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:
-        raise DamagedCheckpointError(f"{shown(path)}: damaged or cut short ({error})") from error
+        raise DamagedCheckpointError(f"{display_path(path)}: damaged or cut short ({error})") from error
     if altered is not None:
-        raise DamagedCheckpointError(f"{shown(path)}: damaged (checksum of {altered} does not match)")
+        raise DamagedCheckpointError(f"{display_path(path)}: damaged (checksum of {altered} does not match)")
 
 
 def _unpickled(path: Path, file: BinaryIO) -> Table:
@@ -119,14 +119,14 @@ def _unpickled(path: Path, file: BinaryIO) -> Table:
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{shown(path)}: holds more than tensors and plain values; it was not opened, as that could run its code"
+            f"{display_path(path)}: holds more than tensors and plain values; it was not opened, as that could run its code"
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
     except Exception as error:  # of any kind: its instructions are a stranger's, and are carried out as they come
         if "allocate memory" in str(error):
             raise
-        raise DamagedCheckpointError(f"{shown(path)}: damaged ({type(error).__name__}: {error})") from error
+        raise DamagedCheckpointError(f"{display_path(path)}: damaged ({type(error).__name__}: {error})") from error
     if not is_table(values):
-        raise CheckpointError(f"{shown(path)}: not a checkpoint")
+        raise CheckpointError(f"{display_path(path)}: not a checkpoint")
     return values

@@ -7,7 +7,7 @@ from ml_playground.config.fields import ConfigFile
 from ml_playground.errors import RunDirectoryError
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.records import RunRecord
-from ml_playground.utils.paths import project_root, real_path, shown
+from ml_playground.utils.paths import display_path, project_root, real_path
 
 
 def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
@@ -21,7 +21,7 @@ def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
     other = other_file(run, file)
     if file is not None and other is not None:
         raise RunDirectoryError(
-            f"{run.path}: this run was trained with {shown(other)}, and this command names {shown(file.path)}. Rename "
+            f"{run.path}: this run was trained with {display_path(other)}, and this command names {display_path(file.path)}. Rename "
             "one of the two, or state [train.runtime] out_dir in the latter: another folder for a run of its own, or "
             "this one to resume this run with it."
         )
@@ -30,7 +30,7 @@ def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
 def other_file_warning(run: RunDirectory, out_dir: Path, file: ConfigFile | None) -> str | None:
     """A warning that a run is that of another TOML file, if it is the one of `out_dir`, which `file` would train."""
     if run.path == out_dir and (other := other_file(run, file)) is not None:
-        return f"{shown(run.path)} was trained with {shown(other)}, another TOML file"
+        return f"{display_path(run.path)} was trained with {display_path(other)}, another TOML file"
     return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_playground.errors import DamagedFolderError
 from ml_playground.utils.files import json_text, read_file
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import is_table
 
 NAME = "checksums.json"
@@ -36,16 +36,16 @@ def verify_checksums(folder: Path) -> None:
         listed: object = json.loads(text)
         is_as_written = json_text(listed) == text
     except FileNotFoundError as error:
-        raise DamagedFolderError(f"{shown(path)} is missing") from error
+        raise DamagedFolderError(f"{display_path(path)} is missing") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DamagedFolderError(f"{shown(path)}: damaged ({error})") from error
+        raise DamagedFolderError(f"{display_path(path)}: damaged ({error})") from error
     if not is_table(listed) or not is_as_written:
-        raise DamagedFolderError(f"{shown(path)}: damaged (it is not as it was written)")
+        raise DamagedFolderError(f"{display_path(path)}: damaged (it is not as it was written)")
     for name, digest in listed.items():
         file = folder / name
         try:
             altered = not file.is_file() or sha256_of(file) != digest
         except OSError as error:
-            raise DamagedFolderError(f"{shown(file)}: damaged ({error.strerror})") from error
+            raise DamagedFolderError(f"{display_path(file)}: damaged ({error.strerror})") from error
         if altered:
-            raise DamagedFolderError(f"{shown(file)}: damaged (its checksum does not match {NAME})")
+            raise DamagedFolderError(f"{display_path(file)}: damaged (its checksum does not match {NAME})")

@@ -13,7 +13,7 @@ from ml_playground.errors import CheckpointError, DamagedFolderError, Playground
 from ml_playground.utils.checksums import NAME as CHECKSUMS
 from ml_playground.utils.checksums import verify_checksums
 from ml_playground.utils.model_folder import read_table, refuse_others
-from ml_playground.utils.paths import shown
+from ml_playground.utils.paths import display_path
 
 WEIGHT_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 """Patterns of the files that hold a model."""
@@ -47,7 +47,7 @@ def find_folder(source: str, wanted: Sequence[str], revision: str | None = None)
     if not path.is_absolute():
         path = _downloaded(source, wanted, revision)
     elif not path.is_dir():  # the configuration has made absolute what is, or can only be, a path
-        raise CheckpointError(f"there is no folder {shown(path)}.")
+        raise CheckpointError(f"there is no folder {display_path(path)}.")
     refuse_others(path, wanted)
     verify_folder(path)
     return path

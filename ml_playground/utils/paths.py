@@ -11,7 +11,7 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """`path` as a message shows it: relative to the current folder where it is below, and printable."""
     path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return str(path).encode(errors="backslashreplace").decode()
