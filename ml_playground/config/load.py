@@ -22,7 +22,7 @@ from ml_playground.config.wording import explain, label
 from ml_playground.errors import ConfigError
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import display_path, name_in_package, output_folder, project_root, real_path
-from ml_playground.utils.tables import KeyPath, Table, merge, states, table_at
+from ml_playground.utils.tables import KeyPath, Table, has_key, merge, table_at
 
 
 def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = False) -> ExperimentConfig:
@@ -62,7 +62,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     config, problems = _validate(base, stated, check_devices=check_devices)
     located: list[tuple[Path, int, str]] = []
     for problem in problems:
-        key = next((key for key in problem.keys if states(stated, key)), None)
+        key = next((key for key in problem.keys if has_key(stated, key)), None)
         # Nothing is stated of it: its default follows another key's bad value, whose own problem is enough, or an
         # option that would contradict others is not there.
         if key is None:
@@ -72,7 +72,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         file, line = next(lines[holder] for holder in holders if holder in lines)
         located.append((file, line, f"{label(key, table_at(stated, key))}: {problem.text}"))
     if config is not None and not located:
-        names_run = states(top.values, ("train", "runtime", "out_dir"))
+        names_run = has_key(top.values, ("train", "runtime", "out_dir"))
         return config.read_from(ConfigFile(top.path, project_root(top.path), names_run))
     raise ConfigError([f"{display_path(file)}:{line}: {text}" for file, line, text in sorted(located)])
 

@@ -17,7 +17,7 @@ from ml_playground.run import sealed
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import FORMAT, Progress
 from ml_playground.utils.files import keep_copy, storage_errors, unused_name
-from ml_playground.utils.tables import Table, is_table, states
+from ml_playground.utils.tables import Table, has_key, is_table
 
 Which = Literal["last", "best", "final"]
 Report = Callable[[str], object]
@@ -121,7 +121,7 @@ def _check_types(checkpoint: Checkpoint) -> None:
         if not is_table(table) or any(type(key) is not str for key in table):
             raise TypeError(f"{name} is not a table")
     for section, option in _READ_ON_RESUME:
-        if not states(origin.config, ("train", section, option)):
+        if not has_key(origin.config, ("train", section, option)):
             raise TypeError(f"config.train.{section} lacks {option}")
 
 

@@ -51,7 +51,7 @@ def changes(before: Table, now: Table, table: str) -> Iterator[Change]:
             yield Change(f"[{table}] {key}", old, new)
 
 
-def states(values: Table, key: KeyPath) -> bool:
+def has_key(values: Table, key: KeyPath) -> bool:
     """Whether `values` has something at `key`."""
     table = table_at(values, key[:-1])
     return table is not None and key[-1] in table

@@ -1,4 +1,4 @@
-from ml_playground.utils.tables import merge, states, table_at
+from ml_playground.utils.tables import has_key, merge, table_at
 
 
 def test_merge_goes_table_by_table_and_key_by_key() -> None:
@@ -30,7 +30,7 @@ def test_table_at_finds_tables_only() -> None:
 
 def test_states_tells_keys_that_are_there() -> None:
     values = {"a": {"b": 0}}
-    assert states(values, ("a",))
-    assert states(values, ("a", "b"))
-    assert not states(values, ("b",))
-    assert not states(values, ("a", "b", "c"))
+    assert has_key(values, ("a",))
+    assert has_key(values, ("a", "b"))
+    assert not has_key(values, ("b",))
+    assert not has_key(values, ("a", "b", "c"))
