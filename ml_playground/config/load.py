@@ -18,7 +18,7 @@ from ml_playground.config.experiment import (
 )
 from ml_playground.config.fields import ConfigFile, expanded
 from ml_playground.config.files import Layer, anchor_paths, read_layers
-from ml_playground.config.wording import explain, label
+from ml_playground.config.messages import describe_error, key_label
 from ml_playground.errors import ConfigError
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import display_path, name_in_package, output_folder, project_root, real_path
@@ -70,7 +70,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         # What defines several keys at once, such as an inline table, is stated in the line of the outermost of them.
         holders = (key[:length] for length in range(len(key), 0, -1))  # a key of an inline table has its holder's line
         file, line = next(lines[holder] for holder in holders if holder in lines)
-        located.append((file, line, f"{label(key, table_at(stated, key))}: {problem.text}"))
+        located.append((file, line, f"{key_label(key, table_at(stated, key))}: {problem.text}"))
     if config is not None and not located:
         names_run = has_key(top.values, ("train", "runtime", "out_dir"))
         return config.read_from(ConfigFile(top.path, project_root(top.path), names_run))
@@ -127,7 +127,7 @@ def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[Exper
     try:
         config = ExperimentConfig.model_validate(_complete(merge(base, stated)))
     except ValidationError as error:
-        for key, text in (explain(each, stated) for each in error.errors()):
+        for key, text in (describe_error(each, stated) for each in error.errors()):
             problems.append(Mismatch((key,), text))
         # Without its bad keys the rest can still be checked for contradictions, so that one run tells all.
         bad = [problem.keys[0] for problem in problems]

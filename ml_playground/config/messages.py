@@ -37,7 +37,7 @@ _TYPES = {
 _LONGEST = 200  # characters of a value in a message
 
 
-def label(key: KeyPath, value: object = None) -> str:
+def key_label(key: KeyPath, value: object = None) -> str:
     """`("train", "data", "batch_size")` as `[train.data] batch_size`; a section or a table as `[train]`."""
     *tables, name = key
     if is_table(value) or section_at(key) is not None:
@@ -45,18 +45,18 @@ def label(key: KeyPath, value: object = None) -> str:
     return f"[{'.'.join(tables)}] {name}" if tables else name
 
 
-def explain(error: ErrorDetails, stated: Table) -> tuple[KeyPath, str]:
+def describe_error(error: ErrorDetails, stated: Table) -> tuple[KeyPath, str]:
     """The key that a finding of pydantic about what is `stated` is about, and what is wrong with it."""
     place = next((place for place, part in enumerate(error["loc"]) if isinstance(part, int)), len(error["loc"]))
     key, inner = (tuple(map(str, parts)) for parts in (error["loc"][:place], error["loc"][place + 1 :]))
     if inner:
-        return key, _explain_entry(error, key, inner[-1], stated)
+        return key, _describe_entry(error, key, inner[-1], stated)
     if error["type"] == "extra_forbidden":
         return key, _unknown(key, "section" if is_table(error["input"]) else "key", stated)
-    return key, _explain(error, section_at(key[:-1], stated), key[-1])
+    return key, _describe(error, section_at(key[:-1], stated), key[-1])
 
 
-def _explain_entry(error: ErrorDetails, key: KeyPath, option: str, stated: Table) -> str:
+def _describe_entry(error: ErrorDetails, key: KeyPath, option: str, stated: Table) -> str:
     """What is wrong with an option of a part in the list at `key`, which has no key of its own."""
     *tables, name = key
     holder, section = table_at(stated, tables), section_at(tuple(tables), stated)
@@ -67,11 +67,11 @@ def _explain_entry(error: ErrorDetails, key: KeyPath, option: str, stated: Table
     if error["type"] == "extra_forbidden":
         hint = _did_you_mean(option, list(mark.options(entry).model_fields))
         return f"{_toml(mark.kind(entry))} has no option {option}{hint}"
-    text = _explain(error, mark.options(entry), option)
+    text = _describe(error, mark.options(entry), option)
     return text if option == "kind" else f"{option} of {_toml(mark.kind(entry))} {text}"
 
 
-def _explain(error: ErrorDetails, section: type[Section] | None, name: str) -> str:
+def _describe(error: ErrorDetails, section: type[Section] | None, name: str) -> str:
     """What is wrong with the option `name` of a section."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind in ("path_type", "is_instance_of") and isinstance(value, str) and value:
@@ -112,9 +112,9 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
     if kinds:
         hint = f" (it is an option of {' and '.join(map(_toml, kinds))})"
     elif not hint and sort == "section" and sections:
-        hint = f" (did you mean {' or '.join(map(label, sections))}?)"
+        hint = f" (did you mean {' or '.join(map(key_label, sections))}?)"
     elif not hint and homes:
-        return f"unknown {sort} (it belongs in {' or '.join(label(home[:-1]) for home in homes)})"
+        return f"unknown {sort} (it belongs in {' or '.join(key_label(home[:-1]) for home in homes)})"
     if section is not None and issubclass(section, Part):
         return f"{_toml(kind_at(tuple(tables), stated))} has no option {name}{hint}"
     return f"unknown {sort}{hint}"
