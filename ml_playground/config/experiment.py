@@ -132,7 +132,7 @@ def tables_in_lists(stated: Table) -> Iterator[tuple[Table, type[Section]]]:
 def default_sources(field: FieldInfo) -> list[KeyPath]:
     """The keys the first of whose values an option takes where it is not stated; most have a default of their own."""
     extra = field.json_schema_extra
-    keys = str(extra.get("same_as", "")) if is_table(extra) else ""
+    keys = str(extra.get("default_from", "")) if is_table(extra) else ""
     return [tuple(key.split(".")) for key in keys.split()]
 
 

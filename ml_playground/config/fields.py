@@ -25,22 +25,22 @@ class Section(BaseModel):
         return stated
 
 
-def same_as(keys: str, description: str, **constraints: Any) -> Any:
+def default_from(keys: str, description: str, **constraints: Any) -> Any:
     """A field that defaults to the value of another key, such as `train.data.block_size`.
 
     `keys` may name several, with a space between them: the first that has a value is taken.
     """
-    return Field(description=description, json_schema_extra={"same_as": keys}, **constraints)
+    return Field(description=description, json_schema_extra={"default_from": keys}, **constraints)
 
 
-def from_experiment(value: str, description: str) -> Any:
+def experiment_default(value: str, description: str) -> Any:
     """A field whose default depends on the experiment's name or folder; `value` says how, for the docs."""
-    return Field(description=description, json_schema_extra={"from_experiment": value})
+    return Field(description=description, json_schema_extra={"experiment_default": value})
 
 
-def of_kind(description: str, **constraints: Any) -> Any:
+def family_default(description: str, **constraints: Any) -> Any:
     """A field of the model whose default is that of its family."""
-    return Field(description=description, json_schema_extra={"of_kind": True}, **constraints)
+    return Field(description=description, json_schema_extra={"family_default": True}, **constraints)
 
 
 def derived(value: str, description: str, **constraints: Any) -> Any:

@@ -29,7 +29,7 @@ _MODERN = {
 KINDS: dict[str, dict[str, Any]] = {"gpt2": _GPT2, "llama": _LLAMA, "qwen3": _QWEN3, "modern": _MODERN}
 
 
-def fill_in(stated: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def apply_defaults(stated: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """The options of `[train.model]`: what is stated, else what its family says, else the default of all families."""
     family = KINDS.get(str(stated.get("kind", defaults["kind"])), {})
     filled = {**defaults, **family, **stated}

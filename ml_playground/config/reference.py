@@ -98,9 +98,9 @@ def _default(key: KeyPath, field: FieldInfo) -> str:
     extra = field.json_schema_extra
     if not is_table(extra):
         return ""
-    if "of_kind" in extra:
+    if "family_default" in extra:
         return ", ".join(f"{kind} `{json.dumps(options[key[-1]])}`" for kind, options in KINDS.items())
-    return str(extra.get("from_experiment") or extra.get("derived"))
+    return str(extra.get("experiment_default") or extra.get("derived"))
 
 
 if __name__ == "__main__":

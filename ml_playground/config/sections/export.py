@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ml_playground.config.fields import (
     Section,
-    same_as,
+    default_from,
 )
 from ml_playground.config.sections.types import GGUFType
 
@@ -38,8 +38,8 @@ class ExportGgufConfig(Section):
 class ExportOllamaConfig(Section):
     """A model for Ollama: `export/Modelfile` in the run directory, with the options of `[sample.sample]`."""
 
-    enabled: bool = same_as("export.gguf.enabled", "write it")
-    convert_bin: Path | None = same_as(
+    enabled: bool = default_from("export.gguf.enabled", "write it")
+    convert_bin: Path | None = default_from(
         "export.gguf.convert_bin", "where it differs, Ollama gets a GGUF file of its own, made by this converter"
     )
     quant_bin: Path | None = Field(None, description="llama.cpp's `llama-quantize`, to give Ollama a smaller file")

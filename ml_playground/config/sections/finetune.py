@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt
 
 from ml_playground.config.fields import (
     Section,
-    same_as,
+    default_from,
 )
 from ml_playground.config.sections.types import DType, ModelName
 
@@ -20,13 +20,13 @@ class HfModelConfig(Section):
         description="a folder in that format, or a name at the hub; not stated, the model is that of `[train.model]`",
     )
     revision: str | None = Field(None, description="branch, tag or commit at the hub; not stated, the newest")
-    block_size: PositiveInt = same_as(
+    block_size: PositiveInt = default_from(
         "train.data.block_size", "longest context the model is given, in tokens", gt=0, le=2**24
     )
     gradient_checkpointing: bool = Field(
         False, description="compute a block's inner values again in the backward pass: less memory, more time"
     )
-    dtype: DType = same_as(
+    dtype: DType = default_from(
         "train.runtime.dtype", "number format in which weights that are not trained are kept; the others are in float32"
     )
     quantization: Literal["none", "8bit", "4bit"] = Field(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from ml_playground.config.fields import (
+    default_from,
     derived,
-    of_kind,
+    family_default,
     plain_values,
-    same_as,
     zero_or_from,
 )
-from ml_playground.config.kinds import fill_in
+from ml_playground.config.kinds import apply_defaults
 from ml_playground.config.parts import Part, PartOf
 from ml_playground.config.registries import MLPS, NORMS, POSITIONS
 from ml_playground.config.sections.types import ModelName
@@ -83,7 +83,7 @@ class ModelOptions(Part):
     """The model: a transformer with the defaults of a family, any part of which can be set on its own, or another."""
 
     kind: str = Field("gpt2", description="family whose defaults fill in what is not stated, or another model")
-    block_size: PositiveInt = same_as(
+    block_size: PositiveInt = default_from(
         "train.data.block_size", "longest context the model can see, in tokens", gt=0, le=2**24
     )
 
@@ -130,19 +130,19 @@ class ModelConfig(ModelOptions):
     n_kv_head: PositiveInt = derived("`n_head`", "key/value heads, shared among the query heads", gt=0, le=2**10)
     head_dim: PositiveInt = derived("`n_embd / n_head`", "width of a head", gt=0, le=2**24)
     n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0, le=2**26)
-    position: Annotated[PositionConfig, PartOf(POSITIONS, "learned")] = of_kind("positional encoding")
-    norm: Annotated[NormConfig, PartOf(NORMS, "layernorm")] = of_kind("normalisation")
-    norm_eps: float = of_kind("what a norm adds to the variance before its root", ge=1e-30, le=1)
-    norm_placement: Literal["pre", "post", "sandwich"] = of_kind(
+    position: Annotated[PositionConfig, PartOf(POSITIONS, "learned")] = family_default("positional encoding")
+    norm: Annotated[NormConfig, PartOf(NORMS, "layernorm")] = family_default("normalisation")
+    norm_eps: float = family_default("what a norm adds to the variance before its root", ge=1e-30, le=1)
+    norm_placement: Literal["pre", "post", "sandwich"] = family_default(
         "before attention and MLP, after their sum with the residual stream, or before and after them"
     )
-    mlp: Annotated[MLPConfig, _MLP] = of_kind("feed-forward type")
-    qk_norm: bool = of_kind("normalise queries and keys")
+    mlp: Annotated[MLPConfig, _MLP] = family_default("feed-forward type")
+    qk_norm: bool = family_default("normalise queries and keys")
     value_norm: bool = Field(False, description="normalise values")
-    tied_embeddings: bool = of_kind("one matrix embeds tokens and predicts them")
-    embedding_norm: bool = of_kind("normalise the embeddings before the first block")
+    tied_embeddings: bool = family_default("one matrix embeds tokens and predicts them")
+    embedding_norm: bool = family_default("normalise the embeddings before the first block")
     value_embeddings: bool = Field(False, description="each layer adds a learned vector per token to its values")
-    ngram_embeddings: NonNegativeInt = of_kind("add embeddings of the last 2, ..., n tokens; 0 does not", le=4)
+    ngram_embeddings: NonNegativeInt = family_default("add embeddings of the last 2, ..., n tokens; 0 does not", le=4)
     ngram_buckets: PositiveInt = Field(
         2**14, le=2**26, description="most rows per table of n-gram embeddings; n-grams beyond that many share rows"
     )
@@ -150,7 +150,7 @@ class ModelConfig(ModelOptions):
         0.0, ge=0, le=1e6, description="squash logits to within this bound by tanh; 0 does not"
     )
     sliding_window: NonNegativeInt = Field(0, description="attend to this many last tokens only; 0 to all")
-    zero_init: bool = of_kind("start with all projections into the residual stream and the logits at zero")
+    zero_init: bool = family_default("start with all projections into the residual stream and the logits at zero")
 
     def conflicts(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """See `ModelOptions`."""
@@ -186,14 +186,14 @@ class ModelConfig(ModelOptions):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, values: Any) -> Any:
+    def _apply_defaults(cls, values: Any) -> Any:
         return cls.completed(values) if is_table(values) else values
 
     @classmethod
     def completed(cls, stated: Table) -> Table:
         """See `Section`: what the family says, and sizes that follow from others."""
         defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
-        filled = fill_in(stated, defaults)
+        filled = apply_defaults(stated, defaults)
         n_embd = filled["n_embd"]
         if isinstance(n_embd, int) and "n_inner" not in filled:
             mlp: type[MLPConfig] = _MLP.options(filled.get("mlp", {}))

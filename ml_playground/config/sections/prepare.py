@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ml_playground.config.fields import (
     Section,
-    from_experiment,
+    default_from,
+    experiment_default,
     known_encoding,
-    same_as,
     true_or_names,
 )
 from ml_playground.config.parts import Part, PartOf, part
@@ -81,11 +81,11 @@ class SplitConfig(Part):
 class PrepareConfig(Section):
     """From raw text to token files."""
 
-    dataset: str = from_experiment("the experiment's name", "registered preparer that makes the data")
-    dataset_dir: Path = from_experiment(
+    dataset: str = experiment_default("the experiment's name", "registered preparer that makes the data")
+    dataset_dir: Path = experiment_default(
         "`datasets/` in the experiment's folder", "folder for `train.bin`, `val.bin` and `meta.json`"
     )
-    raw_dir: Path = same_as(
+    raw_dir: Path = default_from(
         "prepare.dataset_dir",
         "folder searched for the files that the source reads, subfolders and links included but nothing hidden; or one "
         "such file",
@@ -130,7 +130,7 @@ class PrepareConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, values: Any) -> Any:
+    def _apply_defaults(cls, values: Any) -> Any:
         return cls.completed(values) if is_table(values) else values
 
     @property

@@ -7,8 +7,8 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from ml_playground.config.fields import (
     Section,
+    default_from,
     prompt,
-    same_as,
 )
 from ml_playground.config.sections.types import Device, SampleDType
 
@@ -16,7 +16,7 @@ from ml_playground.config.sections.types import Device, SampleDType
 class SampleRuntimeConfig(Section):
     """Which run to sample from, and on what."""
 
-    out_dir: Path = same_as("train.runtime.out_dir", "run directory to take the checkpoint from, for `export` too")
+    out_dir: Path = default_from("train.runtime.out_dir", "run directory to take the checkpoint from, for `export` too")
     device: Device = Field("auto", description="`auto` takes CUDA, else MPS, else the CPU")
     dtype: SampleDType = Field(
         "float32",
@@ -24,7 +24,7 @@ class SampleRuntimeConfig(Section):
         "`int8`: weights of 8 bits, activations in bfloat16, for a CPU",
     )
     seed: NonNegativeInt = Field(1337, description="same seed, same text")
-    threads: NonNegativeInt = same_as("train.runtime.threads", "threads that compute on a CPU", ge=0, le=1024)
+    threads: NonNegativeInt = default_from("train.runtime.threads", "threads that compute on a CPU", ge=0, le=1024)
     compile: bool = Field(False, description="compile the model with `torch.compile`")
 
 

@@ -7,8 +7,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ml_playground.config.fields import (
     Section,
-    from_experiment,
-    same_as,
+    default_from,
+    experiment_default,
 )
 from ml_playground.config.parts import Part, PartOf
 from ml_playground.config.registries import SINKS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class DataConfig(Section):
     """Batches."""
 
-    dataset_dir: Path = same_as("prepare.dataset_dir", "folder with the prepared data")
+    dataset_dir: Path = default_from("prepare.dataset_dir", "folder with the prepared data")
     batch_size: PositiveInt = Field(12, le=10**6, description="sequences per forward pass")
     block_size: PositiveInt = Field(64, le=2**24, description="tokens per sequence")
     grad_accum_steps: PositiveInt = Field(1, le=10**6, description="forward passes per optimiser step")
@@ -47,7 +47,7 @@ class OptimConfig(Part):
 
     kind: str = Field("adamw", description="which one")
     learning_rate: float = Field(1e-3, ge=1e-30, le=1e30, description="peak learning rate")
-    embedding_learning_rate: float = same_as(
+    embedding_learning_rate: float = default_from(
         "train.optim.learning_rate", "peak learning rate of embeddings that are not the head too", ge=1e-30, le=1e30
     )
     weight_decay: float = Field(0.1, ge=0, le=1e6, description="weight decay, on matrices only")
@@ -83,7 +83,7 @@ class ScheduleConfig(Part):
 class DecayingScheduleConfig(ScheduleConfig):
     """A schedule that decays from the peak to `min_lr`."""
 
-    lr_decay_iters: NonNegativeInt = same_as("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
+    lr_decay_iters: NonNegativeInt = default_from("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
     min_lr: float = Field(
         0.0, ge=0, description="learning rate after the decay, of groups whose peak is `learning_rate`"
     )
@@ -124,7 +124,7 @@ class SinkConfig(Part):
 class TrainRuntimeConfig(Section):
     """Where, how long and on what to train."""
 
-    out_dir: Path = from_experiment(
+    out_dir: Path = experiment_default(
         "`out/<name of the TOML file>` in the experiment's folder, where a `config.toml` goes by the experiment's name",
         "run directory: checkpoints, metrics, samples",
     )

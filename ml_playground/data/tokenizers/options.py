@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_playground.config.fields import same_as
+from ml_playground.config.fields import default_from
 from ml_playground.config.registries import TOKENIZERS
 from ml_playground.config.sections import ModelName, Packing, PrepareConfig, TokenizerConfig
 from ml_playground.config.sections.types import TRAINED_MODEL, TRAINED_REVISION
@@ -99,10 +99,10 @@ class HuggingFace(TokenizerOptions):
 
     takes_tokens = is_of_model = True
 
-    model: ModelName = same_as(
+    model: ModelName = default_from(
         TRAINED_MODEL, "the model whose tokenizer it is: a folder, or a name on the Hugging Face Hub"
     )
-    revision: str | None = same_as(TRAINED_REVISION, "its revision on the Hub")
+    revision: str | None = default_from(TRAINED_REVISION, "its revision on the Hub")
 
     @property
     def of_model(self) -> str | None:
