@@ -22,7 +22,7 @@ _LARGEST = 2**20  # bytes of a TOML file
 
 
 @dataclass(frozen=True)
-class Layer:
+class TomlFile:
     """One TOML file: its values and the line of each key."""
 
     path: Path
@@ -31,13 +31,13 @@ class Layer:
     stands_alone: bool  # it says by `extends = false` that it is complete
 
 
-def read_layers(path: Path) -> list[Layer]:
+def read_toml_files(path: Path) -> list[TomlFile]:
     """The file at `path` and all that it extends, the most basic one first.
 
     Raises:
         ConfigError: a file is missing, unreadable or not TOML, or the files extend each other in a circle.
     """
-    layers: dict[Path, Layer] = {}
+    tomls: dict[Path, TomlFile] = {}
     following: Path | None = real_path(path)
     while following is not None:
         file = following
@@ -45,15 +45,15 @@ def read_layers(path: Path) -> list[Layer]:
         lines = key_lines(text)
         extends = values.pop("extends", None)
         _refuse_large_integers(file, values, lines)
-        layers[file] = Layer(file, values, lines, stands_alone=extends is False)
+        tomls[file] = TomlFile(file, values, lines, stands_alone=extends is False)
         following = None
         if extends is not None and extends is not False:
             following = _extended(extends, file, f"{display_path(file)}:{lines[('extends',)]}: extends")
-        if following in layers:
-            circle = [*list(layers)[list(layers).index(following) :], following]
+        if following in tomls:
+            circle = [*list(tomls)[list(tomls).index(following) :], following]
             way = " -> ".join(str(display_path(each)) for each in circle)
             raise ConfigError([f"{display_path(file)}:{lines[('extends',)]}: extends: goes in a circle ({way})"])
-    return list(layers.values())[::-1]
+    return list(tomls.values())[::-1]
 
 
 def _extended(extends: object, file: Path, at: str) -> Path:

@@ -17,7 +17,7 @@ from ml_playground.config.experiment import (
     with_base,
 )
 from ml_playground.config.fields import ConfigFile, expanded
-from ml_playground.config.files import Layer, anchor_paths, read_layers
+from ml_playground.config.files import TomlFile, anchor_paths, read_toml_files
 from ml_playground.config.messages import describe_error, key_label
 from ml_playground.errors import ConfigError
 from ml_playground.utils.modules import import_file
@@ -40,19 +40,19 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     stated: Table = {}
     lines: dict[KeyPath, tuple[Path, int]] = {}
     folder, own = real_path(folder), real_path(folder / "config.toml")
-    layers = read_layers(path)
-    *_, top = layers
-    _refuse_other_experiments(layers, folder)
+    tomls = read_toml_files(path)
+    *_, top = tomls
+    _refuse_other_experiments(tomls, folder)
     if top.path != own:
-        _refuse_missing_extends(layers, own)
-    for layer in layers:
-        _import_plugins(layer)
-        root = project_root(layer.path)
-        anchor_paths(layer.values, root, option_fields(with_base(stated, layer.values)))
-        for table, section in tables_in_lists(layer.values):
+        _refuse_missing_extends(tomls, own)
+    for toml in tomls:
+        _import_plugins(toml)
+        root = project_root(toml.path)
+        anchor_paths(toml.values, root, option_fields(with_base(stated, toml.values)))
+        for table, section in tables_in_lists(toml.values):
             anchor_paths(table, root, option_fields(table, section))
-        stated = with_base(stated, layer.values)
-        lines |= {key: (layer.path, line) for key, line in layer.lines.items()}
+        stated = with_base(stated, toml.values)
+        lines |= {key: (toml.path, line) for key, line in toml.lines.items()}
     run_name = name if top.path == own else path.stem
     output = output_folder(folder)
     base: Table = {
@@ -77,25 +77,25 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     raise ConfigError([f"{display_path(file)}:{line}: {text}" for file, line, text in sorted(located)])
 
 
-def _refuse_other_experiments(layers: list[Layer], folder: Path) -> None:
+def _refuse_other_experiments(tomls: list[TomlFile], folder: Path) -> None:
     """Refuse a preset of another experiment, whose text would else be prepared over that of the one in `folder`."""
-    *_, preset = (layer.path for layer in layers)
+    *_, preset = (toml.path for toml in tomls)
     if preset.is_relative_to(folder):  # an experiment of its own that takes over another's settings
         return
-    homes = [layer.path.parent for layer in layers if (layer.path.parent / "prepare.py").is_file()]
+    homes = [toml.path.parent for toml in tomls if (toml.path.parent / "prepare.py").is_file()]
     if homes and folder not in homes:
         raise ConfigError(
             [f"{display_path(preset)}: extends the experiment {homes[0].name}, but the command names {folder.name}"]
         )
 
 
-def _refuse_missing_extends(layers: list[Layer], own: Path) -> None:
+def _refuse_missing_extends(tomls: list[TomlFile], own: Path) -> None:
     """Refuse a preset that leaves the experiment's own configuration out without saying so.
 
     All that it does not state would be at its default, the data too, which would be prepared again as that says.
     """
-    basis, *_ = layers
-    extended = [layer.path for layer in layers[:-1]]
+    basis, *_ = tomls
+    extended = [toml.path for toml in tomls[:-1]]
     another = any(path.name == "config.toml" and path.with_name("prepare.py").is_file() for path in extended)
     if basis.stands_alone or own in extended or another:
         return
@@ -110,15 +110,15 @@ def _refuse_missing_extends(layers: list[Layer], own: Path) -> None:
     raise ConfigError([f"{display_path(basis.path)}:1: {problem}"])
 
 
-def _import_plugins(layer: Layer) -> None:
+def _import_plugins(toml: TomlFile) -> None:
     """Run the files that register parts, whose options the rest of the file may state."""
-    files: object = layer.values.get("plugins", [])
+    files: object = toml.values.get("plugins", [])
     if not isinstance(files, list):
         return
     for name in cast("list[object]", files):
         if isinstance(name, str):
             with suppress(ValueError):  # which is reported with all else
-                import_file(project_root(layer.path) / expanded(name))
+                import_file(project_root(toml.path) / expanded(name))
 
 
 def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Mismatch]]:

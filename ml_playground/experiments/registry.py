@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 
-from ml_playground.config.files import read_layers
+from ml_playground.config.files import read_toml_files
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
@@ -133,8 +133,8 @@ def _name_its_experiment(preset: Path) -> str:
         return f"{preset}: no such file. A command names an experiment, and a TOML file after it: --exp-config <file>"
     experiment = "<experiment>"
     with suppress(ConfigError):
-        for layer in read_layers(preset):
-            home = layer.path.parent
+        for toml in read_toml_files(preset):
+            home = toml.path.parent
             if (home / "config.toml").is_file() and (home / "prepare.py").is_file():
                 experiment = home.name if home.parent == real_path(_HOME) else shlex.quote(str(display_path(home)))
     is_its_own = preset.name == "config.toml" and experiment != "<experiment>"
