@@ -8,7 +8,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from ml_playground.config.checks import Mismatch, device_mismatches, mismatches
+from ml_playground.config.checks import Conflict, device_conflicts, find_conflicts
 from ml_playground.config.experiment import (
     ExperimentConfig,
     default_sources,
@@ -121,14 +121,14 @@ def _import_plugins(toml: TomlFile) -> None:
                 import_file(project_root(toml.path) / expanded(name))
 
 
-def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Mismatch]]:
+def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Conflict]]:
     """The configuration and all its problems; no configuration where it cannot even be checked across keys."""
-    problems: list[Mismatch] = []
+    problems: list[Conflict] = []
     try:
         config = ExperimentConfig.model_validate(_complete(merge(base, stated)))
     except ValidationError as error:
         for key, text in (describe_error(each, stated) for each in error.errors()):
-            problems.append(Mismatch((key,), text))
+            problems.append(Conflict((key,), text))
         # Without its bad keys the rest can still be checked for contradictions, so that one run tells all.
         bad = [problem.keys[0] for problem in problems]
         try:
@@ -136,7 +136,7 @@ def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[Exper
         except ValidationError:
             return None, problems
     known_bad = {problem.keys[0] for problem in problems}
-    found = [*mismatches(config), *(device_mismatches(config) if check_devices else ())]
+    found = [*find_conflicts(config), *(device_conflicts(config) if check_devices else ())]
     return config, problems + [each for each in found if not known_bad & set(each.keys)]
 
 
