@@ -9,7 +9,7 @@ from ml_playground.run.checkpoint import Artifact, Checkpoint, Which
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import AdapterInfo
 from ml_playground.utils.checksums import write_checksums
-from ml_playground.utils.files import staged
+from ml_playground.utils.files import atomic_replace
 
 
 class Adapters(Artifact):
@@ -29,7 +29,7 @@ class Adapters(Artifact):
 
     def write(self, which: Which, checkpoint: Checkpoint) -> None:
         """See `Artifact`."""
-        with staged(self._run.adapters(which), replace=True) as new:
+        with atomic_replace(self._run.adapters(which), replace=True) as new:
             self._model.save_adapters(new, checkpoint.averaged_weights)
             for name in TOKENIZER_FILES:
                 if (self._tokenizer_folder / name).is_file():

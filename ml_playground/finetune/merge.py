@@ -22,7 +22,7 @@ from ml_playground.models.base import LanguageModel
 from ml_playground.models.loading import first_line
 from ml_playground.run.finetuned import LogitComparison, MergeInfo, MergeSource
 from ml_playground.utils.checksums import write_checksums
-from ml_playground.utils.files import share_like, staged
+from ml_playground.utils.files import atomic_replace, share_like
 
 TOLERANCE = 1e-4  # of logits, as a share of the largest
 
@@ -62,7 +62,7 @@ def merge(
     length = min(model.block_size, max(_SHORTEST, _LOGITS_AT_ONCE // model.vocab_size))
     windows = validation_windows(val, length, _CHECKED_WINDOWS)
     before = list(logits_on(model.eval(), windows))
-    with staged(path, replace=True) as folder:
+    with atomic_replace(path, replace=True) as folder:
         model.end_training()
         model.network.save_pretrained(str(folder))
         for weights in folder.glob("*.safetensors"):

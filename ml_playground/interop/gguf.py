@@ -20,7 +20,7 @@ from ml_playground.data.tokenizers.base import LlamaVocabulary, Tokenizer
 from ml_playground.errors import ExportError
 from ml_playground.interop.huggingface.families import family_of
 from ml_playground.interop.huggingface.family import Family
-from ml_playground.utils.files import staged
+from ml_playground.utils.files import atomic_replace
 
 _TYPES = {
     "f32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
@@ -50,7 +50,7 @@ def write_gguf(
     family, architecture = _family_and_architecture(config)
     vocabulary = tokenizer.llama_vocabulary()
     _, tensors = family.to_theirs(config, weights, tokenizer.vocab_size)
-    with staged(path) as temporary, closing(GGUFWriter(temporary, architecture)) as writer:
+    with atomic_replace(path) as temporary, closing(GGUFWriter(temporary, architecture)) as writer:
         _add_shape(writer, config, tokenizer.vocab_size)
         family.write_gguf_shape(writer, config)
         writer.add_name(path.stem.removesuffix(f"-{dtype}"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from gguf import GGUFReader, Keys
 
 from ml_playground.errors import ExportError
-from ml_playground.utils.files import staged
+from ml_playground.utils.files import atomic_replace
 from ml_playground.utils.model_folder import without_code
 
 STABLE_CONVERTER = Path(__file__).with_name("find_converter.py")
@@ -44,7 +44,7 @@ def convert_hf_to_gguf(folder: Path, path: Path, *, converter: Path, dtype: str)
         ExportError: the converter failed.
     """
     # The converter has Transformers import what a folder brings for some kinds of models, and unpickles *.bin files.
-    with staged(path) as temporary, without_code(folder) as clean:
+    with atomic_replace(path) as temporary, without_code(folder) as clean:
         command = [sys.executable, str(_script(converter)), str(clean), "--outfile", str(temporary)]
         _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
         if not _has_tensors(temporary):
@@ -63,7 +63,7 @@ def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
     Raises:
         ExportError: the program failed.
     """
-    with staged(smaller) as temporary:
+    with atomic_replace(smaller) as temporary:
         _run([str(program), str(path), str(temporary), kind], temporary)
         if not _has_tensors(temporary):
             raise ExportError(f"{program} made no GGUF file with weights of {path}.")

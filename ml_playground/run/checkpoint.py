@@ -16,7 +16,7 @@ from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.run import sealed
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import FORMAT, Progress
-from ml_playground.utils.files import keep_copy, storage_errors, unused_name
+from ml_playground.utils.files import link_or_copy, storage_errors, unused_name
 from ml_playground.utils.tables import Table, has_key, is_table
 
 Which = Literal["last", "best", "final"]
@@ -186,8 +186,8 @@ def resume(run: RunDirectory, report: Report) -> Checkpoint | None:
     checkpoint, problem = load_newest(run)
     if problem is not None:
         aside = unused_name(run.path / "ckpt_damaged.pt")
-        keep_copy(run.last_checkpoint, aside)
-        keep_copy(run.previous_checkpoint, run.last_checkpoint)
+        link_or_copy(run.last_checkpoint, aside)
+        link_or_copy(run.previous_checkpoint, run.last_checkpoint)
         report(f"{problem}\nKept as {aside.name}; resuming from {run.previous_checkpoint.name}.")
     return checkpoint
 
@@ -270,13 +270,13 @@ class CheckpointStore:
         if written is None:
             save(path, checkpoint)
         else:
-            keep_copy(written, path)
+            link_or_copy(written, path)
         return path
 
     def _keep_previous(self) -> None:
         last, previous = self.run.last_checkpoint, self.run.previous_checkpoint
         if last.exists():
-            keep_copy(last, previous)
+            link_or_copy(last, previous)
         elif previous.exists():  # of a run that was ended by deleting ckpt_last.pt
             aside = unused_name(previous)
             with storage_errors(aside):
@@ -303,9 +303,9 @@ class CheckpointStore:
         """
         run = self.run
         aside = unused_name(run.path / "ckpt_diverged.pt")
-        keep_copy(run.last_checkpoint, aside)
+        link_or_copy(run.last_checkpoint, aside)
         if run.previous_checkpoint.exists():
-            keep_copy(run.previous_checkpoint, run.last_checkpoint)
+            link_or_copy(run.previous_checkpoint, run.last_checkpoint)
         else:
             run.last_checkpoint.unlink()
         if self._artifacts and run.last_checkpoint.exists():

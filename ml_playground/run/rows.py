@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ml_playground.utils.files import atomic_write, keep_copy, refuse_other, unused_name
+from ml_playground.utils.files import atomic_write, link_or_copy, refuse_other, unused_name
 from ml_playground.utils.tables import is_table
 
 
@@ -41,7 +41,7 @@ def keep_rows(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
     lines = _lines(path)
     if any(line.strip() and _row(line) is None for line in lines[:-1]):
         aside = unused_name(path)
-        keep_copy(path, aside)
+        link_or_copy(path, aside)
         print(f"! {path.name} is damaged: its readable rows are kept, and all of it in {aside.name}", file=sys.stderr)
     if lines:
         with atomic_write(path) as file:

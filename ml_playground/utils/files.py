@@ -48,7 +48,7 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
 
 
 @contextmanager
-def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
+def atomic_replace(path: Path, *, replace: bool = False) -> Generator[Path]:
     """A place for a file or a folder that others write; what is there when the block ends well goes to `path`.
 
     The caller holds a lock that keeps other writers of `path` out. What else was in a folder at `path` stays there,
@@ -92,7 +92,7 @@ def staged(path: Path, *, replace: bool = False) -> Generator[Path]:
 
 
 def current(path: Path) -> Path:
-    """Where the folder of `path` is now: while `staged` replaces it, and after a kill in between, beside it."""
+    """Where the folder of `path` is now: while `atomic_replace` replaces it, and after a kill in between, beside it."""
     return _old(path) if not path.exists() and _old(path).exists() else path
 
 
@@ -250,7 +250,7 @@ def json_text(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
 
 
-def keep_copy(path: Path, copy: Path) -> None:
+def link_or_copy(path: Path, copy: Path) -> None:
     """Give the file at `path` a second name, atomically, without leaving it absent from the first for a moment."""
     temporary = copy.with_name(f"{copy.name}.tmp")
     with storage_errors(copy):

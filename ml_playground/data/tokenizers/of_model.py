@@ -12,7 +12,7 @@ from ml_playground.data.tokenizers.base import TOKENIZER_FILES, Tokenizer
 from ml_playground.data.tokenizers.char import CharTokenizer
 from ml_playground.data.tokenizers.huggingface import FastTokenizer, library_of
 from ml_playground.errors import DataError
-from ml_playground.utils.files import staged
+from ml_playground.utils.files import atomic_replace
 from ml_playground.utils.hub import find_folder
 from ml_playground.utils.tables import Table, is_table
 
@@ -87,7 +87,7 @@ def _with_tokens(text: str, names: Sequence[str]) -> tuple[str, dict[str, list[i
 def write_tokenizer(path: Path, tokenizer: FastTokenizer, source: str, revision: str | None) -> None:
     """Write the tokenizer of the model at `source`, with what was added to it, as other programs read it."""
     folder = find_folder(source, TOKENIZER_FILES, revision)
-    with staged(path, replace=True) as new:
+    with atomic_replace(path, replace=True) as new:
         new.mkdir()
         for name in TOKENIZER_FILES[1:]:
             if (folder / name).is_file():

@@ -21,7 +21,7 @@ from ml_playground.interop.huggingface.families import family_of
 from ml_playground.models import loading
 from ml_playground.models.transformer import Transformer
 from ml_playground.utils.checksums import write_checksums
-from ml_playground.utils.files import json_text, share_like, staged
+from ml_playground.utils.files import atomic_replace, json_text, share_like
 
 TOLERANCE = 1e-4  # of logits
 
@@ -56,7 +56,7 @@ def write_folder(
     values, tensors = family_of(model.config).to_theirs(model.config, model.state_dict(), tokenizer.vocab_size)
     name, index = tokenizer.end_of_text() or (None, None)
     ids = {"bos_token_id": index, "eos_token_id": index, "pad_token_id": index}
-    with staged(path) as folder:
+    with atomic_replace(path) as folder:
         folder.mkdir()
         (folder / "config.json").write_bytes(json_text({**values, **ids, "dtype": "float32"}))
         (folder / "generation_config.json").write_bytes(json_text({**ids, **_generation(sampling, model.block_size)}))

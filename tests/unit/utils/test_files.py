@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from ml_playground.errors import StorageError
-from ml_playground.utils.files import atomic_write, current, keep_copy, read_file, staged, system_error, write_json
+from ml_playground.utils.files import (
+    atomic_replace,
+    atomic_write,
+    current,
+    link_or_copy,
+    read_file,
+    system_error,
+    write_json,
+)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -38,7 +46,7 @@ def test_a_copy_stays_when_the_original_is_replaced(
     path, copy = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"old")
     copy.write_bytes(b"older")
-    keep_copy(path, copy)
+    link_or_copy(path, copy)
     assert path.read_bytes() == b"old"
     with atomic_write(path) as file:
         file.write(b"new")
@@ -49,8 +57,8 @@ def test_a_copy_stays_when_the_original_is_replaced(
 def test_a_copy_of_a_copy_changes_nothing(tmp_path: Path) -> None:
     path, copy = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"old")
-    keep_copy(path, copy)
-    keep_copy(copy, path)
+    link_or_copy(path, copy)
+    link_or_copy(copy, path)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"a": b"old", "b": b"old"}
 
 
@@ -119,7 +127,7 @@ def test_a_folder_is_found_while_it_is_replaced(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "a").write_text("old")
-    with pytest.raises(StorageError), staged(tmp_path / "made", replace=True) as folder:
+    with pytest.raises(StorageError), atomic_replace(tmp_path / "made", replace=True) as folder:
         folder.mkdir()
         (folder / "a").write_text("new")
         raise OSError(errno.EIO, "Input/output error")
@@ -143,7 +151,7 @@ def test_a_killed_swap_of_folders_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / ".made.old").mkdir()
     (tmp_path / ".made.old" / "LICENSE").write_text("mine")
     (tmp_path / ".made.tmp").mkdir()
-    with staged(tmp_path / "made") as folder:
+    with atomic_replace(tmp_path / "made") as folder:
         folder.mkdir()
         (folder / "new").write_text("new")
     assert {path.name for path in (tmp_path / "made").iterdir()} == {"LICENSE", "new"}
@@ -154,7 +162,7 @@ def test_a_folder_behind_a_link_is_replaced_there(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "LICENSE").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with staged(tmp_path / "link") as folder:
+    with atomic_replace(tmp_path / "link") as folder:
         folder.mkdir()
         (folder / "new").write_text("new")
     assert (tmp_path / "link").is_symlink()
@@ -164,9 +172,9 @@ def test_a_folder_behind_a_link_is_replaced_there(tmp_path: Path) -> None:
 def test_a_file_never_takes_the_place_of_a_folder_or_the_other_way_round(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(StorageError, match="Is a directory"), staged(tmp_path / "folder") as new:
+    with pytest.raises(StorageError, match="Is a directory"), atomic_replace(tmp_path / "folder") as new:
         new.write_text("a file")
-    with pytest.raises(StorageError, match="Not a directory"), staged(tmp_path / "file") as new:
+    with pytest.raises(StorageError, match="Not a directory"), atomic_replace(tmp_path / "file") as new:
         new.mkdir()
     with pytest.raises(StorageError, match="Is a directory"):
         write_json(tmp_path / "folder", {})
