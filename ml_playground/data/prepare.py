@@ -232,7 +232,7 @@ def _write(
             side: SideFiles(stack, token_file(folder, side), document_file(folder, side) if has_rows else None)
             for side in SIDES
         }
-        for side, encoded in in_parallel(to_ids, split.parts(tokenizer.separable)):
+        for side, encoded in in_parallel(to_ids, split.parts(tokenizer.safe_chunks)):
             sides[side].add(encoded)
         written = {side: files.written for side, files in sides.items()}
         lost = lost_share(list(written.values()), config)

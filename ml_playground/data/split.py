@@ -47,10 +47,10 @@ class Split(ABC):
         """All text that has a side, without tags."""
 
     @abstractmethod
-    def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[Document]]]:
+    def parts(self, rechunk: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[Document]]]:
         """Some documents at a time, or pieces of running text as documents, each time with their side.
 
-        `cut_anew` cuts the running text of a side into pieces that can be encoded apart.
+        `rechunk` cuts the running text of a side into pieces that can be encoded apart.
         """
 
 
@@ -80,10 +80,10 @@ class PositionSplit(Split):
         """See `Split`."""
         return (piece for _, piece in self._sided())
 
-    def parts(self, cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[Document]]]:
+    def parts(self, rechunk: Callable[[Iterable[str]], Iterable[str]] = iter) -> Iterator[tuple[Side, list[Document]]]:
         """See `Split`."""
         for side, pieces in groupby(self._sided(), key=itemgetter(0)):
-            for piece in cut_anew(text for _, text in pieces):
+            for piece in rechunk(text for _, text in pieces):
                 yield side, [Document(piece)]
 
     def _sided(self) -> Iterator[tuple[Side, str]]:
@@ -125,7 +125,7 @@ class DocumentSplit(Split):
 
     def parts(
         self,
-        cut_anew: Callable[[Iterable[str]], Iterable[str]] = iter,  # noqa: ARG002 -- no document is cut
+        rechunk: Callable[[Iterable[str]], Iterable[str]] = iter,  # noqa: ARG002 -- no document is cut
     ) -> Iterator[tuple[Side, list[Document]]]:
         """See `Split`."""
         for documents in self._documents():

@@ -21,7 +21,7 @@ _BYTE_ORDER_MARK = "\ufeff"  # within a text too, where files were put together
 _BLANKS, _LONG_RUN = re.compile(r"\s+"), 2**16
 # A letter or digit before a line end, anything but a space before a space: tiktoken's encodings all cut a text there
 # first, and look neither back nor further ahead. Texts without spaces have the marks at least.
-_SEPARABLE = re.compile(r"[^\W_](?=[\n。，、])|\S(?= )")
+_SAFE_CUT = re.compile(r"[^\W_](?=[\n。，、])|\S(?= )")
 
 
 class _UndecodableError(Exception):
@@ -117,7 +117,7 @@ def whole_lines(pieces: Iterable[str]) -> Iterator[list[str]]:
         yield ["".join(rest)]
 
 
-def separable(pieces: Iterable[str], size: int = _BLOCK) -> Iterator[str]:
+def safe_chunks(pieces: Iterable[str], size: int = _BLOCK) -> Iterator[str]:
     """The same text in pieces of about `size` characters whose tokens together are those of the whole text.
 
     A text that offers no place to cut stays in one piece.
@@ -125,7 +125,7 @@ def separable(pieces: Iterable[str], size: int = _BLOCK) -> Iterator[str]:
     rest, searched = "", size
     for piece in pieces:
         rest += piece
-        while cut := _SEPARABLE.search(rest, searched - 1):
+        while cut := _SAFE_CUT.search(rest, searched - 1):
             yield rest[: cut.end()]
             rest, searched = rest[cut.end() :], size
         searched = max(size, len(rest))

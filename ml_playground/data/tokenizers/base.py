@@ -98,7 +98,7 @@ class Tokenizer(ABC):
         """Ids that the model whose tokenizer it is has never seen, each with the ids that its name had before."""
         return {}
 
-    def separable(self, pieces: Iterable[str]) -> Iterable[str]:
+    def safe_chunks(self, pieces: Iterable[str]) -> Iterable[str]:
         """The same text in pieces whose tokens together are those of the whole text."""
         return pieces
 

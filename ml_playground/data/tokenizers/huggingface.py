@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_playground.data.text import separable
+from ml_playground.data.text import safe_chunks
 from ml_playground.data.tokenizers.base import Ids, Tokenizer
 from ml_playground.data.tokenizers.byte_level import BYTES
 from ml_playground.errors import DataError, PromptError
@@ -109,9 +109,9 @@ class FastTokenizer(Tokenizer):
         unused = {"post_processor": None, "truncation": None, "padding": None}
         return library_of(json.dumps({**json.loads(self.text), **unused}))
 
-    def separable(self, pieces: Iterable[str]) -> Iterable[str]:
+    def safe_chunks(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where patterns like GPT-2's cut whatever the text; of other kinds of tokenizers nothing is known."""
-        return separable(pieces) if self._cuts_words else ["".join(pieces)]
+        return safe_chunks(pieces) if self._cuts_words else ["".join(pieces)]
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token, not always whole characters."""

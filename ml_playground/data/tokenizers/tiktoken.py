@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tiktoken
 
-from ml_playground.data.text import in_short_blanks, separable
+from ml_playground.data.text import in_short_blanks, safe_chunks
 from ml_playground.data.tokenizers.base import START_TOKEN, Ids, LlamaVocabulary, Tokenizer, TokenKind
 from ml_playground.data.tokenizers.byte_level import printable
 from ml_playground.errors import DataError
@@ -84,9 +84,9 @@ class TiktokenTokenizer(Tokenizer):
     def _special(self) -> set[int]:
         return set(self.special_tokens.values())
 
-    def separable(self, pieces: Iterable[str]) -> Iterable[str]:
+    def safe_chunks(self, pieces: Iterable[str]) -> Iterable[str]:
         """Cut where tiktoken cuts whatever the text."""
-        return separable(pieces)
+        return safe_chunks(pieces)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token, not always whole characters."""

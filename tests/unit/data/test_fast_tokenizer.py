@@ -71,11 +71,11 @@ def test_text_comes_back_and_every_byte_is_counted(make: Callable[[], Tokenizer]
 
 def test_pieces_have_the_tokens_of_the_whole(tmp_path: Path) -> None:
     tokenizer = tokenizer_of_model(folder_with(by_bytes(), tmp_path / "model"), packing="running")
-    pieces = list(tokenizer.separable([TEXT] * 400))
+    pieces = list(tokenizer.safe_chunks([TEXT] * 400))
     assert len(pieces) > 1
     assert [id_ for piece in pieces for id_ in tokenizer.encode(piece)] == tokenizer.encode(TEXT * 400).tolist()
     other = tokenizer_of_model(folder_with(by_sentencepiece(), tmp_path / "other"), packing="running")
-    assert list(other.separable(["a", "b"])) == ["ab"]
+    assert list(other.safe_chunks(["a", "b"])) == ["ab"]
 
 
 def test_gpt2s_tokenizer_is_the_same_as_a_file(gpt2: TiktokenTokenizer, real_data: Path) -> None:
@@ -293,7 +293,7 @@ def test_only_patterns_are_trusted_to_cut_words(tmp_path: Path) -> None:
         tokenizer = by_bytes()
         tokenizer.pre_tokenizer = pre
         fast = tokenizer_of_model(folder_with(tokenizer, tmp_path / "model"), packing="running")
-        assert list(fast.separable(["a b", "c d"])) == ["a bc d"]
+        assert list(fast.safe_chunks(["a b", "c d"])) == ["a bc d"]
 
 
 def test_bytes_are_those_of_the_text_where_tokens_stand_for_more(tmp_path: Path) -> None:

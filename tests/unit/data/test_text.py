@@ -9,7 +9,7 @@ from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it has
 
 from ml_playground.config.registries import TOKENIZERS
 from ml_playground.data import text as text_module
-from ml_playground.data.text import TextFile, joined, separable, whole_lines
+from ml_playground.data.text import TextFile, joined, safe_chunks, whole_lines
 from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import DataError
 from tests.project import texts_in
@@ -257,7 +257,7 @@ def test_a_line_of_many_pieces_takes_no_longer_than_they_do() -> None:
 
 @given(st.text(alphabet="a1.' \n。é\t"), st.integers(1, 5))
 def test_what_is_separated_is_the_same_text(text: str, size: int) -> None:
-    pieces = list(separable(iter([text[:3], text[3:4], text[4:]]), size))
+    pieces = list(safe_chunks(iter([text[:3], text[3:4], text[4:]]), size))
     assert "".join(pieces) == text
     assert all(len(piece) >= size for piece in pieces[:-1])
 
@@ -280,7 +280,7 @@ encodings = [name for name in TOKENIZERS.built_in if name not in ("char", "huggi
 def test_no_token_spans_two_pieces(real_data: Path, encoding: str, size: int) -> None:
     for path in (real_data / "tinyshakespeare" / "input.txt", real_data / "bundestag" / "raw" / "18081.txt"):
         text = path.read_text(encoding="utf-8")[:30_000]
-        pieces = list(separable([text], size))
+        pieces = list(safe_chunks([text], size))
         assert len(pieces) > len(text) / (size + 30)
         assert [token for piece in pieces for token in pretokens(encoding, piece)] == pretokens(encoding, text)
 
@@ -289,13 +289,13 @@ def test_no_token_spans_two_pieces(real_data: Path, encoding: str, size: int) ->
 @given(text=st.text(alphabet="aZé1²½'’s.!/-_ \n\r\t\u3000\x1f\x85。，字\u0301🦊\u200d", max_size=40))
 @settings(max_examples=300)
 def test_no_token_spans_two_pieces_of_any_text(encoding: str, text: str) -> None:
-    pieces = list(separable([text], 1))
+    pieces = list(safe_chunks([text], 1))
     assert [token for piece in pieces for token in pretokens(encoding, piece)] == pretokens(encoding, text)
 
 
 def test_gpt2s_tokens_of_the_pieces_are_those_of_the_whole_text(gpt2: Tokenizer, real_data: Path) -> None:
     text = (real_data / "tinyshakespeare" / "input.txt").read_text()[:100_000]
-    assert [token for piece in separable([text], 100) for token in gpt2.encode(piece)] == gpt2.encode(text).tolist()
+    assert [token for piece in safe_chunks([text], 100) for token in gpt2.encode(piece)] == gpt2.encode(text).tolist()
 
 
 def test_a_pointer_of_git_lfs_is_not_taken_for_text(tmp_path: Path) -> None:
