@@ -15,7 +15,7 @@ from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.manifest import Manifest, read_manifest
 from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import RunDirectoryError
-from ml_playground.inference.generate import generate, texts_of
+from ml_playground.inference.generate import generate, split_streams
 from ml_playground.inference.load import TrainedModel, load_trained
 from ml_playground.inference.prompt import encode_prompt
 from ml_playground.inference.score import token_losses
@@ -135,7 +135,7 @@ class LoadedRun(Run):
         runtime = resolve("cpu", "float32")
         ids = encode_prompt(prompt, self.tokenizer)
         steps = generate(self.model, ids, self.tokenizer, settings, runtime=runtime, seeds=[mix_seed(seed, 0)])
-        (tokens,) = texts_of(steps, 1)
+        (tokens,) = split_streams(steps, 1)
         return self.tokenizer.decode(tokens)
 
     def score(self, text: str) -> list[TokenScore]:

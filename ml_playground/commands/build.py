@@ -13,7 +13,7 @@ from ml_playground.data.store import Dataset, tokenizer_folder
 from ml_playground.evaluation import Evaluator
 from ml_playground.models.build import load_weights
 from ml_playground.models.spec import ModelSpec, spec_of
-from ml_playground.run.checkpoint import Artifact, CheckpointStore, Origin
+from ml_playground.run.checkpoint import Artifact, CheckpointStore, Provenance
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.surroundings import library_versions
 from ml_playground.runtime import Runtime, compile_model, resolve, seed_everything
@@ -36,7 +36,7 @@ class Start:
     """
 
     spec: ModelSpec
-    origin: Origin
+    origin: Provenance
     weights: Mapping[str, Tensor] | None = None
 
 
@@ -53,10 +53,10 @@ def fresh_start(config: ExperimentConfig, dataset: Dataset) -> Start:
     return Start(begun.spec, origin_of(config, dataset, begun.spec), begun.weights)
 
 
-def origin_of(config: ExperimentConfig, dataset: Dataset, spec: ModelSpec) -> Origin:
+def origin_of(config: ExperimentConfig, dataset: Dataset, spec: ModelSpec) -> Provenance:
     """What a run of the model `spec` is made of."""
     resolved = config.resolved()
-    return Origin(
+    return Provenance(
         model_args=dict(spec.options),
         tokenizer=dataset.tokenizer.describe(),
         data=dataset.manifest.fingerprint,

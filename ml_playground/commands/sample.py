@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.experiments import Experiment
-from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
+from ml_playground.inference.generate import generate, prefill, split_streams, stream_text
 from ml_playground.inference.load import load_trained
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models.quantized import quantize
@@ -51,7 +51,7 @@ def sample(config: ExperimentConfig) -> None:
     if settings.dtype == "int8":
         quantize(trained.model)
     model = trained.model.to(runtime.device).eval()
-    model.convert(runtime.dtype)  # half the bytes to read per token
+    model.cast(runtime.dtype)  # half the bytes to read per token
     if settings.compile:
         model.extend = compiled(model.extend, runtime)  # type: ignore[method-assign]  # of this one model
     print(f"sampling from {display_path(trained.path)} ({trained.progress_line})", file=sys.stderr)
@@ -62,7 +62,7 @@ def sample(config: ExperimentConfig) -> None:
         indices = range(first, min(first + wanted.batch_size, wanted.num_samples))
         seeds = [mix_seed(settings.seed, index) for index in indices]
         steps = generate(model, prompt, trained.tokenizer, wanted, runtime=runtime, seeds=seeds, prefilled=prefilled)
-        for index, tokens in zip(indices, texts_of(steps, len(seeds)), strict=True):
+        for index, tokens in zip(indices, split_streams(steps, len(seeds)), strict=True):
             print(text, end="")
             row = SampleRow(
                 time=_now(),
@@ -71,7 +71,7 @@ def sample(config: ExperimentConfig) -> None:
                 seed=settings.seed,
                 index=index,
                 prompt=text,
-                text=_print_as_it_comes(decode_stream(trained.tokenizer, tokens)),
+                text=_print_as_it_comes(stream_text(trained.tokenizer, tokens)),
                 options=wanted.model_dump(exclude={"start", "num_samples", "batch_size"}),
             )
             print(f"\n{RULE}")

@@ -63,7 +63,7 @@ def merge(
     windows = validation_windows(val, length, _CHECKED_WINDOWS)
     before = list(logits_on(model.eval(), windows))
     with atomic_replace(path, replace=True) as folder:
-        model.end_training()
+        model.finalize()
         model.network.save_pretrained(str(folder))
         for weights in folder.glob("*.safetensors"):
             share_like(weights, folder / "config.json")

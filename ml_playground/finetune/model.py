@@ -103,20 +103,20 @@ class FineTuned(LanguageModel):
         network = self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
         return "past_key_values" in inspect.signature(network.forward).parameters
 
-    def convert(self, dtype: torch.dtype) -> None:
+    def cast(self, dtype: torch.dtype) -> None:
         """See `LanguageModel`; what positions are computed from stays as it is, as in Transformers."""
         for parameter in self.parameters():
             if parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
 
-    def trained_state(self) -> dict[str, Tensor]:
+    def trainable_state_dict(self) -> dict[str, Tensor]:
         """See `LanguageModel`."""
         return {name: value.detach() for name, value in self.named_parameters() if value.requires_grad}
 
     @torch.no_grad()
-    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
+    def load_trainable_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """See `LanguageModel`."""
-        own = self.trained_state()
+        own = self.trainable_state_dict()
         if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
             differing = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
             raise RuntimeError(f"{differing[0]} and {len(differing) - 1} more are not alike")
@@ -132,7 +132,7 @@ class FineTuned(LanguageModel):
         width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
         return of_weights + 12 * int(config.num_hidden_layers * width) * block_size
 
-    def end_training(self) -> None:
+    def finalize(self) -> None:
         """See `LanguageModel`: adapters become a part of the weights."""
         if isinstance(self.network, PeftModel):
             self.network = cast("PreTrainedModel", self.network.merge_and_unload(safe_merge=True))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers.base import Tokenizer
-from ml_playground.inference.sampling import pick
+from ml_playground.inference.sampling import sample_next
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.cache import Cache
 from ml_playground.runtime import Runtime
@@ -65,7 +65,7 @@ def generate(
         with torch.inference_mode():
             logits = logits if unread is None else model.extend(unread, cache)
             # Without padding ids.
-            made = pick(logits[:, : tokenizer.vocab_size].float(), cache.ids, sampling, generators)  # (B,)
+            made = sample_next(logits[:, : tokenizer.vocab_size].float(), cache.ids, sampling, generators)  # (B,)
         tokens = [int(token) for token in made.cpu()]
         alive = [before and token not in end_ids for before, token in zip(alive, tokens, strict=True)]
         if not any(alive):
@@ -78,7 +78,7 @@ def generate(
             cache.clear()
 
 
-def texts_of(steps: Iterator[list[int | None]], count: int) -> Sequence[Iterable[int]]:
+def split_streams(steps: Iterator[list[int | None]], count: int) -> Sequence[Iterable[int]]:
     """The tokens of each text that `generate` makes: of a single one as they come, of several when all are done."""
     if count == 1:
         return [(token for tokens in steps for token in tokens if token is not None)]
@@ -86,7 +86,7 @@ def texts_of(steps: Iterator[list[int | None]], count: int) -> Sequence[Iterable
     return [[token for tokens in done if (token := tokens[index]) is not None] for index in range(count)]
 
 
-def decode_stream(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
+def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
     """The text of tokens as they come; a character whose bytes span several tokens comes with the last of them."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in tokens:

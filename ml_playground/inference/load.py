@@ -14,7 +14,7 @@ from ml_playground.interop.nanogpt import nanogpt_tokenizer, read_nanogpt
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.kinds import BUILT_IN
 from ml_playground.models.spec import ModelSpec
-from ml_playground.run.checkpoint import Origin, load
+from ml_playground.run.checkpoint import Provenance, load
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import AdapterInfo
 from ml_playground.utils.checksums import sha256_of, verify_checksums
@@ -33,7 +33,7 @@ class TrainedModel:
     step: int
     val_loss: float
     data: str | None = None  # fingerprint of what it was trained on; nanoGPT's checkpoints do not tell
-    origin: Origin | None = None  # adapters and nanoGPT's checkpoints do not tell
+    origin: Provenance | None = None  # adapters and nanoGPT's checkpoints do not tell
     warnings: tuple[str, ...] = ()  # about what was damaged, or has changed since
 
     @property

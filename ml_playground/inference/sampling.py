@@ -9,7 +9,7 @@ from ml_playground.errors import CheckpointError
 _FLOAT32 = torch.finfo(torch.float32)
 
 
-def pick(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: list[torch.Generator]) -> Tensor:
+def sample_next(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: list[torch.Generator]) -> Tensor:
     """Draw a token for each row, (B,).
 
     In this order: tokens that are in the context lose by `repetition_penalty` (Keskar et al. 2019, "CTRL"), logits are

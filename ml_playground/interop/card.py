@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_playground.data.manifest import Manifest
-from ml_playground.run.checkpoint import Origin
+from ml_playground.run.checkpoint import Provenance
 from ml_playground.utils.tables import Table, is_table, toml_lines
 
 
@@ -20,7 +20,7 @@ def model_card(
     prompt: str,
     start: str | None,
     manifest: Manifest,
-    origin: Origin | None,
+    origin: Provenance | None,
 ) -> str:
     """The text of a `README.md`.
 
@@ -48,7 +48,7 @@ def model_card(
     return "\n".join([*lines, ""])
 
 
-def _trainer(origin: Origin | None) -> str:
+def _trainer(origin: Provenance | None) -> str:
     if origin is None:
         return "nanoGPT"
     source = origin.model_args.get("init_from")
@@ -83,7 +83,7 @@ def _example(prompt: str, start: str | None) -> Iterator[str]:
         yield f"\nEvery document that it was trained on begins with `{start}`, and so must a prompt."
 
 
-def _configuration(origin: Origin) -> Iterator[str]:
+def _configuration(origin: Provenance) -> Iterator[str]:
     yield "\n## Configuration\n\n```toml"
     yield from toml_lines(drop_absolute_paths(origin.config))
     yield "```"

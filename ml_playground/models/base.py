@@ -81,19 +81,19 @@ class LanguageModel(nn.Module, ABC):
         logits: Tensor = self(cache.ids)
         return logits[:, -1]
 
-    def trained_state(self) -> dict[str, Tensor]:
+    def trainable_state_dict(self) -> dict[str, Tensor]:
         """What training changes, which checkpoints keep."""
         return self.state_dict()
 
-    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `trained_state` gave. Raises RuntimeError if it does not fit."""
+    def load_trainable_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `trainable_state_dict` gave. Raises RuntimeError if it does not fit."""
         self.load_state_dict(state)
 
-    def convert(self, dtype: torch.dtype) -> None:
+    def cast(self, dtype: torch.dtype) -> None:
         """Have all of it compute in another number format from now on."""
         self.to(dtype)
 
-    def end_training(self) -> None:
+    def finalize(self) -> None:
         """Give up what only training needs, leaving all else in the weights of the layers."""
 
     def flops_per_token(self, block_size: int) -> int:  # noqa: ARG002 -- it matters where there is attention
@@ -109,7 +109,7 @@ class LanguageModel(nn.Module, ABC):
         tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
         return [table for table in tables if table not in tied]
 
-    def hidden_matrices(self) -> list[Tensor]:
+    def matrix_parameters(self) -> list[Tensor]:
         """Weights of the linear layers between embeddings and head, each of them 2-dimensional.
 
         The head is taken to be the last linear layer with an output for each id.

@@ -113,7 +113,7 @@ def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
     if (problem := _problem_of(model, weights)) is not None:
         raise DamagedCheckpointError(f"the checkpoint's weights are of no use: {problem}.")
     try:
-        model.load_trained_state(weights)
+        model.load_trainable_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its model arguments ({error})") from error
 

@@ -40,7 +40,7 @@ class Int8Linear(nn.Module):
 
 def quantize(model: LanguageModel) -> None:
     """Turn the linear layers of `model` into `Int8Linear`, but for those whose inputs are no multiple of 16."""
-    model.end_training()
+    model.finalize()
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Linear) and child.in_features % _MULTIPLE == 0:

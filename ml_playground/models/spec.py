@@ -147,7 +147,7 @@ class ModelSpec(ABC):
 
     @abstractmethod
     def restore(self, weights: "Mapping[str, Tensor]") -> "LanguageModel":
-        """The model with the state of a checkpoint, which is `LanguageModel.trained_state`.
+        """The model with the state of a checkpoint, which is `LanguageModel.trainable_state_dict`.
 
         Raises:
             CheckpointError: it does not fit the options, or there is no model with these.

@@ -98,7 +98,7 @@ class Transformer(LanguageModel):
         position = self.transformer["wpe"]
         return [*super().embeddings(), *([position.weight] if isinstance(position, Learned) else [])]
 
-    def hidden_matrices(self) -> list[Tensor]:
+    def matrix_parameters(self) -> list[Tensor]:
         """See `LanguageModel`."""
         return [module.weight for module in self.transformer["h"].modules() if isinstance(module, nn.Linear)]
 

@@ -34,7 +34,7 @@ _READ_ON_RESUME = (
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Where a run's weights come from; the same in all its checkpoints."""
 
     model_args: dict[str, Any]
@@ -44,7 +44,7 @@ class Origin:
     versions: dict[str, str]
     model_identity: str | None  # hash of what the model is made of beside its arguments, such as a user's file
 
-    def with_model(self, model_args: Mapping[str, Any], sections: Table) -> "Origin":
+    def with_model(self, model_args: Mapping[str, Any], sections: Table) -> "Provenance":
         """The same with the arguments of another model, and in the configuration its sections of `[train]`."""
         train = {**self.config["train"], **sections}
         return replace(self, model_args=dict(model_args), config={**self.config, "train": train})
@@ -59,7 +59,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
     progress: Progress
-    origin: Origin
+    origin: Provenance
 
     @property
     def averaged_weights(self) -> dict[str, Tensor]:
@@ -94,7 +94,7 @@ def load(path: Path) -> Checkpoint:
     if not is_sealed:
         raise DamagedCheckpointError(f"{path}: damaged (its checksum is missing)")
     try:
-        origin = Origin(**{field.name: values.pop(field.name) for field in fields(Origin)})
+        origin = Provenance(**{field.name: values.pop(field.name) for field in fields(Provenance)})
         progress = Progress(**values.pop("progress"))
         checkpoint = Checkpoint(**values, progress=progress, origin=origin)
         _check_types(checkpoint)

@@ -16,7 +16,7 @@ _TOKENIZER = "tokenizer.json"  # beside the adapters, where other programs look 
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """`training.json` beside adapters: what they were trained on, and how far. The rest is as in `Origin`."""
+    """`training.json` beside adapters: what they were trained on, and how far. The rest is as in `Provenance`."""
 
     step: int
     val_loss: float

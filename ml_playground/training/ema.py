@@ -9,7 +9,7 @@ from torch import Tensor
 from ml_playground.models.base import LanguageModel
 
 
-class WeightAverage:
+class EMA:
     """Averages what is trained of a model over its steps.
 
     The decay grows from 0.1 towards its final value with the step, min(decay, (1 + step) / (10 + step)), so that the
@@ -24,7 +24,7 @@ class WeightAverage:
         place = {parameter: index for index, parameter in enumerate(trained)}
         # Tied parameters have several names and one average.
         named = dict(model.named_parameters(remove_duplicate=False))
-        self._places = {name: place[named[name]] for name in model.trained_state() if name in named}
+        self._places = {name: place[named[name]] for name in model.trainable_state_dict() if name in named}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -34,7 +34,7 @@ class WeightAverage:
             average.lerp_(weight, 1 - decay)
 
     @contextmanager
-    def applied(self) -> Generator[None]:
+    def swapped_in(self) -> Generator[None]:
         """Within the block the model has the averaged weights; afterwards it has its own again, bit for bit."""
         own = [weight.clone() for weight in self._weights]
         _copy(self._average, self._weights)

@@ -17,7 +17,7 @@ def build_optimizer(model: LanguageModel, config: OptimConfig) -> torch.optim.Op
     """
     parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     hidden_rate = config.hidden_learning_rate
-    hidden = set[Tensor]() if hidden_rate is None else set(model.hidden_matrices())
+    hidden = set[Tensor]() if hidden_rate is None else set(model.matrix_parameters())
     embeddings = set(model.embeddings())
 
     def group(members: list[Tensor], rate: float, decay: float, *, is_hidden: bool = False) -> ParameterGroup:

@@ -9,7 +9,7 @@ from typing import Any
 from ml_playground.errors import CheckpointError
 from ml_playground.evaluation import Evaluator
 from ml_playground.models.spec import ModelSpec
-from ml_playground.run.checkpoint import Checkpoint, Origin, Report, load_best
+from ml_playground.run.checkpoint import Checkpoint, Provenance, Report, load_best
 from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import Runtime
 from ml_playground.utils.tables import Change, Table, changes
@@ -29,7 +29,7 @@ class Reconciled:
     """
 
     spec: ModelSpec
-    origin: Origin
+    origin: Provenance
     step: int
     kept: list[Change]
     changed: list[Change]
@@ -50,7 +50,7 @@ class Reconciled:
             yield rounding_warning("torch", self.torch, self.origin.versions["torch"])
 
 
-def reconcile(checkpoint: Checkpoint, spec: ModelSpec, origin: Origin) -> Reconciled:
+def reconcile(checkpoint: Checkpoint, spec: ModelSpec, origin: Provenance) -> Reconciled:
     """The run that resumes from `checkpoint`: its model wins, the rest is today's, `spec` and `origin`.
 
     Raises:
@@ -92,7 +92,7 @@ def rounding_warning(what: str, before: object, now: object) -> str:
 
 
 def stored_best_loss(
-    run: RunDirectory, spec: ModelSpec, origin: Origin, evaluator: Evaluator, runtime: Runtime, report: Report
+    run: RunDirectory, spec: ModelSpec, origin: Provenance, evaluator: Evaluator, runtime: Runtime, report: Report
 ) -> float:
     """The validation loss of `ckpt_best.pt` in nats per token, infinity if there is none.
 
@@ -113,7 +113,7 @@ def stored_best_loss(
     return evaluation.loss
 
 
-def comparable(one: Origin, other: Origin) -> bool:
+def comparable(one: Provenance, other: Provenance) -> bool:
     """Whether the validation losses of two runs are of one measure.
 
     That is: of the same tokens in the same windows, in the same number format, of averaged weights or not.
@@ -121,7 +121,7 @@ def comparable(one: Origin, other: Origin) -> bool:
     return _measure(one) == _measure(other)
 
 
-def _measure(origin: Origin) -> tuple[object, ...]:
+def _measure(origin: Provenance) -> tuple[object, ...]:
     data, runtime = origin.config["train"]["data"], origin.config["train"]["runtime"]
     return data["block_size"], runtime["eval_iters"], runtime["dtype"], bool(runtime["ema_decay"])
 

@@ -19,12 +19,12 @@ from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import load_weights
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Origin
+from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Provenance
 from ml_playground.run.progress import Progress
 from ml_playground.run.sinks import POSITION, Telemetry
 from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.training.curriculum import Curriculum
-from ml_playground.training.ema import WeightAverage
+from ml_playground.training.ema import EMA
 from ml_playground.training.gradients import forward_backward
 from ml_playground.training.optim import load_optimizer_state
 from ml_playground.training.prefetch import Prefetcher
@@ -44,7 +44,7 @@ class Trainer:
         evaluator: Evaluator,
         store: CheckpointStore,
         runtime: Runtime,
-        origin: Origin,
+        origin: Provenance,
         settings: TrainRuntimeConfig,
         grad_clip: float,
         flops_per_token: int,
@@ -72,7 +72,7 @@ class Trainer:
         self._flops_per_token = flops_per_token
         self._stored_best_loss = stored_best_loss
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
-        self._average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
+        self._average = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
         self._saved_step = -1  # that of ckpt_last.pt
         self._began_at = 0  # the step from which on this process computed the weights
@@ -142,7 +142,7 @@ class Trainer:
 
     def evaluate(self, *, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """Evaluate the weights that would be sampled from; None if `stop()` came true in between."""
-        with nullcontext() if self._average is None else self._average.applied():
+        with nullcontext() if self._average is None else self._average.swapped_in():
             return self._evaluator(self.model, self._runtime, stop=stop)
 
     def _evaluation_due(self) -> bool:
@@ -268,7 +268,7 @@ class Trainer:
     def _checkpoint(self) -> Checkpoint:
         self.synchronize()  # nothing is saved that has diverged already
         return Checkpoint(
-            model=self.model.trained_state(),
+            model=self.model.trainable_state_dict(),
             ema=None if self._average is None else self._average.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scaler=self._scaler.state_dict(),

@@ -13,7 +13,7 @@ from ml_playground.data.tokenizers.char import CharTokenizer
 from ml_playground.data.tokenizers.huggingface import FastTokenizer
 from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.errors import PlaygroundError
-from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
+from ml_playground.inference.generate import generate, prefill, split_streams, stream_text
 from ml_playground.inference.prompt import encode_prompt, read_prompt
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model
@@ -80,8 +80,8 @@ def test_any_prompt_gives_text_or_a_message(
         return
     prefilled = prefill(model, prompt, RUNTIME) if once else None
     steps = generate(model, prompt, tokenizer, sampling, runtime=RUNTIME, seeds=range(rows), prefilled=prefilled)
-    for tokens in texts_of(steps, rows):
-        written = "".join(decode_stream(tokenizer, tokens))
+    for tokens in split_streams(steps, rows):
+        written = "".join(stream_text(tokenizer, tokens))
         written.encode("utf-8")
 
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
-from ml_playground.inference.generate import generate, texts_of
+from ml_playground.inference.generate import generate, split_streams
 from ml_playground.inference.load import load_trained
 from ml_playground.interop.huggingface.llama import Llama
 from ml_playground.run.checkpoint import load, save
@@ -32,7 +32,7 @@ def our_greedy(project: Project, prompt: str, count: int) -> tuple[list[int], st
         ids = [trained.tokenizer.start_id, *ids]
     runtime = resolve("cpu", "float32")
     steps = generate(trained.model.eval(), ids, trained.tokenizer, wanted, runtime=runtime, seeds=[0])
-    made = list(texts_of(steps, 1)[0])
+    made = list(split_streams(steps, 1)[0])
     return ids, trained.tokenizer.decode(made)
 
 

@@ -70,7 +70,7 @@ def gemma3() -> Gemma3ForCausalLM:
 def test_fewer_bits_leave_positions_as_they_are() -> None:
     model = FineTuned(qwen2(), block_size=16)
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.convert(torch.bfloat16)
+    model.cast(torch.bfloat16)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert any("inv_freq" in name for name in before)
     for name, buffer in model.named_buffers():

@@ -55,7 +55,7 @@ def adapted(network: PreTrainedModel, **options: Any) -> FineTuned:
 
 
 def trained_names(model: FineTuned) -> str:
-    return " ".join(model.trained_state())
+    return " ".join(model.trainable_state_dict())
 
 
 @pytest.mark.parametrize("network", [moe(), MixtralForCausalLM(MixtralConfig(num_local_experts=4, **SIZES))])
@@ -75,7 +75,7 @@ def test_experts_are_mlps_too(network: PreTrainedModel) -> None:
             value.data -= 0.1 * value.grad.sign()
     with torch.no_grad():
         before = model.eval()(ids)
-        model.end_training()
+        model.finalize()
         torch.testing.assert_close(model.eval()(ids), before, atol=1e-5, rtol=1e-4)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.data.tokenizers.char import CharTokenizer
 from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
-from ml_playground.inference.generate import decode_stream, generate, prefill, texts_of
+from ml_playground.inference.generate import generate, prefill, split_streams, stream_text
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model
 from ml_playground.models.cache import Cache
@@ -50,7 +50,7 @@ def made(
     model: LanguageModel, prompt: list[int], tokenizer: CharTokenizer, seed: int = 0, **options: object
 ) -> list[int]:
     steps = generate(model, prompt, tokenizer, sampling(**options), runtime=RUNTIME, seeds=[seed])
-    return list(texts_of(steps, 1)[0])
+    return list(split_streams(steps, 1)[0])
 
 
 def tokens(model: LanguageModel, seed: int = 0, **options: object) -> list[int]:
@@ -133,12 +133,12 @@ def test_a_prompt_longer_than_the_context_is_seen_from_its_end() -> None:
 
 def test_texts_side_by_side_are_those_that_come_one_by_one(model: LanguageModel) -> None:
     steps = generate(model, [0, 1], LETTERS, sampling(), runtime=RUNTIME, seeds=[3, 4, 5])
-    assert [list(text) for text in texts_of(steps, 3)] == [tokens(model, seed=seed) for seed in (3, 4, 5)]
+    assert [list(text) for text in split_streams(steps, 3)] == [tokens(model, seed=seed) for seed in (3, 4, 5)]
 
 
 def test_texts_side_by_side_end_each_by_itself() -> None:
     steps = generate(Counting(9), [3], PHRASES, sampling(temperature=0.0), runtime=RUNTIME, seeds=[0, 1])
-    assert texts_of(steps, 2) == [[4, 5, 6], [4, 5, 6]]
+    assert split_streams(steps, 2) == [[4, 5, 6], [4, 5, 6]]
     assert list(generate(Counting(9), [6], PHRASES, sampling(temperature=0.0), runtime=RUNTIME, seeds=[0, 1])) == []
 
 
@@ -155,12 +155,12 @@ def test_ids_that_only_pad_the_vocabulary_are_never_made() -> None:
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_streamed_text_is_the_whole_text(text: str) -> None:
     tokenizer = CharTokenizer.of_text(text + "x", start_token=False)
-    assert "".join(decode_stream(tokenizer, tokenizer.encode(text).tolist())) == text
+    assert "".join(stream_text(tokenizer, tokenizer.encode(text).tolist())) == text
 
 
 def test_a_character_of_several_tokens_comes_when_it_is_whole(gpt2: TiktokenTokenizer) -> None:
     fox = gpt2.encode("a🦊b").tolist()
-    pieces = list(decode_stream(gpt2, fox))
+    pieces = list(stream_text(gpt2, fox))
     assert "".join(pieces) == "a🦊b"
     assert "�" not in "".join(pieces)
-    assert "".join(decode_stream(gpt2, fox[:2])) == "a�"
+    assert "".join(stream_text(gpt2, fox[:2])) == "a�"

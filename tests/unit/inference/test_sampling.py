@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import CheckpointError
-from ml_playground.inference.sampling import pick
+from ml_playground.inference.sampling import sample_next
 
 LOGITS = torch.tensor([0.5, 2.0, -1.0, 1.0])  # probabilities about 0.13, 0.60, 0.03, 0.22
 
@@ -18,7 +18,7 @@ def draw(n: int = 1, logits: Tensor = LOGITS, context: list[int] | None = None, 
     """How often each token comes in `n` draws, of which each has a row of its own."""
     sampling = SamplingConfig.model_validate({"temperature": 1.0, "top_k": 0} | options)
     generators = [torch.Generator().manual_seed(seed) for seed in range(n)]
-    return Counter(pick(logits.expand(n, -1), torch.tensor([context or [0]] * n), sampling, generators).tolist())
+    return Counter(sample_next(logits.expand(n, -1), torch.tensor([context or [0]] * n), sampling, generators).tolist())
 
 
 def test_temperature_0_is_greedy() -> None:
@@ -109,7 +109,7 @@ def test_any_choice_is_a_token_and_a_row_does_not_depend_on_the_others(
 
     def choose(*seeds: int) -> list[int]:
         rows, context = torch.tensor([values] * len(seeds)), torch.zeros(len(seeds), 1, dtype=torch.int64)
-        made: list[int] = pick(
+        made: list[int] = sample_next(
             rows, context, sampling, [torch.Generator().manual_seed(each) for each in seeds]
         ).tolist()
         return made

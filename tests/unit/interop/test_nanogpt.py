@@ -12,7 +12,7 @@ import torch
 
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import CheckpointError
-from ml_playground.inference.generate import generate, texts_of
+from ml_playground.inference.generate import generate, split_streams
 from ml_playground.inference.load import TrainedModel, load_trained
 from ml_playground.interop.nanogpt import nanogpt_tokenizer
 from ml_playground.run import sealed
@@ -30,7 +30,9 @@ def greedy(trained: TrainedModel, prompt: str, count: int) -> str:
     wanted = SamplingConfig.model_validate({"temperature": 0.0, "max_new_tokens": count})
     ids = trained.tokenizer.encode(prompt).tolist()
     runtime = resolve("cpu", "float32")
-    (made,) = texts_of(generate(trained.model.eval(), ids, trained.tokenizer, wanted, runtime=runtime, seeds=[0]), 1)
+    (made,) = split_streams(
+        generate(trained.model.eval(), ids, trained.tokenizer, wanted, runtime=runtime, seeds=[0]), 1
+    )
     return trained.tokenizer.decode(made)
 
 

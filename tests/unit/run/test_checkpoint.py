@@ -10,7 +10,7 @@ from ml_playground.run import sealed
 from ml_playground.run.checkpoint import (
     Checkpoint,
     CheckpointStore,
-    Origin,
+    Provenance,
     load,
     load_best,
     resume,
@@ -39,7 +39,7 @@ def checkpoint(step: int = 1, val_loss: float = 2.0) -> Checkpoint:
         optimizer={"state": {0: {"step": torch.tensor(3.0), "exp_avg": weight * 2}}, "param_groups": [{"lr": 0.1}]},
         scaler={},
         progress=Progress(step=step, val_loss=val_loss, best_val_loss=val_loss),
-        origin=Origin({"n_layer": 1}, {"kind": "char", "characters": ["ä"]}, "data", CONFIG, {"torch": "2"}, None),
+        origin=Provenance({"n_layer": 1}, {"kind": "char", "characters": ["ä"]}, "data", CONFIG, {"torch": "2"}, None),
     )
 
 

@@ -33,7 +33,7 @@ class Single(LanguageModel):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return self.weight * ids
 
-    def hidden_matrices(self) -> list[torch.Tensor]:
+    def matrix_parameters(self) -> list[torch.Tensor]:
         return [self.weight]
 
 
