@@ -96,7 +96,8 @@ def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
             )
             if not plain or declared > file.seek(0, os.SEEK_END):
                 raise DamagedCheckpointError(
-                    f"{display_path(path)}: damaged, or not written by torch.save (its parts declare {declared:,} bytes)"
+                    f"{display_path(path)}: damaged, or not written by torch.save "
+                    f"(its parts declare {declared:,} bytes)"
                 )
             altered = archive.testzip() if verify else None
     except OSError as error:
@@ -119,7 +120,8 @@ def _unpickled(path: Path, file: BinaryIO) -> Table:
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{display_path(path)}: holds more than tensors and plain values; it was not opened, as that could run its code"
+            f"{display_path(path)}: holds more than tensors and plain values; it was not opened, as that could run "
+            "its code"
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
