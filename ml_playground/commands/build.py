@@ -13,8 +13,9 @@ from ml_playground.data.store import Dataset, tokenizer_folder
 from ml_playground.evaluation import Evaluator
 from ml_playground.models.build import load_weights
 from ml_playground.models.spec import ModelSpec, spec_of
-from ml_playground.run.checkpoint import Artifact, CheckpointStore, Provenance
+from ml_playground.run.checkpoint import Provenance
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.store import Artifact, CheckpointStore
 from ml_playground.run.surroundings import library_versions
 from ml_playground.runtime import Runtime, compile_model, resolve, seed_everything
 from ml_playground.training.curriculum import Curriculum, Stage

@@ -8,9 +8,10 @@ from ml_playground.errors import CheckpointError, PlaygroundError
 from ml_playground.experiments import Experiment
 from ml_playground.inference.load import best_weights_hash, load_trained, weights_hash
 from ml_playground.models.spec import spec_of
-from ml_playground.run.checkpoint import Artifact, Checkpoint, Which
+from ml_playground.run.checkpoint import Checkpoint
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import MergeInfo, MergeSource
+from ml_playground.run.store import Artifact, Which
 from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.paths import display_path

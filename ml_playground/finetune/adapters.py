@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ml_playground.data.tokenizers.base import TOKENIZER_FILES
 from ml_playground.finetune.model import FineTuned
-from ml_playground.run.checkpoint import Artifact, Checkpoint, Which
+from ml_playground.run.checkpoint import Checkpoint
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.finetuned import AdapterInfo
+from ml_playground.run.store import Artifact, Which
 from ml_playground.utils.checksums import write_checksums
 from ml_playground.utils.files import atomic_replace
 

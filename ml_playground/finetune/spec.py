@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # Hugging Face's libraries take seconds to import, which thos
 
     from ml_playground.finetune.model import FineTuned
     from ml_playground.models.base import LanguageModel
-    from ml_playground.run.checkpoint import Artifact
+    from ml_playground.run.store import Artifact
 
 _FREE = ("model_name", "revision", "block_size", "gradient_checkpointing")  # none of which changes a weight
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch takes half a second to import, which those who only d
     from torch import Tensor
 
     from ml_playground.models.base import LanguageModel
-    from ml_playground.run.checkpoint import Artifact
+    from ml_playground.run.store import Artifact
 
 _KINDS = {  # the option that a kind is known by, and where its class is; a model without any of them is built in
     "hf_model": "ml_playground.finetune.spec:FineTunedSpec",

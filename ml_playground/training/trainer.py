@@ -19,9 +19,10 @@ from ml_playground.errors import CheckpointError, DivergedError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import load_weights
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, Provenance
+from ml_playground.run.checkpoint import Checkpoint, Provenance
 from ml_playground.run.progress import Progress
 from ml_playground.run.sinks import POSITION, Telemetry
+from ml_playground.run.store import CheckpointStore
 from ml_playground.runtime import Runtime, seed_everything
 from ml_playground.training.curriculum import Curriculum
 from ml_playground.training.ema import EMA

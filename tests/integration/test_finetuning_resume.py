@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore, load
+from ml_playground.run.checkpoint import Checkpoint, load
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.store import CheckpointStore
 from tests.integration.finetuning import our_logits, some_ids, spec
 from tests.integration.runs import AtStep, Killed, assert_same_state, kill, trained_with_a_kill, weights
 from tests.project import Project

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ml_playground.run.checkpoint import CheckpointStore, save
+from ml_playground.run.checkpoint import save
+from ml_playground.run.store import CheckpointStore
 from ml_playground.training.trainer import Trainer
 from tests.integration.runs import (
     AtStep,

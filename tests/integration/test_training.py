@@ -9,8 +9,9 @@ import torch
 
 from ml_playground.config.registries import SINKS
 from ml_playground.data.batches import IGNORED, Batch, Batches
-from ml_playground.run.checkpoint import Checkpoint, CheckpointStore
+from ml_playground.run.checkpoint import Checkpoint
 from ml_playground.run.records import MetricRow
+from ml_playground.run.store import CheckpointStore
 from tests.integration.runs import (
     AtStep,
     Killed,

@@ -7,17 +7,10 @@ import torch
 
 from ml_playground.errors import CheckpointError, DamagedCheckpointError, StorageError
 from ml_playground.run import sealed
-from ml_playground.run.checkpoint import (
-    Checkpoint,
-    CheckpointStore,
-    Provenance,
-    load,
-    load_best,
-    resume,
-    save,
-)
+from ml_playground.run.checkpoint import Checkpoint, Provenance, load, load_best, resume, save
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import FORMAT, Progress, load_progress
+from ml_playground.run.store import CheckpointStore
 from tests.full_disk import full_disk
 
 CONFIG = {
