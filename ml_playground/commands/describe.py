@@ -83,9 +83,9 @@ def _other_runs(run: RunDirectory, out: Path) -> Iterator[str]:
     """A line for each of the experiment's other runs, and of those beside this one."""
     folders = dict.fromkeys([out, run.path.parent])
     others = [each for folder in folders for each in RunDirectory.all_in(folder) if each.path != run.path]
-    width = max((len(str(display_path(each.path))) for each in others), default=0)
+    width = max((len(display_path(each.path)) for each in others), default=0)
     for number, each in enumerate(others):
-        yield f"{'' if number else 'others':10}{display_path(each.path)!s:{width}}  {_summary(each)}"
+        yield f"{'' if number else 'others':10}{display_path(each.path):{width}}  {_summary(each)}"
 
 
 def _summary(run: RunDirectory) -> str:

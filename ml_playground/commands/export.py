@@ -131,4 +131,4 @@ def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Exportab
     source.write_modelfile(run.modelfile, model_file, config.sample.sample)
     name = name_in_ollama(run.path.name)
     print(f"{display_path(run.modelfile)}: for Ollama. These make a model of it and run it:")
-    print(f"  ollama create {name} -f {shlex.quote(str(display_path(run.modelfile)))}\n  ollama run {name}")
+    print(f"  ollama create {name} -f {shlex.quote(display_path(run.modelfile))}\n  ollama run {name}")

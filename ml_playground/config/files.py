@@ -37,7 +37,7 @@ def read_toml_files(path: Path) -> list[TomlFile]:
     Raises:
         ConfigError: a file is missing, unreadable or not TOML, or the files extend each other in a circle.
     """
-    tomls: dict[Path, TomlFile] = {}
+    toml_files: dict[Path, TomlFile] = {}
     following: Path | None = real_path(path)
     while following is not None:
         file = following
@@ -45,15 +45,15 @@ def read_toml_files(path: Path) -> list[TomlFile]:
         lines = key_lines(text)
         extends = values.pop("extends", None)
         _refuse_large_integers(file, values, lines)
-        tomls[file] = TomlFile(file, values, lines, stands_alone=extends is False)
+        toml_files[file] = TomlFile(file, values, lines, stands_alone=extends is False)
         following = None
         if extends is not None and extends is not False:
             following = _extended(extends, file, f"{display_path(file)}:{lines[('extends',)]}: extends")
-        if following in tomls:
-            circle = [*list(tomls)[list(tomls).index(following) :], following]
-            way = " -> ".join(str(display_path(each)) for each in circle)
+        if following in toml_files:
+            circle = [*list(toml_files)[list(toml_files).index(following) :], following]
+            way = " -> ".join(display_path(each) for each in circle)
             raise ConfigError([f"{display_path(file)}:{lines[('extends',)]}: extends: goes in a circle ({way})"])
-    return list(tomls.values())[::-1]
+    return list(toml_files.values())[::-1]
 
 
 def _extended(extends: object, file: Path, at: str) -> Path:
@@ -69,7 +69,7 @@ def _extended(extends: object, file: Path, at: str) -> Path:
     found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # noqa: PTH110 -- see below
     if found is None:
         raise ConfigError(
-            [f"{at}: no such file (looked for {' and '.join(str(display_path(each)) for each in candidates)})"]
+            [f"{at}: no such file (looked for {' and '.join(display_path(each) for each in candidates)})"]
         )
     return real_path(found)
 

@@ -40,12 +40,12 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     stated: Table = {}
     lines: dict[KeyPath, tuple[Path, int]] = {}
     folder, own = real_path(folder), real_path(folder / "config.toml")
-    tomls = read_toml_files(path)
-    *_, top = tomls
-    _refuse_other_experiments(tomls, folder)
+    toml_files = read_toml_files(path)
+    *_, top = toml_files
+    _refuse_other_experiments(toml_files, folder)
     if top.path != own:
-        _refuse_missing_extends(tomls, own)
-    for toml in tomls:
+        _refuse_missing_extends(toml_files, own)
+    for toml in toml_files:
         _import_plugins(toml)
         root = project_root(toml.path)
         anchor_paths(toml.values, root, option_fields(with_base(stated, toml.values)))
@@ -77,25 +77,25 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     raise ConfigError([f"{display_path(file)}:{line}: {text}" for file, line, text in sorted(located)])
 
 
-def _refuse_other_experiments(tomls: list[TomlFile], folder: Path) -> None:
+def _refuse_other_experiments(toml_files: list[TomlFile], folder: Path) -> None:
     """Refuse a preset of another experiment, whose text would else be prepared over that of the one in `folder`."""
-    *_, preset = (toml.path for toml in tomls)
+    *_, preset = (toml.path for toml in toml_files)
     if preset.is_relative_to(folder):  # an experiment of its own that takes over another's settings
         return
-    homes = [toml.path.parent for toml in tomls if (toml.path.parent / "prepare.py").is_file()]
+    homes = [toml.path.parent for toml in toml_files if (toml.path.parent / "prepare.py").is_file()]
     if homes and folder not in homes:
         raise ConfigError(
             [f"{display_path(preset)}: extends the experiment {homes[0].name}, but the command names {folder.name}"]
         )
 
 
-def _refuse_missing_extends(tomls: list[TomlFile], own: Path) -> None:
+def _refuse_missing_extends(toml_files: list[TomlFile], own: Path) -> None:
     """Refuse a preset that leaves the experiment's own configuration out without saying so.
 
     All that it does not state would be at its default, the data too, which would be prepared again as that says.
     """
-    basis, *_ = tomls
-    extended = [toml.path for toml in tomls[:-1]]
+    basis, *_ = toml_files
+    extended = [toml.path for toml in toml_files[:-1]]
     another = any(path.name == "config.toml" and path.with_name("prepare.py").is_file() for path in extended)
     if basis.stands_alone or own in extended or another:
         return

@@ -136,7 +136,7 @@ def _name_its_experiment(preset: Path) -> str:
         for toml in read_toml_files(preset):
             home = toml.path.parent
             if (home / "config.toml").is_file() and (home / "prepare.py").is_file():
-                experiment = home.name if home.parent == real_path(_HOME) else shlex.quote(str(display_path(home)))
+                experiment = home.name if home.parent == real_path(_HOME) else shlex.quote(display_path(home))
     is_its_own = preset.name == "config.toml" and experiment != "<experiment>"
     file = "" if is_its_own else f" --exp-config {shlex.quote(str(preset))}"
     return f"{preset} is a file, not an experiment. Name the experiment first: {experiment}{file}"

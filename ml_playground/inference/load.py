@@ -126,7 +126,7 @@ def weights_hash(path: Path) -> str:
 def no_checkpoint_error(run: RunDirectory) -> CheckpointError:
     """The error to raise where a run has no model yet."""
     beside = ", ".join(
-        str(display_path(each.path)) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path
+        display_path(each.path) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path
     )
     others = f" Or set [sample.runtime] out_dir to a run that is there: {beside}" if beside else ""
     return CheckpointError(

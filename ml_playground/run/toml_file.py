@@ -22,8 +22,8 @@ def require_same_file(run: RunDirectory, file: ConfigFile | None) -> None:
     if file is not None and other is not None:
         raise RunDirectoryError(
             f"{run.path}: this run was trained with {display_path(other)}, and this command names "
-            f"{display_path(file.path)}. Rename one of the two, or state [train.runtime] out_dir in the latter: "
-            "another folder for a run of its own, or this one to resume this run with it."
+            f"{display_path(file.path)}. Rename one of the two, or set [train.runtime] out_dir in the latter: "
+            "to another folder for a separate run, or to this one to resume this run with it."
         )
 
 

@@ -187,9 +187,9 @@ def test_thousands_of_files_may_extend_each_other(clone: Path) -> None:
     for number in range(2000):
         before = "config.toml" if number == 0 else f"{number - 1}.toml"
         write(clone / "mine" / f"{number}.toml", f'extends = "{before}"')
-    tomls = read_toml_files(clone / "mine" / "1999.toml")
-    assert len(tomls) == 2001
-    assert tomls[0].values == {"train": {"model": {"n_layer": 7}}}
+    toml_files = read_toml_files(clone / "mine" / "1999.toml")
+    assert len(toml_files) == 2001
+    assert toml_files[0].values == {"train": {"model": {"n_layer": 7}}}
 
 
 @pytest.mark.parametrize("number", ["9" * 30, "-" + "9" * 30, "0x" + "f" * 5000, "9" * 5000])
