@@ -41,7 +41,9 @@ def evaluate(config: ExperimentConfig) -> None:
     spec = spec_of(config.train, config.file.root).for_data(dataset.tokenizer)
     for path, checkpoint in _sound_checkpoints(run):
         if checkpoint.origin.data != dataset.manifest.fingerprint:
-            raise CheckpointError(f"{path} was trained on other data than is prepared now. Prepare the old data again.")
+            raise CheckpointError(
+                f"{path} was trained on different data than is prepared now. Prepare the old data again."
+            )
         model = _restored(spec, path, checkpoint).to(runtime.device)
         if config.train.data.block_size > model.block_size:
             raise CheckpointError(

@@ -100,7 +100,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> ExportableMod
         dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
         if trained.data not in (None, dataset.manifest.fingerprint):
             raise ExportError(
-                "the model was trained on other data than is prepared now, so that the export cannot be checked. "
+                "the model was trained on different data than is prepared now, so that the export cannot be checked. "
                 "Prepare the old data again, or set [export.hf] enabled = false."
             )
         card = model_card(

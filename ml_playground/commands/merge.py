@@ -43,7 +43,7 @@ def merge_best(config: ExperimentConfig, dataset: Dataset, run: RunDirectory) ->
         raise CheckpointError(f"{trained.path} is not a fine-tuned model: there is nothing to merge. See 'export'.")
     if trained.data != dataset.manifest.fingerprint:
         raise CheckpointError(
-            f"{trained.path} was trained on other data than is prepared now, so that it cannot be checked. "
+            f"{trained.path} was trained on different data than is prepared now, so that it cannot be checked. "
             "Prepare the old data again."
         )
     with run.lock("merge"):

@@ -1,1 +1,1 @@
-"""A run directory: every file format of it, both ways."""
+"""Run directories: reading and writing every file in them."""

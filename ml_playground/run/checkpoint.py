@@ -1,7 +1,7 @@
-"""Checkpoints: whole or not there, and safe to open.
+"""Checkpoints: written atomically, and safe to open.
 
-A file is written beside its final name, flushed to the disk and renamed. `sealed` covers every byte of it by a
-checksum. Loading runs no code: only tensors and plain values are let in.
+A file is written under a temporary name, flushed to disk and renamed. A checksum covers every byte of it (`sealed`).
+Loading runs no code: only tensors and plain values are accepted.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from ml_playground.utils.files import link_or_copy, unused_name
 from ml_playground.utils.tables import Table, has_key, is_table
 
 Report = Callable[[str], object]
-"""What is done with a line for the user, such as `print`."""
+"""Shows a line to the user, as `print` does."""
 
 _READ_ON_RESUME = (
     ("data", "block_size"),
@@ -40,17 +40,17 @@ class Provenance:
     data: str  # Manifest.fingerprint
     config: dict[str, Any]
     versions: dict[str, str]
-    model_identity: str | None  # hash of what the model is made of beside its arguments, such as a user's file
+    model_identity: str | None  # hash of what else the model is made of, such as a user's file
 
     def with_model(self, model_args: Mapping[str, Any], sections: Table) -> "Provenance":
-        """The same with the arguments of another model, and in the configuration its sections of `[train]`."""
+        """A copy for another model, with its arguments and its sections of `[train]`."""
         train = {**self.config["train"], **sections}
         return replace(self, model_args=dict(model_args), config={**self.config, "train": train})
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that the next step depends on, and what explains it."""
+    """Everything that the next step depends on, and where it comes from."""
 
     model: dict[str, Tensor]
     ema: dict[str, Tensor] | None
@@ -61,7 +61,7 @@ class Checkpoint:
 
     @property
     def averaged_weights(self) -> dict[str, Tensor]:
-        """Those to evaluate and to sample from: the averages where there are any."""
+        """The weights to evaluate and to sample from: averages where there are any."""
         return {**self.model, **(self.ema or {})}
 
 
@@ -69,7 +69,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write `checkpoint` atomically.
 
     Raises:
-        StorageError: the system refused to write; what was at `path` is not damaged.
+        StorageError: the file could not be written; an existing one at `path` is intact.
     """
     values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     values |= {"format": FORMAT, "progress": asdict(checkpoint.progress), **asdict(values.pop("origin"))}
@@ -77,11 +77,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read one of our checkpoints onto the CPU.
+    """Read a checkpoint onto the CPU.
 
     Raises:
         DamagedCheckpointError: the file is cut short or altered.
-        CheckpointError: the file is missing, of another format, or not one of our checkpoints.
+        CheckpointError: the file is missing, of another format, or not a checkpoint of ml_playground.
     """
     values, is_sealed = sealed.read(path)
     if (written := values.pop("format", None)) != FORMAT:
@@ -102,7 +102,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _check_types(checkpoint: Checkpoint) -> None:
-    """Raises TypeError if a value is not what it should be: somebody else wrote or changed it."""
+    """Raises TypeError if a value has the wrong type: another program wrote or changed the file."""
     checkpoint.progress.check_types()
     origin = checkpoint.origin
     tables: dict[str, object] = {
@@ -124,10 +124,10 @@ def _check_types(checkpoint: Checkpoint) -> None:
 
 
 def load_newest(run: RunDirectory) -> tuple[Checkpoint, DamagedCheckpointError | None]:
-    """The last checkpoint, or the one before and what is wrong with the last.
+    """The last checkpoint; if it is damaged, the previous one and the error.
 
     Raises:
-        CheckpointError: `ckpt_last.pt` is missing or of another format, or neither is sound.
+        CheckpointError: `ckpt_last.pt` is missing or of another format, or neither is intact.
     """
     try:
         return load(run.last_checkpoint), None
@@ -140,15 +140,15 @@ def load_newest(run: RunDirectory) -> tuple[Checkpoint, DamagedCheckpointError |
 
 
 def load_best(run: RunDirectory, data: str, report: Report) -> Checkpoint | None:
-    """`ckpt_best.pt`, None where there is no sound one: only a better one may replace it.
+    """`ckpt_best.pt`, or None if it is missing or damaged. Only a better one may replace it.
 
     Args:
         run: the run.
         data: fingerprint of the data that it must have been trained on.
-        report: is given a line where the file is damaged.
+        report: called with a message if the file is damaged.
 
     Raises:
-        CheckpointError: it was trained on other data.
+        CheckpointError: it was trained on different data.
     """
     path = run.best_checkpoint
     if not path.exists():
@@ -156,11 +156,11 @@ def load_best(run: RunDirectory, data: str, report: Report) -> Checkpoint | None
     try:
         best = load(path)
     except DamagedCheckpointError as error:
-        report(f"{error}\nThe next best one will replace it.")
+        report(f"{error}\nThe next improvement will replace it.")
         return None
     if best.origin.data != data:
         raise CheckpointError(
-            f"{path} was trained on other data. Set another [train.runtime] out_dir, or move the file away."
+            f"{path} was trained on different data. Set another [train.runtime] out_dir, or move the file away."
         )
     return best
 
@@ -172,14 +172,14 @@ def resume(run: RunDirectory, report: Report) -> Checkpoint | None:
 
     Args:
         run: the run, which must be locked.
-        report: is given a line about what was set aside, or stays.
+        report: called with a message about what was set aside or kept.
 
     Raises:
-        CheckpointError: `ckpt_last.pt` is damaged and there is no sound previous one.
+        CheckpointError: `ckpt_last.pt` is damaged and there is no intact previous one.
     """
     if not run.last_checkpoint.exists():
         if run.best_checkpoint.exists():
-            report(f"{run.best_checkpoint.name} of an earlier run stays until this run has a better one")
+            report(f"keeping {run.best_checkpoint.name} of an earlier run until this run has a better one")
         return None
     checkpoint, problem = load_newest(run)
     if problem is not None:

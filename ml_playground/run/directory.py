@@ -13,7 +13,7 @@ from ml_playground.utils.locks import locked
 
 Use = Literal["train", "merge", "export"]
 
-_USES: dict[Use, str] = {"train": "training", "merge": "merge, or export of what was merged,", "export": "export"}
+_USES: dict[Use, str] = {"train": "training", "merge": "merge, or export of the merged model,", "export": "export"}
 
 
 class RunDirectory:
@@ -21,13 +21,13 @@ class RunDirectory:
 
     ADAPTER_WEIGHTS = "adapter_model.safetensors"  # in a folder of adapters, as PEFT calls them
     ADAPTER_INFO = "training.json"  # in a folder of adapters: what they were trained on, and how far
-    MERGE_INFO = "merge.json"  # in a merged model: what it was made of, and how closely it agrees
+    MERGE_INFO = "merge.json"  # in a merged model: what it was made from, and how closely its logits match
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._held: tuple[int, int] | None = None  # device and inode of the folder, while it is locked
         self.last_checkpoint = path / "ckpt_last.pt"
-        self.previous_checkpoint = path / "ckpt_prev.pt"  # what ckpt_last.pt was before its last change
+        self.previous_checkpoint = path / "ckpt_prev.pt"  # the ckpt_last.pt before the current one
         self.best_checkpoint = path / "ckpt_best.pt"
         self.nanogpt_checkpoint = path / "ckpt.pt"
         self.nanogpt_vocabulary = path / "meta.pkl"
@@ -51,7 +51,7 @@ class RunDirectory:
         return []
 
     def numbered_checkpoint(self, step: int) -> Path:
-        """The checkpoint that `always_save_checkpoint` keeps of the evaluation after `step` steps."""
+        """The checkpoint that `always_save_checkpoint` keeps for the evaluation after `step` steps."""
         return self.path / f"ckpt_{step:08d}.pt"
 
     def numbered_checkpoints(self) -> list[Path]:
@@ -63,24 +63,24 @@ class RunDirectory:
         return self.path / "adapters" / which
 
     def sample_text(self, time: datetime) -> Path:
-        """A file for the texts that are sampled from this time on; there is none of that name yet."""
+        """A new file for the texts that are sampled from this time on."""
         stem = f"sample-{time:%Y%m%d-%H%M%S}"
         names = (self.sample_texts / f"{stem}{number}.txt" for number in chain([""], (f"-{i}" for i in count(2))))
         return next(name for name in names if not name.exists())
 
     def gguf(self, kind: str) -> Path:
-        """The file for llama.cpp whose matrices are of a kind such as `f16`."""
+        """The GGUF file whose matrices are of a type such as `f16`."""
         return self.exports / f"{self.path.name}-{kind}.gguf"
 
     def set_aside_metrics(self) -> None:
-        """Rename the metrics of a run that was ended by deleting its `ckpt_last.pt`, before a new one starts."""
+        """Before a new run starts, rename the metrics left by one whose `ckpt_last.pt` was deleted."""
         if self.metrics.exists():
             aside = unused_name(self.metrics)
             with storage_errors(aside):
                 self.metrics.rename(aside)
 
     def clear_folder(self, folder: Path) -> Path | None:
-        """Set aside a file that is where a folder of the run belongs; its new name, None where there was none."""
+        """Set aside a file that is in the way of one of the run's folders; its new path, None if there was none."""
         if not folder.exists() or folder.is_dir():
             return None
         aside = unused_name(folder)
@@ -90,10 +90,10 @@ class RunDirectory:
 
     @contextmanager
     def lock(self, use: Use = "train") -> Generator[None]:
-        """Hold the run directory for a use that writes. The lock ends with the process, however it ends.
+        """Lock the run directory while writing to it. The lock is released when the process ends, however it ends.
 
         Raises:
-            RunDirectoryError: another process holds it, or it is not a folder.
+            RunDirectoryError: another process holds the lock, or the path is not a folder.
             StorageError: the system refuses to write there.
         """
         with storage_errors(self.path):
@@ -117,18 +117,18 @@ class RunDirectory:
             self._held = held_before
 
     def _remove_leftovers(self) -> None:
-        """Remove what a training that was killed had not finished writing."""
+        """Remove unfinished files of a training process that was killed."""
         with storage_errors(self.path):
             for leftover in self.path.glob("*.tmp"):
-                if leftover.is_file():  # a folder is of a merge, which may be under way
+                if leftover.is_file():  # a folder belongs to a merge, which may still be running
                     leftover.unlink()
 
     @contextmanager
     def writing(self) -> Generator[None]:
-        """Within it files of the run are written.
+        """A block in which files of the run are written.
 
         Raises:
-            RunDirectoryError: the run directory, or such a file, was moved or deleted by somebody else.
+            RunDirectoryError: the run directory or one of its files was moved or deleted meanwhile.
             StorageError: the system refuses to write there.
         """
         self.require()
@@ -137,10 +137,10 @@ class RunDirectory:
                 yield
         except FileNotFoundError as error:
             self.require()
-            raise RunDirectoryError(f"{error.filename} was deleted by somebody else while training.") from error
+            raise RunDirectoryError(f"{error.filename} was deleted during training.") from error
 
     def require(self) -> None:
-        """Nothing is written under a name that has come to mean another folder.
+        """Make sure that the path is still the folder that was locked.
 
         Raises:
             RunDirectoryError: the locked run directory was moved or deleted.
@@ -153,6 +153,6 @@ class RunDirectory:
             about = None
         if about is None or (about.st_dev, about.st_ino) != self._held:
             raise RunDirectoryError(
-                f"{self.path} was moved or deleted by somebody else, so nothing more is written. "
+                f"{self.path} was moved or deleted while in use, so nothing more is written. "
                 "Move it back, then run the same command again: it resumes from the last checkpoint there."
             )

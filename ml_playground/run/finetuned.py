@@ -1,4 +1,4 @@
-"""What is written beside the adapters and the merged model of a fine-tuned run."""
+"""What a fine-tuned run records with its adapters and its merged model."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -11,12 +11,12 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.utils.checksums import verify_checksums
 from ml_playground.utils.files import current, read_file, write_json
 
-_TOKENIZER = "tokenizer.json"  # beside the adapters, where other programs look for it
+_TOKENIZER = "tokenizer.json"  # in the adapters' folder, where other programs look for it
 
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """`training.json` beside adapters: what they were trained on, and how far. The rest is as in `Provenance`."""
+    """`training.json` of adapters: what they were trained on, and how far. The rest is as in `Provenance`."""
 
     step: int
     val_loss: float
@@ -28,7 +28,7 @@ class AdapterInfo:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "AdapterInfo":
-        """That of the adapters in a checkpoint."""
+        """The record for the adapters in a checkpoint."""
         origin = checkpoint.origin
         return cls(
             step=checkpoint.progress.step,
@@ -41,37 +41,37 @@ class AdapterInfo:
         )
 
     def write(self, folder: Path) -> None:
-        """Write it to a folder of adapters, which has the tokenizer's own file."""
+        """Write it to a folder of adapters, where the tokenizer has a file of its own."""
         tokenizer = {key: value for key, value in self.tokenizer.items() if key != "tokenizer"}
         write_json(folder / RunDirectory.ADAPTER_INFO, {**asdict(self), "tokenizer": tokenizer})
 
     @classmethod
     def read(cls, folder: Path) -> "AdapterInfo":
-        """What `write` has written.
+        """Read what `write` wrote.
 
         Raises:
-            DamagedCheckpointError: anything in `folder` is not as it was written.
+            DamagedCheckpointError: a file in `folder` has changed since.
         """
         verify_checksums(folder)
         try:
             info = cls(**json.loads((folder / RunDirectory.ADAPTER_INFO).read_bytes()))
             text = (folder / _TOKENIZER).read_text(encoding="utf-8")
-            # The keys of JSON are texts.
+            # JSON keys are strings.
             new_tokens = {int(token): before for token, before in info.model_args["new_tokens"].items()}
             model_args, tokenizer = {**info.model_args, "new_tokens": new_tokens}, {**info.tokenizer, "tokenizer": text}
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            # Somebody changed it, and the checksums with it.
+            # It was changed, and its checksums with it.
             raise DamagedCheckpointError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
         return replace(info, model_args=model_args, tokenizer=tokenizer)
 
 
 @dataclass(frozen=True)
 class MergeSource:
-    """What a merged model was made of.
+    """What a merged model was made from.
 
     Attributes:
         made_of: name of the checkpoint, or of the folder of adapters.
-        step: optimiser steps that it has had.
+        step: optimiser steps that it was trained for.
         val_loss: in nats per token.
         weights: hash of its file, see `inference.load.weights_hash`.
     """
@@ -84,13 +84,13 @@ class MergeSource:
 
 @dataclass(frozen=True)
 class LogitComparison:
-    """How closely a merged model agrees with the one that it was made of, on validation text.
+    """How closely a merged model's logits match those of the model with its adapters, on validation text.
 
     Attributes:
-        largest_difference: between their logits.
-        largest_logit: of the one that it was made of.
-        tolerance: what the first may be, as a share of the second.
-        tokens: after how many the logits of all ids were compared.
+        largest_difference: between their logits, in absolute value.
+        largest_logit: of the model with its adapters, in absolute value.
+        tolerance: the largest difference allowed, as a share of the largest logit.
+        tokens: number of positions at which the logits of all ids were compared.
     """
 
     largest_difference: float
@@ -112,7 +112,7 @@ class MergeInfo:
 
     @classmethod
     def read(cls, run: RunDirectory) -> "MergeInfo | None":
-        """That of `merged/`, None where there is no such folder, or the file is missing or damaged."""
+        """The record in `merged/`, None if the folder or the file is missing or damaged."""
         try:
             values = json.loads(read_file(current(run.merged) / RunDirectory.MERGE_INFO))
             source, comparison = (

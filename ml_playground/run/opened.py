@@ -1,4 +1,4 @@
-"""A run directory, opened to be read: no weights are, and torch is not imported."""
+"""A run directory opened for reading, without its weights and without importing torch."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +20,7 @@ class StoredCheckpoint:
 
     Attributes:
         path: its file.
-        progress: how far it is, None if the file does not say so or is damaged.
+        progress: how far it is, None if the file does not record it or is damaged.
         problem: what is wrong with it.
     """
 
@@ -30,7 +30,7 @@ class StoredCheckpoint:
 
 
 class Run:
-    """A run that is only read."""
+    """A run, opened read-only."""
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
@@ -39,7 +39,7 @@ class Run:
     def open(cls, path: Path) -> Self:
         """The run in a folder. Raises RunDirectoryError if there is no such folder."""
         if not path.is_dir():
-            raise RunDirectoryError(f"{path}: there is no run, as there is no such folder")
+            raise RunDirectoryError(f"{path}: no such run (there is no such folder)")
         return cls(RunDirectory(path))
 
     @cached_property
@@ -53,11 +53,11 @@ class Run:
         return Summary.read(self.directory.summary)
 
     def metrics(self) -> list[MetricRow]:
-        """The rows of `metrics.jsonl`; what is not a row is left out."""
+        """The rows of `metrics.jsonl`; malformed lines are skipped."""
         return [MetricRow.from_json(row) for row in read_jsonl(self.directory.metrics)]
 
     def samples(self) -> list[SampleRow]:
-        """The rows of `samples.jsonl`; what is not a row is left out."""
+        """The rows of `samples.jsonl`; malformed lines are skipped."""
         found: list[SampleRow] = []
         for row in read_jsonl(self.directory.samples):
             with suppress(KeyError):
@@ -65,7 +65,7 @@ class Run:
         return found
 
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """The best one, the last one and the numbered ones, as far as they are there."""
+        """The best, the last and the numbered checkpoints, as far as they exist."""
         run = self.directory
         for path in (run.best_checkpoint, run.last_checkpoint, *run.numbered_checkpoints()):
             if path.exists():

@@ -9,7 +9,7 @@ from ml_playground.errors import DamagedCheckpointError
 from ml_playground.run.seal import read_header
 
 FORMAT = 6
-"""Of checkpoints."""
+"""The version of the checkpoint format."""
 
 
 @dataclass
@@ -17,9 +17,9 @@ class Progress:
     """The state of the loop, saved with every checkpoint. Losses are infinite until they are measured."""
 
     step: int = 0  # optimiser steps done
-    tokens: int = 0  # trained on in them
-    seconds: float = 0.0  # spent in them; evaluating and saving are left out
-    flops: int = 0  # floating-point operations in them, by the model's estimate per token
+    tokens: int = 0  # tokens trained on
+    seconds: float = 0.0  # of training; evaluating and saving are not counted
+    flops: int = 0  # floating-point operations, by the model's estimate per token
     evaluated_at: int = -1  # step of the last evaluation
     val_loss: float = math.inf
     bits_per_byte: float = math.inf
@@ -36,22 +36,22 @@ class Progress:
         self.evals_since_best = 0 if improved else self.evals_since_best + 1
 
     def check_types(self) -> None:
-        """Raises TypeError if a value that was read is not a number of its kind."""
+        """Raises TypeError if a value has the wrong type."""
         for field in fields(self):
             value = getattr(self, field.name)
             if type(value) is not field.type:
                 raise TypeError(f"progress.{field.name} is {value!r}, not {field.type}")
 
     def as_json(self) -> dict[str, float | None]:
-        """The values for a JSON file, which knows no infinity: None is what was not measured yet."""
+        """The values for a JSON file. JSON has no infinity: None is a value not measured yet."""
         return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> "Progress":
-        """What `as_json` gave, among other values.
+        """Read what `as_json` returned; other keys are ignored.
 
         Raises:
-            DamagedCheckpointError: it is not there.
+            DamagedCheckpointError: a value is missing or has the wrong type.
         """
         try:
             known = {field.name: values[field.name] for field in fields(cls)}
@@ -63,10 +63,10 @@ class Progress:
 
 
 def load_progress(path: Path) -> Progress | None:
-    """How far a checkpoint is, read without its weights; None for nanoGPT's and other formats, which do not say.
+    """A checkpoint's progress, read without its weights; None for nanoGPT's and other formats, which do not record it.
 
     Raises:
-        DamagedCheckpointError: the file is cut short or altered where this is written.
+        DamagedCheckpointError: the part of the file that holds it is cut short or altered.
         CheckpointError: the file is missing.
     """
     header = read_header(path)

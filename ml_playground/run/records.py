@@ -1,6 +1,6 @@
-"""What is written in a run's files of JSON: a class for each, which writes and reads it.
+"""The JSON files of a run: for each, one class that writes and reads it.
 
-Nothing here imports torch, so that a list of many runs shows at once.
+Nothing here imports torch, so that many runs can be listed quickly.
 """
 
 import math
@@ -26,10 +26,10 @@ class Summary:
     """`summary.json`: how far a run is, written when it starts and when it ends.
 
     Attributes:
-        status: how it ended; of a run that was killed, `running`.
+        status: how it ended; `running` if it has not, or was killed.
         time: when this was written, in UTC.
-        max_iters: optimiser steps that it is to have in all.
-        progress: how far it is; in the file its values stand beside the others.
+        max_iters: optimiser steps in total.
+        progress: how far it is; in the file its values are top-level keys.
     """
 
     status: Status
@@ -84,7 +84,7 @@ class Commit:
 
     Attributes:
         id: its hash.
-        clean: whether the files that git tracks are as they are there; None if git did not answer in time.
+        clean: whether all tracked files are unmodified; None if git did not answer in time.
     """
 
     id: str
@@ -93,11 +93,11 @@ class Commit:
 
 @dataclass(frozen=True)
 class Changed:
-    """What differs from the start before.
+    """A difference from the previous start.
 
     Attributes:
         key: such as `[train.optim] learning_rate` or `[versions] torch`.
-        before: its value then, None where it had none.
+        before: its value then, None if it had none.
         now: its value now.
     """
 
@@ -111,11 +111,11 @@ class StartRecord:
     """One start of a run.
 
     Attributes:
-        step: optimiser steps that were done already.
+        step: optimiser steps already done.
         time: in UTC.
         threads: that compute on the CPU.
         commit: of the project, None outside git.
-        changed: what differs from the start before: options, versions, machine.
+        changed: what differs from the previous start: options, versions, machine.
     """
 
     step: int
@@ -127,7 +127,7 @@ class StartRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """`run.json`: what runs, on what, and what that was at each start.
+    """`run.json`: what is trained and on what, now and at each start.
 
     Attributes:
         toml: the TOML file, relative to its project.
@@ -140,7 +140,7 @@ class RunRecord:
         commit: of the user's project, None outside git.
         machine: what the run is computed on.
         threads: that compute on the CPU.
-        starts: all of them, the first one first.
+        starts: all of them, in order.
     """
 
     toml: str | None
@@ -175,9 +175,9 @@ class RunRecord:
         """The record with one more start.
 
         Args:
-            step: optimiser steps that are done already.
+            step: optimiser steps already done.
             time: in UTC.
-            before: the record of the start before, None for a new run.
+            before: the record of the previous start, None for a new run.
         """
         earlier = [] if before is None else before.starts
         changed = [] if before is None else list(self.changed_since(before))
@@ -199,9 +199,9 @@ class MetricRow:
 
     Attributes:
         step: optimiser steps done.
-        tokens: trained on in them.
-        seconds: spent in them; evaluating and saving are left out.
-        flops: floating-point operations in them, by the model's estimate per token.
+        tokens: trained on so far.
+        seconds: of training so far; evaluating and saving are not counted.
+        flops: floating-point operations so far, by the model's estimate per token.
         values: what was measured, by name, such as `train/loss`; null in the file, and left out here, where it is not
             a finite number.
     """
@@ -214,7 +214,7 @@ class MetricRow:
 
     @classmethod
     def of(cls, step: int, values: Mapping[str, float]) -> "MetricRow":
-        """The row of what a sink was given."""
+        """The row for the values that a sink was given."""
         measured = dict(values)
         tokens, seconds, flops = (measured.pop(name, 0) for name in ("tokens", "seconds", "flops"))
         return cls(step, int(tokens), seconds, int(flops), measured)
@@ -226,24 +226,24 @@ class MetricRow:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "MetricRow":
-        """What `as_json` gave, which has a `step`."""
+        """Read what `as_json` returned."""
         numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
         return cls.of(int(numbers.pop("step")), numbers)
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A row of `samples.jsonl`: a text and what made it.
+    """A row of `samples.jsonl`: a text and how it was made.
 
     Attributes:
         time: in UTC.
         checkpoint: name of the file.
-        step: optimiser steps that the model had had.
-        seed: of all samples of one command.
-        index: of this one among them.
+        step: optimiser steps that the model was trained for.
+        seed: that one command's samples share.
+        index: of this sample among them.
         prompt: what the text follows.
         text: what the model wrote.
-        options: how tokens were chosen, such as `temperature`; in the file they stand beside the others.
+        options: how tokens were chosen, such as `temperature`; in the file they are top-level keys.
     """
 
     time: str
@@ -263,7 +263,7 @@ class SampleRow:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """What `as_json` gave. Raises KeyError if it is something else."""
+        """Read what `as_json` returned. Raises KeyError if a value is missing."""
         known = {each.name: row[each.name] for each in fields(cls) if each.name != "options"}
         return cls(**known, options={key: value for key, value in row.items() if key not in known})
 
@@ -274,7 +274,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _read(path: Path, kind: Any) -> Any:
-    """The value of a kind in a file of JSON, None where there is no file. Raises RunDirectoryError."""
+    """A JSON file validated as a type, None if there is no file. Raises RunDirectoryError."""
     try:
         return _adapter(kind).validate_json(read_file(path))
     except FileNotFoundError:
@@ -284,4 +284,4 @@ def _read(path: Path, kind: Any) -> Any:
 
 
 def _damaged(path: Path) -> RunDirectoryError:
-    return RunDirectoryError(f"{display_path(path)} is damaged, or of another version of ml_playground")
+    return RunDirectoryError(f"{display_path(path)} is damaged, or was written by another version of ml_playground")

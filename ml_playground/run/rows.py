@@ -1,4 +1,4 @@
-"""Files of rows, JSON lines: one object per line, added as things happen."""
+"""JSON Lines files: one object per line, appended as things happen."""
 
 import json
 import os
@@ -29,20 +29,23 @@ def append_text(path: Path, text: str) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All rows; lines that are not rows are left out."""
+    """All rows; malformed lines are skipped."""
     return [row for line in _lines(path) if (row := _row(line)) is not None]
 
 
 def keep_rows(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Remove the other rows of a file, and what is left of one that a crash cut short.
+    """Remove the rows of a file that are not `wanted`, and a last row that a crash cut short.
 
-    A file with lines that are not rows is damaged: as it is, it is kept under another name, which is printed.
+    If other lines are malformed, the file is damaged: a copy is kept under another name, which is printed.
     """
     lines = _lines(path)
     if any(line.strip() and _row(line) is None for line in lines[:-1]):
         aside = unused_name(path)
         link_or_copy(path, aside)
-        print(f"! {path.name} is damaged: its readable rows are kept, and all of it in {aside.name}", file=sys.stderr)
+        print(
+            f"! {path.name} is damaged: keeping its readable rows, and a copy of all of it in {aside.name}",
+            file=sys.stderr,
+        )
     if lines:
         with atomic_write(path) as file:
             file.writelines(_line(row) for line in lines if (row := _row(line)) is not None and wanted(row))
@@ -53,10 +56,10 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """The row that a line holds, an object with a step; None where it holds something else."""
+    """The row in a line, an object with a step; None if it is anything else."""
     try:
         row: object = json.loads(line)
-    except (ValueError, RecursionError):  # bytes that are not UTF-8 are among them
+    except (ValueError, RecursionError):  # also for bytes that are not UTF-8
         return None
     return row if is_table(row) and isinstance(row.get("step"), int) else None
 

@@ -1,4 +1,4 @@
-"""What was sampled from a run, kept beside it."""
+"""Samples, saved in the run directory."""
 
 import sys
 from datetime import datetime
@@ -9,14 +9,14 @@ from ml_playground.run.rows import append_jsonl, append_text
 from ml_playground.utils.files import system_error
 
 RULE = "-" * 15
-"""Between samples."""
+"""Separates samples."""
 
 
 class SampleWriter:
     """Writes samples to `samples.jsonl` and a file of their own in `samples/`.
 
-    They are on the screen already, so where nothing can be written, such as on a disk that is mounted read-only, that
-    is printed once and sampling continues.
+    They are on the screen already, so if they cannot be saved, such as on a read-only disk, a warning is printed once
+    and sampling continues.
     """
 
     def __init__(self, run: RunDirectory, now: datetime) -> None:
@@ -25,7 +25,7 @@ class SampleWriter:
         self._refused = False
 
     def __call__(self, row: SampleRow) -> None:
-        """Keep a sample."""
+        """Save a sample."""
         if self._refused:
             return
         try:
@@ -35,4 +35,4 @@ class SampleWriter:
             if (cause := system_error(error)) is None:
                 raise
             self._refused = True
-            print(f"! samples are not kept in {self._run.path}: {cause.strerror}", file=sys.stderr)
+            print(f"! samples cannot be saved in {self._run.path}: {cause.strerror}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The seal at the end of a checkpoint, which `sealed` writes: read by itself, without torch and without the weights."""
+"""The seal at the end of a checkpoint, which `sealed` writes; reading it needs neither torch nor the weights."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _DIGEST = 64  # hexadecimal digits of a SHA-256
 
 
 def read_header(path: Path) -> Table | None:
-    """The header of a file, None where it has no seal. The rest of the file is neither read nor verified.
+    """The header of a file, None if it has no seal. The rest of the file is neither read nor verified.
 
     Raises:
         DamagedCheckpointError: the header is altered.
@@ -28,14 +28,14 @@ def read_header(path: Path) -> Table | None:
 
 
 class Seal(NamedTuple):
-    """A header, and the length of the comment that it is in."""
+    """A header, and the length in bytes of the zip comment that holds it."""
 
     header: Table
     size: int
 
 
 def opened(path: Path) -> BinaryIO:
-    """A checkpoint, opened for reading. Raises CheckpointError if that cannot be done."""
+    """Open a checkpoint for reading. Raises CheckpointError if that fails."""
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{display_path(path)}: not a file")
     try:
@@ -47,12 +47,12 @@ def opened(path: Path) -> BinaryIO:
 
 
 def unreadable(path: Path, error: OSError) -> CheckpointError:
-    """The error to raise where the system refuses to read."""
+    """The error for a file that cannot be read."""
     return CheckpointError(f"{display_path(path)}: cannot be read: {error.strerror}")
 
 
 def read_seal(path: Path, file: BinaryIO) -> Seal | None:
-    """The seal of an open file, None where it has none. Raises DamagedCheckpointError if it is altered."""
+    """The seal of an open file, None if it has none. Raises DamagedCheckpointError if it is altered."""
     try:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _END_SIZE - 2**16))
@@ -70,7 +70,7 @@ def read_seal(path: Path, file: BinaryIO) -> Seal | None:
         raise DamagedCheckpointError(f"{display_path(path)}: damaged (the checksum of its header does not match)")
     try:
         header: object = json.loads(text)
-    except (ValueError, RecursionError):  # its checksum holds: somebody else wrote it
+    except (ValueError, RecursionError):  # its checksum is right: another program wrote it
         header = None
     if not is_table(header):
         raise DamagedCheckpointError(f"{display_path(path)}: damaged (its header is not a table)")

@@ -1,8 +1,8 @@
-"""Files that `torch.save` wrote, with a checksum over every byte, and opened without running any code.
+"""Files written by `torch.save`, with a checksum over every byte, and opened without running any code.
 
-`torch.load` takes flipped bits for what was saved, and one in the archive's directory makes it hand out memory that
-nobody wrote. So `write` puts a seal into the comment that the zip format has room for at its end: the SHA-256 of all
-other bytes, and a small header that is read without the rest. `torch.load` by itself opens such a file as ever.
+`torch.load` does not notice flipped bits, and one in the archive's directory makes it return uninitialised memory. So
+`write` adds a seal as the zip archive's comment: the SHA-256 of all other bytes, and a small header that can be read
+without the rest. Plain `torch.load` still opens such a file.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, is_table
 
 _BLOCK = 2**22  # bytes hashed at once
-_IS_FOLDER = 0x10  # among an entry's attributes; torch's reader believes it
+_IS_FOLDER = 0x10  # attribute bit of an entry, which torch's reader trusts
 
 
 def write(path: Path, values: Table, header: Table) -> None:
     """Write tensors and plain values atomically; `header`, plain values in a few bytes, can be read without them.
 
     Raises:
-        StorageError: the system refused to write; what was at `path` is not damaged.
+        StorageError: the file could not be written; an existing one at `path` is intact.
     """
     with atomic_write(path) as file:
         sink = _HashingSink(file)
@@ -41,7 +41,7 @@ def write(path: Path, values: Table, header: Table) -> None:
 
 
 class _HashingSink:
-    """Passes on what is written, and hashes it."""
+    """Passes writes on to a file, and hashes them."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -56,9 +56,9 @@ class _HashingSink:
 
 
 def read(path: Path) -> tuple[Table, bool]:
-    """The values in a file, and whether it has a seal, which then holds.
+    """The values in a file, and whether it has a seal, which is verified.
 
-    Others may have no seal: of those only the checksums of their parts are verified.
+    Files of other programs have none: there only the checksums of the zip archive itself are verified.
 
     Raises:
         DamagedCheckpointError: the file is cut short or altered.
@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[Table, bool]:
 
 
 def _digest(file: BinaryIO, comment: int) -> str:
-    """The SHA-256 of the file as it was before it got its comment."""
+    """The SHA-256 of the file as it was before its comment was added."""
     left = file.seek(0, os.SEEK_END) - comment - 2
     file.seek(0)
     digest = hashlib.sha256()
@@ -85,7 +85,7 @@ def _digest(file: BinaryIO, comment: int) -> str:
 
 
 def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
-    """Refuse an archive that torch did not write, such as one with compressed parts; `verify` its own checksums."""
+    """Refuse an archive that torch did not write, such as a compressed one; `verify` the checksums of its entries."""
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -105,7 +105,7 @@ def _check_parts(path: Path, file: BinaryIO, *, verify: bool) -> None:
             raise unreadable(path, error) from error
         raise DamagedCheckpointError(
             f"{display_path(path)}: damaged or cut short ({error})"
-        ) from error  # a place before its start
+        ) from error  # an offset before its start
     except (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:
         raise DamagedCheckpointError(f"{display_path(path)}: damaged or cut short ({error})") from error
     if altered is not None:
@@ -125,7 +125,7 @@ def _unpickled(path: Path, file: BinaryIO) -> Table:
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
-    except Exception as error:  # of any kind: its instructions are a stranger's, and are carried out as they come
+    except Exception as error:  # of any type: the instructions are untrusted, and can fail in any way
         if "allocate memory" in str(error):
             raise
         raise DamagedCheckpointError(f"{display_path(path)}: damaged ({type(error).__name__}: {error})") from error

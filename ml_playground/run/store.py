@@ -1,4 +1,4 @@
-"""The checkpoints of a run as its trainer writes them, and what is written with them."""
+"""The checkpoints that a trainer saves, and what is written along with them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,18 +13,19 @@ Which = Literal["last", "best", "final"]
 
 
 class Artifact(ABC):
-    """What stands beside a run's checkpoints, made of the same weights."""
+    """Something written along with a run's checkpoints, from the same weights."""
 
     @abstractmethod
     def write(self, which: Which, checkpoint: Checkpoint) -> None:
-        """Replace what belongs to `ckpt_last.pt` or `ckpt_best.pt`, or add what belongs to a training that is done.
+        """Write what belongs to the last or best checkpoint, replacing the earlier one, or to the finished training.
 
-        It is written before the checkpoint: a kill in between repeats it from the one before.
+        Called before the checkpoint is saved: after a kill in between, training resumes from the previous checkpoint
+        and writes it again.
         """
 
     @abstractmethod
     def best_is_saved(self) -> None:
-        """`ckpt_best.pt` has been replaced. At the end of a training this comes again, in case it was killed then."""
+        """`ckpt_best.pt` has been replaced. Called again at the end of training, in case a kill came in between."""
 
 
 class CheckpointStore:
@@ -38,13 +39,13 @@ class CheckpointStore:
         artifacts: Sequence[Artifact] = (),
         report: Report = lambda _: None,
     ) -> None:
-        """Take a run's places.
+        """Keep checkpoints in a run directory.
 
         Args:
             run: the run.
-            keep_last_n: how many numbered checkpoints are kept; 0 is all of them.
-            artifacts: what is written beside each.
-            report: is given a line where a file had to be set aside.
+            keep_last_n: how many numbered checkpoints to keep; 0 keeps all.
+            artifacts: what is written along with each checkpoint.
+            report: called with a message if a file had to be set aside.
         """
         self.run = run
         self._keep_last_n = keep_last_n
@@ -54,13 +55,13 @@ class CheckpointStore:
     def save(self, checkpoint: Checkpoint, *, is_best: bool = False, step: int | None = None) -> None:
         """Replace `ckpt_last.pt`, keeping the one before as `ckpt_prev.pt`.
 
-        Its bytes are written once, whatever their names; `ckpt_last.pt` comes last, so that after a kill in between the
-        evaluation is repeated and nothing is lost.
+        The bytes are written once, however many names they get. `ckpt_last.pt` is replaced last: after a kill in
+        between, the evaluation is repeated and nothing is lost.
 
         Args:
             checkpoint: what to save.
             is_best: replace `ckpt_best.pt` too.
-            step: keep it under this step too, and of the earlier ones only as many as `keep_last_n` allows.
+            step: also keep it under this step number, and delete earlier ones beyond `keep_last_n`.
         """
         self.run.require()
         if is_best:
@@ -86,7 +87,7 @@ class CheckpointStore:
             artifact.best_is_saved()
 
     def _put(self, checkpoint: Checkpoint, path: Path, written: Path | None) -> Path:
-        """Write `checkpoint` to `path`, or give the file that it was written to that name too; returns the file."""
+        """Write `checkpoint` to `path`, or link or copy the file that already holds it; returns the file."""
         if written is None:
             save(path, checkpoint)
         else:
@@ -97,7 +98,7 @@ class CheckpointStore:
         last, previous = self.run.last_checkpoint, self.run.previous_checkpoint
         if last.exists():
             link_or_copy(last, previous)
-        elif previous.exists():  # of a run that was ended by deleting ckpt_last.pt
+        elif previous.exists():  # left by a run whose ckpt_last.pt was deleted
             aside = unused_name(previous)
             with storage_errors(aside):
                 previous.rename(aside)
@@ -111,13 +112,13 @@ class CheckpointStore:
                 path.unlink()
 
     def finish(self) -> None:
-        """The training is done, and its last checkpoint saved: write what belongs to that."""
+        """Write the final artifacts: training is done and its last checkpoint is saved."""
         if self._artifacts:
             self._write_artifacts("final", load(self.run.last_checkpoint))
             self._best_is_saved()
 
     def discard_last(self) -> Path:
-        """Set `ckpt_last.pt` aside, whose weights turned out to be useless, and return where it is now.
+        """Set `ckpt_last.pt` aside because its weights are unusable; returns its new path.
 
         The previous one takes its place.
         """

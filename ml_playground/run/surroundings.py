@@ -1,4 +1,4 @@
-"""What results depend on beside the configuration: versions, the commit of the user's project, and the machine."""
+"""What results depend on besides the configuration: versions, the commit of the user's project, and the machine."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ def library_versions() -> dict[str, str]:
 
 
 def commit_of(project: Path) -> Commit | None:
-    """The commit of the project in a folder, None outside git, or where git cannot be asked."""
+    """The commit of the project in a folder, None outside git, or if git fails."""
     if not any((folder / ".git").exists() for folder in (project, *project.parents)):
         return None
     state = _git(project, "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", ".")
@@ -38,10 +38,12 @@ def commit_of(project: Path) -> Commit | None:
 
 
 def _git(project: Path, *arguments: str) -> str | None:
-    """What git prints, None where it fails. It writes nothing, and starts no other programs."""
+    """Git's output, None if it fails. Git is kept from writing files and from starting other programs."""
     if (git := shutil.which("git")) is None:
         return None
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}  # of a hook, another tree
+    outside = {
+        key: value for key, value in os.environ.items() if not key.startswith("GIT_")
+    }  # set in a hook, for another tree
     try:
         return subprocess.run(  # noqa: S603 -- its arguments are those above
             [git, "-C", str(project), "-c", "core.fsmonitor=false", *arguments],
@@ -59,15 +61,15 @@ def _git(project: Path, *arguments: str) -> str | None:
 
 
 def machine(device: str) -> Machine:
-    """This machine; `device` is the name of what computes."""
+    """This machine; `device` is the name of the compute device."""
     memory = 0
-    with suppress(OSError, ValueError):  # a system that does not say
+    with suppress(OSError, ValueError):  # not every system reports it
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(_processor(), memory, device, f"{platform.system()} {platform.machine()}")
 
 
 def _processor() -> str:
-    """Its name as the system gives it."""
+    """The processor's name as the system reports it."""
     with suppress(OSError, subprocess.SubprocessError):
         if sys.platform == "darwin":
             asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]

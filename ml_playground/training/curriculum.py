@@ -1,4 +1,4 @@
-"""What a run learns from at each step, at which rate, and until when."""
+"""What a run trains on at each step, at which learning rate, and until when."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -10,8 +10,8 @@ class Stage(NamedTuple):
     """A stretch of steps.
 
     Attributes:
-        batches: what is learnt from.
-        learning_rate: a step's rate, of which each group of parameters has a multiple.
+        batches: what is trained on.
+        learning_rate: of a step; each parameter group scales it.
         until: the number of optimiser steps done at its end, counted from the beginning of the run.
     """
 
@@ -21,17 +21,17 @@ class Stage(NamedTuple):
 
 
 class Curriculum:
-    """The stages of a run, each a pure function of the step: nothing of it is saved or restored."""
+    """The stages of a run, each a pure function of the step: there is no state to save or restore."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        """Take stages in their order, at least one."""
+        """`stages` are in order; there is at least one."""
         self._stages = tuple(stages)
 
     @property
     def end(self) -> int:
-        """Optimiser steps in all."""
+        """Optimiser steps in total."""
         return self._stages[-1].until
 
     def at(self, step: int) -> Stage:
-        """The stage of a step, of which 0 is the first; the last one also of what would follow it."""
+        """The stage of a step, counted from 0; after the end, the last one."""
         return next((stage for stage in self._stages if step < stage.until), self._stages[-1])

@@ -10,7 +10,7 @@ from ml_playground.models.base import LanguageModel
 
 
 class EMA:
-    """Averages what is trained of a model over its steps.
+    """Averages a model's trainable weights over its steps.
 
     The decay grows from 0.1 towards its final value with the step, min(decay, (1 + step) / (10 + step)), so that the
     random initial weights are soon forgotten.
@@ -28,7 +28,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after optimiser step number `step`, the first being 0."""
+        """Add the weights after optimiser step `step`, counted from 0."""
         decay = min(self._decay, (1 + step) / (10 + step))
         for average, weight in zip(self._average, self._weights, strict=True):
             average.lerp_(weight, 1 - decay)
@@ -48,7 +48,7 @@ class EMA:
         return {name: self._average[place] for name, place in self._places.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state_dict` gave."""
+        """Load what `state_dict` returned."""
         _copy([state[name] for name in self._places], [self._average[place] for place in self._places.values()])
 
 

@@ -1,4 +1,4 @@
-"""The backward pass of a step."""
+"""The forward and backward pass of a step."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from ml_playground.runtime import Runtime
 def forward_backward(
     model: LanguageModel, batches: Sequence[Batch], num_targets: int, *, runtime: Runtime, scaler: torch.GradScaler
 ) -> Tensor:
-    """Add up the gradients of the mean loss over all targets of some batches.
+    """Accumulate the gradients of the mean loss over all targets of a step's micro-batches.
 
     Args:
         model: receives the gradients, multiplied by the scale of `scaler`.

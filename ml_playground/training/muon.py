@@ -1,4 +1,4 @@
-"""Muon: steps whose matrices are orthogonalised."""
+"""Muon: orthogonalised momentum updates for matrices."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ml_playground.training.optimizers.eager import Eager
 
-# Quintic whose iteration brings all singular values near 1 fastest; it settles within 0.7 to 1.2 (Jordan et al. 2024).
+# Quintic whose iteration brings all singular values near 1 fastest, within 0.7 to 1.2 (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
 
@@ -15,20 +15,20 @@ _ITERATIONS = 5
 class Muon(Eager, torch.optim.AdamW):
     """Muon for the groups that say `muon = True`, AdamW for the others.
 
-    A matrix moves along its gradient's running mean with all singular values made 1, by Newton-Schulz iterations
-    (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"). Matrices of one shape are done at
-    once.
+    A matrix is updated by its gradient's running mean, orthogonalised (all singular values near 1) by Newton-Schulz
+    iterations (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"). Matrices of one shape
+    are processed as a batch.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Take what `torch.optim.AdamW` takes."""
+        """Takes the arguments of `torch.optim.AdamW`."""
         super().__init__(*arguments, **options)
-        # A loss scaler leaves it to fused optimisers to skip steps with infinite gradients; Muon's part would not.
+        # A loss scaler leaves it to fused optimisers to skip steps with infinite gradients; Muon's would not.
         self._step_supports_amp_scaling = False
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step of all groups; a `closure` computes the loss and its gradients before."""
+        """One step of all groups; a `closure` computes the loss and its gradients first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -49,17 +49,17 @@ class Muon(Eager, torch.optim.AdamW):
             for matrix, direction in zip(matrices, directions.unbind(), strict=True):
                 rows, columns = matrix.shape
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                # Tall matrices move further, so that outputs change alike whatever the shape.
+                # Tall matrices take larger steps, so that outputs change equally for any shape.
                 scale = max(1, rows / columns) ** 0.5
                 matrix.add_(direction if rows <= columns else direction.T, alpha=-group["lr"] * scale)
         for matrix in moving:
-            matrix.grad = None  # so that AdamW leaves them alone
+            matrix.grad = None  # so that AdamW skips them
 
     def _momentum(self, matrix: Tensor, group: dict[str, Any]) -> Tensor:
-        """The gradient's running mean, looked ahead by one step as Nesterov's."""
+        """Nesterov momentum: the gradient's running mean, one step ahead."""
         state = self.state[matrix]
         if not state:
-            state["step"] = torch.zeros(())  # AdamW expects one of every state that it loads
+            state["step"] = torch.zeros(())  # AdamW expects it in every state that it loads
             state["momentum_buffer"] = torch.zeros_like(matrix)
         mean: Tensor = state["momentum_buffer"]
         assert matrix.grad is not None

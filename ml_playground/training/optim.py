@@ -12,8 +12,8 @@ from ml_playground.models.base import LanguageModel
 def build_optimizer(model: LanguageModel, config: OptimConfig) -> torch.optim.Optimizer:
     """The optimiser that `config` names.
 
-    Weight decay is on matrices only: biases and norm gains stay undecayed. Each group of parameters has an `lr_scale`,
-    by which the step's learning rate is multiplied for it.
+    Weight decay applies to matrices only, not to biases and norm gains. Each parameter group has an `lr_scale`, which
+    multiplies the step's learning rate.
     """
     parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     hidden_rate = config.hidden_learning_rate
@@ -40,6 +40,6 @@ def build_optimizer(model: LanguageModel, config: OptimConfig) -> torch.optim.Op
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load the running means of `state`, keeping the hyperparameters that `optimizer` was built with.
 
-    torch's own loading would bring back the old run's weight decay and betas over those of the configuration.
+    torch's own `load_state_dict` would overwrite the configured weight decay and betas with the old run's.
     """
     optimizer.load_state_dict({"state": state["state"], "param_groups": optimizer.state_dict()["param_groups"]})

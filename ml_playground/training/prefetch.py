@@ -1,4 +1,4 @@
-"""Batches on the device that computes with them."""
+"""Loads batches and moves them to the device."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +9,13 @@ from torch import Tensor
 from ml_playground.data.batches import IGNORED, Batch
 
 StepBatches = tuple[list[Batch], int]
-"""A step's micro-batches, and the number of their targets that a loss is taken of."""
+"""A step's micro-batches, and the number of their targets that count towards the loss."""
 
 
 class Prefetcher:
-    """Hands out each step's batches. Copies to a CUDA device are started without waiting for them.
+    """Provides each step's batches. Copies to a CUDA device are asynchronous.
 
-    With `ahead`, a thread loads the next step's batches while this step's are computed with.
+    With `ahead`, a thread loads the next step's batches while this step is computed.
     """
 
     def __init__(self, batches: Callable[[int], list[Batch]], device: torch.device, *, ahead: bool) -> None:
@@ -31,7 +31,7 @@ class Prefetcher:
         return [Batch(self._to_device(batch.inputs), self._to_device(batch.targets)) for batch in batches], count
 
     def _to_device(self, tensor: Tensor) -> Tensor:
-        # Elsewhere than on CUDA the memory that is copied from could be freed before the copy is done.
+        # On devices other than CUDA the source memory could be freed before the copy is done.
         return tensor.to(self._device, non_blocking=self._device.type == "cuda")
 
     def _ready(self, step: int) -> StepBatches:

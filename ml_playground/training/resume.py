@@ -17,15 +17,15 @@ from ml_playground.utils.tables import Change, Table, changes
 
 @dataclass(frozen=True)
 class Reconciled:
-    """A run that is resumed.
+    """A run to resume.
 
     Attributes:
         spec: its model, which is the checkpoint's.
-        origin: what it is made of from now on.
+        origin: its provenance from now on.
         step: optimiser steps done.
-        kept: what the checkpoint's model is, and is not, but was asked for.
-        changed: what differs in the configuration from now on.
-        torch: the version that it was trained with before, None if that is today's or not known.
+        kept: model options of the checkpoint that the configuration has changed.
+        changed: settings that change from now on.
+        torch: the version that it was trained with before, None if unchanged or unknown.
     """
 
     spec: ModelSpec
@@ -36,14 +36,14 @@ class Reconciled:
     torch: str | None
 
     def kept_lines(self) -> Iterator[str]:
-        """What was asked for in vain."""
+        """Messages about configured values that are not used."""
         for key, saved, stated in self.kept:
             yield f"keeping {key} = {_toml(saved)} from ckpt_last.pt (the configuration says {_toml(stated)})"
         if self.kept:
-            yield "To use the new values, delete ckpt_last.pt, or give them a TOML file and so a run of its own."
+            yield "To use the new values, delete ckpt_last.pt, or put them in another TOML file, for a separate run."
 
     def changed_lines(self) -> Iterator[str]:
-        """What the steps to come are computed with, and those before were not."""
+        """Messages about settings that change from this step on."""
         for key, before, now in self.changed:
             yield f"{key} = {_toml(now)} from step {self.step} on, {_toml(before)} before"
         if self.torch is not None:
@@ -51,15 +51,15 @@ class Reconciled:
 
 
 def reconcile(checkpoint: Checkpoint, spec: ModelSpec, origin: Provenance) -> Reconciled:
-    """The run that resumes from `checkpoint`: its model wins, the rest is today's, `spec` and `origin`.
+    """The run that resumes from `checkpoint`: the model is the checkpoint's, the rest is as configured now.
 
     Raises:
-        CheckpointError: the checkpoint saw other data, or its context is shorter than today's batches.
+        CheckpointError: the checkpoint was trained on different data, or its context is shorter than the batches.
     """
     saved = checkpoint.origin
     if saved.data != origin.data:
         raise CheckpointError(
-            "ckpt_last.pt was trained on other data than is prepared now. Prepare the old data again, "
+            "ckpt_last.pt was trained on different data than is prepared now. Prepare the old data again, "
             "set another [train.runtime] out_dir, or delete ckpt_last.pt to start afresh."
         )
     resumed, kept = spec.resume(saved.model_args)
@@ -87,7 +87,7 @@ def _of_use(train: Table, spec: ModelSpec) -> Table:
 
 
 def rounding_warning(what: str, before: object, now: object) -> str:
-    """That sums are rounded otherwise than before, by what has changed."""
+    """A warning that results may be rounded differently because of a change."""
     return f"{what}: {now} now, {before} before: the weights can differ by rounding from an uninterrupted run's"
 
 
@@ -96,10 +96,10 @@ def stored_best_loss(
 ) -> float:
     """The validation loss of `ckpt_best.pt` in nats per token, infinity if there is none.
 
-    It is evaluated again if it cannot be compared with what `origin` measures, which `report` is given a line about.
+    It is re-evaluated, and `report` is called with the result, if its validation settings are not those of `origin`.
 
     Raises:
-        CheckpointError: it is of other data.
+        CheckpointError: it was trained on different data.
     """
     best = load_best(run, origin.data, report)
     if best is None:
@@ -108,15 +108,16 @@ def stored_best_loss(
         return float(best.progress.val_loss)
     model = spec.of_checkpoint(best.origin.model_args).restore(best.averaged_weights)
     evaluation = evaluator(model.to(runtime.device), runtime)
-    assert evaluation is not None  # nothing stops it
+    assert evaluation is not None  # no `stop` was given
     report(f"ckpt_best.pt re-evaluated under the current settings: {evaluation}")
     return evaluation.loss
 
 
 def comparable(one: Provenance, other: Provenance) -> bool:
-    """Whether the validation losses of two runs are of one measure.
+    """Whether the validation losses of two runs can be compared.
 
-    That is: of the same tokens in the same windows, in the same number format, of averaged weights or not.
+    They can if measured on the same tokens in the same windows, in the same number format, and both or neither with
+    averaged weights.
     """
     return _measure(one) == _measure(other)
 

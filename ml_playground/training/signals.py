@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as a wish that the trainer reads between steps."""
+"""SIGINT, SIGTERM and SIGHUP as a request to stop, which the trainer checks between steps."""
 
 import signal
 import threading
@@ -21,7 +21,7 @@ class StopSignals:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows lacks the last
                 each = getattr(signal, name, None)
                 if each is not None and signal.getsignal(each) != signal.SIG_IGN:  # nohup ignores the last

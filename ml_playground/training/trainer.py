@@ -1,7 +1,7 @@
 """The training loop, for any model.
 
 A step is a pure function of the weights, the optimiser's state and the step's number: batches and the dropout seed are
-computed from `(seed, step)`. So a run that was killed and taken up again ends with the same bits as one that was not.
+computed from `(seed, step)`. So a run that was killed and resumed ends with the same bits as an uninterrupted one.
 """
 
 import math
@@ -51,10 +51,9 @@ class Trainer:
         flops_per_token: int,
         stored_best_loss: float = math.inf,
     ) -> None:
-        """Take the parts.
+        """Assemble a trainer.
 
-        `flops_per_token` are those of forward and backward pass; `stored_best_loss` is the loss of a `ckpt_best.pt`
-        that is there.
+        `flops_per_token` covers forward and backward pass; `stored_best_loss` is that of an existing `ckpt_best.pt`.
         """
         self.progress = Progress()
         self.model = model
@@ -75,23 +74,21 @@ class Trainer:
         self._scaler = torch.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self._average = EMA(model, settings.ema_decay) if settings.ema_decay else None
         self._saved_at = time.monotonic()
-        self._saved_step = -1  # that of ckpt_last.pt
-        self._began_at = 0  # the step from which on this process computed the weights
-        self._reported = Progress()  # as it was at the last report
+        self._saved_step = -1  # of ckpt_last.pt
+        self._began_at = 0  # steps done when this process started
+        self._reported = Progress()  # progress at the last report
         self._pending: list[tuple[int, Tensor, Tensor, bool]] = []  # step, loss, gradient norm, whether it may overflow
-        self._clock = (
-            time.perf_counter()
-        )  # since when progress.seconds does not count; evaluating and saving are left out
+        self._clock = time.perf_counter()  # start of the training time that is not in progress.seconds yet
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from `checkpoint`. Raises CheckpointError if it contradicts itself."""
+        """Resume from `checkpoint`. Raises CheckpointError if its parts do not fit each other."""
         load_weights(self.model, checkpoint.model)
         try:
             if self._average is not None:
                 self._average.load_state_dict(checkpoint.ema or checkpoint.model)
             if checkpoint.origin.config["train"]["optim"]["kind"] == self.origin.config["train"]["optim"]["kind"]:
                 load_optimizer_state(self.optimizer, checkpoint.optimizer)  # another optimiser starts with fresh state
-            if checkpoint.scaler:  # empty where the run was not in float16 before
+            if checkpoint.scaler:  # empty unless the run was in float16 before
                 self._scaler.load_state_dict(checkpoint.scaler)
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise CheckpointError(
@@ -108,7 +105,7 @@ class Trainer:
 
         Raises:
             DivergedError: the loss or a gradient is not finite.
-            StorageError: a checkpoint found no room.
+            StorageError: a checkpoint could not be written.
         """
         self._clock = time.perf_counter()
         with StopSignals() as signals:
@@ -133,16 +130,16 @@ class Trainer:
 
     @property
     def best_is_of_an_earlier_run(self) -> bool:
-        """Whether `ckpt_best.pt` was there before and is better than anything that this run has found."""
+        """Whether `ckpt_best.pt` is from an earlier run and better than anything in this one."""
         return self._stored_best_loss < self.progress.best_val_loss
 
     @property
     def stopped_early(self) -> bool:
-        """Whether validation has not improved for as long as patience lasts."""
+        """Whether validation has not improved for `early_stop_patience` evaluations."""
         return 0 < self._settings.early_stop_patience <= self.progress.evals_since_best
 
     def evaluate(self, *, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
-        """Evaluate the weights that would be sampled from; None if `stop()` came true in between."""
+        """Evaluate the weights that would be sampled from; None if `stop()` became true in between."""
         with nullcontext() if self._average is None else self._average.swapped_in():
             return self._evaluator(self.model, self._runtime, stop=stop)
 
@@ -165,7 +162,7 @@ class Trainer:
         if not math.isfinite(evaluation.loss):
             raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}", progress.step)
         progress.record_evaluation(evaluation.loss, evaluation.bits_per_byte)
-        # Reported before it is saved: a row without its checkpoint is dropped on resume, not the other way round.
+        # Logged before it is saved: on resume a row without its checkpoint is dropped, but a missing row cannot be restored.
         self._log(
             telemetry,
             {
@@ -179,7 +176,7 @@ class Trainer:
         self._stored_best_loss = min(self._stored_best_loss, evaluation.loss)
 
     def step(self, telemetry: Telemetry) -> None:
-        """One optimiser step, reported if it is time."""
+        """One optimiser step, logged if due."""
         learning_rate = self.update()
         telemetry.advance()
         if self.progress.step % self._settings.log_interval == 0 or self.progress.step == self._curriculum.end:
@@ -188,18 +185,18 @@ class Trainer:
     def update(self) -> float:
         """One optimiser step, a pure function of the state and the step's number; returns its learning rate.
 
-        A GPU is given its work and not waited for: see `synchronize`.
+        On a GPU the work is queued and not waited for: see `synchronize`.
         """
         step = self.progress.step
         stage = self._curriculum.at(step)
         learning_rate = stage.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_scale"]
-        seed_everything(self._settings.seed, 1 + step)  # for dropout; without a second number it is for the weights
+        seed_everything(self._settings.seed, 1 + step)  # for dropout; the initial weights use the seed alone
         loss = forward_backward(self.model, *self._prefetcher.take(step), runtime=self._runtime, scaler=self._scaler)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._grad_clip)
-        # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves it.
+        # A loss scale that is too high makes infinite gradients; the scaler skips such a step and halves the scale.
         scaled_too_high = self._scaler.get_scale() > 1
         self._pending.append((step, loss, norm, scaled_too_high))
         self._scaler.step(self.optimizer)
@@ -215,10 +212,10 @@ class Trainer:
     def synchronize(self) -> tuple[float, float]:
         """Wait for the device to finish the steps that were taken; returns the last one's loss and gradient norm.
 
-        The loss is in nats per token, the norm that before clipping.
+        The loss is in nats per token, the norm is before clipping.
 
         Raises:
-            DivergedError: the loss or a gradient of a step since the last time was not finite.
+            DivergedError: the loss or a gradient of a step since the last call is not finite.
         """
         last_loss = last_norm = math.nan
         for step, loss, norm, may_overflow in self._pending:
@@ -254,10 +251,10 @@ class Trainer:
         telemetry.log(progress.step, {**{name: getattr(progress, name) for name in POSITION}, **measured})
 
     def _diverged(self, what: str, step: int) -> DivergedError:
-        """The error to raise for the weights after so many steps.
+        """Build the error for the weights after `step` steps.
 
-        If this process computed and saved them, the previous checkpoint takes their place. Weights that it found are
-        not to blame: what has changed since may be the settings, the device, or a model file.
+        If this process computed and saved them, roll back to the previous checkpoint. Weights that it resumed from
+        are kept: the cause may be changed settings, another device, or a changed model file.
         """
         if self._saved_step == step > self._began_at:
             aside = self._store.discard_last()
@@ -267,7 +264,7 @@ class Trainer:
         return DivergedError(what)
 
     def _checkpoint(self) -> Checkpoint:
-        self.synchronize()  # nothing is saved that has diverged already
+        self.synchronize()  # raises if training has diverged, before anything is saved
         return Checkpoint(
             model=self.model.trainable_state_dict(),
             ema=None if self._average is None else self._average.state_dict(),

@@ -113,8 +113,8 @@ def test_a_merge_waits_for_nobody_and_harms_nobody(tuned: Project) -> None:
     with RunDirectory(tuned.out).lock("merge"):
         refused = tuned.run("merge")
         assert refused.code == 2
-        assert "another merge, or export of what was merged, (process " in refused.err
-        assert "another merge, or export of what was merged, (process " in tuned.run("export").err
+        assert "another merge, or export of the merged model, (process " in refused.err
+        assert "another merge, or export of the merged model, (process " in tuned.run("export").err
         tuned.configure({"train.runtime.max_iters": "8", "train.runtime.save_merged_on_best": "true"})
         trained = tuned.ok("train")
         assert "! not merged: " in trained.out
@@ -163,7 +163,7 @@ def test_damaged_metrics_are_kept_and_their_readable_rows_used(trained: Project,
     (trained.out / "metrics.jsonl").write_bytes(first + b"\n" + damage + rest)
     trained.configure({"train.runtime.max_iters": "8"})
     assert (
-        "metrics.jsonl is damaged: its readable rows are kept, and all of it in metrics-1.jsonl"
+        "metrics.jsonl is damaged: keeping its readable rows, and a copy of all of it in metrics-1.jsonl"
         in trained.ok("train").err
     )
     assert (trained.out / "metrics-1.jsonl").read_bytes() == first + b"\n" + damage + rest
@@ -181,7 +181,7 @@ def test_a_pipe_in_place_of_a_file_is_neither_waited_for_nor_a_traceback(trained
     if name in ("metrics.jsonl", "train.lock"):
         assert "could not be written: not a file" in outcomes[0].err
     elif name == "samples.jsonl":
-        assert "! samples are not kept in " in outcomes[1].err
+        assert "! samples cannot be saved in " in outcomes[1].err
 
 
 def test_a_row_that_a_crash_cut_short_is_not_damage(trained: Project) -> None:
@@ -198,7 +198,7 @@ def test_samples_that_cannot_be_kept_are_printed_all_the_same(trained: Project) 
     with full_disk(0):
         sampled = trained.ok("sample")
     assert sampled.out == expected
-    assert sampled.err.count("! samples are not kept in ") == 1
+    assert sampled.err.count("! samples cannot be saved in ") == 1
 
 
 def test_a_damaged_best_checkpoint_falls_back_to_the_last(trained: Project) -> None:

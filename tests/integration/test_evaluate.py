@@ -82,7 +82,7 @@ def test_data_and_context_must_be_those_of_the_run(project: Project) -> None:
     assert "block_size = 16 is beyond the model in ckpt_best.pt, whose block_size is 8." in refused.err
     project.configure({"train.data.block_size": "8", "prepare.split.val_fraction": "0.3"})
     project.ok("prepare")
-    assert "was trained on other data than is prepared now" in project.run("evaluate").err
+    assert "was trained on different data than is prepared now" in project.run("evaluate").err
 
 
 def test_an_option_of_before_leads_to_the_command(project: Project) -> None:

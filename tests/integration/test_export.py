@@ -232,7 +232,7 @@ def test_without_a_run_or_without_its_data_it_says_what_to_do(german: Project) -
     assert "Run 'prepare' first" in german.run("export").err
     german.text.write_text("other text\n" * 100)
     german.ok("prepare")
-    assert "the model was trained on other data than is prepared now" in german.run("export").err
+    assert "the model was trained on different data than is prepared now" in german.run("export").err
     german.configure({"export.hf.enabled": "false"})  # which needs no data
     german.ok("export")
     german.configure({"export.gguf.enabled": "false", "export.ollama.enabled": "false"})

@@ -111,7 +111,7 @@ def test_deleting_the_last_checkpoint_starts_afresh(project: Project) -> None:
     (project.out / "ckpt_last.pt").unlink()
     said = project.ok("train").out
     assert "from scratch" in said
-    assert "ckpt_best.pt of an earlier run stays until this run has a better one" in said
+    assert "keeping ckpt_best.pt of an earlier run until this run has a better one" in said
     assert_same_state(weights(project), first)
     assert (project.out / "ckpt_best.pt").read_bytes() == best  # not better, so untouched
     assert (project.out / "metrics-1.jsonl").exists()
@@ -124,7 +124,7 @@ def test_data_that_changed_under_a_run_is_refused(project: Project) -> None:
     project.ok("prepare")
     outcome = project.run("train")
     assert outcome.code == 2
-    assert "ckpt_last.pt was trained on other data than is prepared now" in outcome.err
+    assert "ckpt_last.pt was trained on different data than is prepared now" in outcome.err
     assert (project.out / "ckpt_last.pt").read_bytes() == before
 
 

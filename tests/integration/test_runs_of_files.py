@@ -36,7 +36,7 @@ def test_two_files_of_one_name_do_not_share_a_run(project: Project, names: tuple
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     outcome = project.run("train", second)
     assert outcome.code == 2
-    assert f"was trained with {names[0]}, and this command names {names[1]}" in outcome.err
+    assert f"was trained with {names[0]}, but this command uses {names[1]}" in outcome.err
     assert "[train.runtime] out_dir" in outcome.err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert f"was trained with {names[0]}" in project.ok("sample", second).err

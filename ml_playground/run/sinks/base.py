@@ -8,7 +8,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
 
 POSITION = ("tokens", "seconds", "flops")
-"""How far the run is, which comes with all that is measured: as in `Progress`."""
+"""How far the run is, logged with every measurement: as in `Progress`."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class SinkStart:
     Attributes:
         run: its directory.
         max_iters: optimiser steps in all.
-        resumed: whether it resumes from a checkpoint. What a killed process reported of later steps comes again.
+        resumed: whether it resumes from a checkpoint. Later steps that a killed process reported are reported again.
         progress: how far it is.
     """
 
@@ -29,7 +29,7 @@ class SinkStart:
 
 
 class Sink(ABC):
-    """Takes what a training measures. It is open from the moment it is made until `close`."""
+    """Receives what a training run measures. It is open from its construction until `close`."""
 
     @abstractmethod
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -39,7 +39,7 @@ class Sink(ABC):
         """One more step is done."""
 
     def sync(self) -> None:  # noqa: B027 -- as above
-        """Have what was logged on the disk: a checkpoint is about to be saved, which must not outlive it."""
+        """Flush what was logged to disk, so that a checkpoint never survives a crash that its rows do not."""
 
     def close(self) -> None:  # noqa: B027 -- as above
-        """The training has ended, however it did."""
+        """Training has ended, for whatever reason."""

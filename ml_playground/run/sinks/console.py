@@ -67,12 +67,12 @@ class Console(Sink):
         )
 
     def _show(self) -> None:
-        """Bring the live line up to date."""
+        """Update the live line."""
         if self._bar is not None:
             self._bar.set_postfix_str(self._val.join(self._numbers).strip())
 
     def _write(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on the screen."""
         if self._bar is not None:
             self._bar.write(text)
         else:

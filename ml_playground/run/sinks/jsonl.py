@@ -23,7 +23,7 @@ class JsonLines(Sink):
     def __init__(self, start: SinkStart) -> None:
         self._run, progress = start.run, start.progress
         if start.resumed:
-            evaluated = progress.evaluated_at == progress.step  # if not, that step's evaluation comes again
+            evaluated = progress.evaluated_at == progress.step  # if not, that step's evaluation is repeated
             keep_rows(
                 self._run.metrics,
                 lambda row: row["step"] < progress.step + (evaluated or "val/loss" not in row),

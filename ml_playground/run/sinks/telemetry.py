@@ -40,6 +40,6 @@ class Telemetry:
             sink.advance()
 
     def sync(self) -> None:
-        """Have what was logged on the disk."""
+        """Flush what was logged to disk."""
         for sink in self._sinks:
             sink.sync()

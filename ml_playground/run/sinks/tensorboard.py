@@ -17,7 +17,7 @@ class TensorBoardOptions(SinkConfig):
 
 
 class TensorBoard(Sink):
-    """A scalar per measurement, of the same name. What a killed process had reported of later steps is hidden."""
+    """A scalar per measurement, under the same name. Later steps that a killed process reported are hidden."""
 
     def __init__(self, start: SinkStart) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter  # which takes half a second to import
@@ -44,11 +44,11 @@ class TensorBoard(Sink):
             with self._run.writing():
                 self._writer.close()
         finally:
-            for thread in self._threads:  # one that has failed may not have come to its hook yet
+            for thread in self._threads:  # a failed one may not have called its hook yet
                 thread.join(timeout=1)
             threading.excepthook = self._hook
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """TensorBoard writes in a thread. What the system refuses there is raised here by the next scalar."""
+        """TensorBoard writes in a thread. An OSError there is raised again by the next scalar."""
         if not isinstance(failure.exc_value, OSError):
             self._hook(failure)

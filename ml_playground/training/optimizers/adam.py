@@ -26,7 +26,7 @@ class AdamOptions(OptimConfig):
 
 
 class AdamWOptions(AdamOptions):
-    """AdamW: weight decay apart from the gradient (Loshchilov & Hutter 2019)."""
+    """AdamW: weight decay decoupled from the gradient (Loshchilov & Hutter 2019)."""
 
     def build(self, groups: list[ParameterGroup]) -> "torch.optim.Optimizer":
         """See `OptimConfig`."""

@@ -1,4 +1,4 @@
-"""torch's optimisers without torch's compiler, which takes seconds to import and is of no use to a step."""
+"""torch's optimisers without torch's compiler, which takes seconds to import and which a step does not use."""
 
 import inspect
 from collections.abc import Callable
@@ -15,12 +15,12 @@ def _undecorated(method: Callable[..., Any]) -> Any:
 
 
 class Eager(Optimizer):
-    """What to derive from before one of torch's optimisers, so that it does not import `torch._dynamo`.
+    """A mixin to put before one of torch's optimisers, so that it does not import `torch._dynamo`.
 
-    torch decorates these methods so that its compiler, where a user traces an optimiser, stays out of them, and for
-    that imports it at the first call. A decorated function keeps the original as `__wrapped__` (`functools.wraps`),
-    which is what is called here: the same code, so the same bits. torch itself is left as it is, `torch.compile` of a
-    model works as ever, and where the compiler is imported anyway nothing changes.
+    torch decorates these methods to keep its compiler out of them when a user traces an optimiser, and for that imports
+    the compiler at the first call. A decorated function keeps the original as `__wrapped__` (`functools.wraps`),
+    which is what is called here: the same code, so the same bits. torch itself is not patched, `torch.compile` of a
+    model works as usual, and if the compiler is imported anyway nothing changes.
     """
 
     add_param_group = _undecorated(Optimizer.add_param_group)
@@ -30,10 +30,10 @@ class Eager(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step, as that of the optimiser derived from."""
+        """One step of the optimiser itself."""
         return _undecorated(super(Eager, type(self)).step)(self, closure)
 
 
 def eager(kind: type[Kind]) -> type[Kind]:
-    """One of torch's optimisers with `Eager` in front of it."""
+    """One of torch's optimisers with `Eager` mixed in."""
     return cast("type[Kind]", type(kind.__name__, (Eager, kind), {"__doc__": kind.__doc__}))

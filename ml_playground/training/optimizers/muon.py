@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class MuonOptions(AdamOptions):
-    """Muon (Jordan et al. 2024): matrices between embeddings and head move along orthogonalised gradients."""
+    """Muon (Jordan et al. 2024): matrices between embeddings and head are updated by orthogonalised gradients."""
 
     muon_learning_rate: float = Field(0.02, ge=1e-30, le=1e30, description="peak learning rate of what Muon updates")
     momentum: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running mean in Muon")

@@ -14,7 +14,7 @@ class RMSpropOptions(OptimConfig):
     """RMSprop (Tieleman & Hinton 2012); weight decay is added to the gradient."""
 
     beta2: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient's running mean")
-    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the running sum of updates; 0 has none")
+    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the running sum of updates; 0 for no momentum")
 
     def build(self, groups: list[ParameterGroup]) -> "torch.optim.Optimizer":
         """See `OptimConfig`."""

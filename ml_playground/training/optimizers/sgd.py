@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class SGDOptions(OptimConfig):
     """Gradient descent with Nesterov's momentum (Sutskever et al. 2013); weight decay is added to the gradient."""
 
-    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running sum; 0 has none")
+    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's running sum; 0 for no momentum")
 
     def build(self, groups: list[ParameterGroup]) -> "torch.optim.Optimizer":
         """See `OptimConfig`."""

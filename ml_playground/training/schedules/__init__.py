@@ -6,7 +6,7 @@ from ml_playground.config.sections import DecayingScheduleConfig, ScheduleConfig
 
 
 def schedule_warnings(schedule: ScheduleConfig, *, max_iters: int) -> Iterator[str]:
-    """What of a schedule is likely not meant."""
+    """Warnings about settings of a schedule that are likely mistakes."""
     if isinstance(schedule, DecayingScheduleConfig):
         end = schedule.lr_decay_iters
         if end < max_iters:
@@ -15,6 +15,6 @@ def schedule_warnings(schedule: ScheduleConfig, *, max_iters: int) -> Iterator[s
                 f"min_lr = {schedule.min_lr:g}."
             )
         if end > max_iters:
-            yield f"[train.schedule] lr_decay_iters = {end:,}: training ends before, at {max_iters:,}."
+            yield f"[train.schedule] lr_decay_iters = {end:,}: training ends earlier, at {max_iters:,}."
     if schedule.warmup_iters > max_iters / 2:
         yield f"[train.schedule] warmup_iters = {schedule.warmup_iters:,} is more than half of the training."

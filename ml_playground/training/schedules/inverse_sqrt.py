@@ -1,4 +1,4 @@
-"""A decay without an end."""
+"""A decay that never ends."""
 
 import math
 
@@ -8,7 +8,7 @@ from ml_playground.config.sections import ScheduleConfig
 
 
 class InverseSqrt(ScheduleConfig):
-    """The inverse of the root of the step (Vaswani et al. 2017, section 5.3)."""
+    """The inverse square root of the step (Vaswani et al. 2017, section 5.3)."""
 
     min_lr: float = Field(0.0, ge=0, description="lowest learning rate")
 

@@ -1,4 +1,4 @@
-"""A decay along a line."""
+"""A linear decay."""
 
 from ml_playground.config.sections import DecayingScheduleConfig
 

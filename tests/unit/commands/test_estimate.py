@@ -45,7 +45,7 @@ def test_an_estimate_that_fits_is_not_warned_of() -> None:
     ("changes", "schedule", "warning"),
     [
         ({}, {"lr_decay_iters": 900}, "the last 100 steps run at min_lr = 0."),
-        ({}, {"lr_decay_iters": 1100}, "lr_decay_iters = 1,100: training ends before, at 1,000."),
+        ({}, {"lr_decay_iters": 1100}, "lr_decay_iters = 1,100: training ends earlier, at 1,000."),
         ({}, {"warmup_iters": 501}, "warmup_iters = 501 is more than half of the training."),
         ({"train_tokens": 4000}, {}, "The model sees each token 25 times."),
         ({"evaluations": 12}, {}, "Evaluations take 32% of the time."),

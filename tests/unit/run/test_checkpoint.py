@@ -204,7 +204,7 @@ def test_the_best_checkpoint_tells_what_to_beat(run: RunDirectory, store: Checkp
     best = load_best(run, "data", print)
     assert best is not None
     assert best.progress.val_loss == 1.5
-    with pytest.raises(CheckpointError, match=r"ckpt_best\.pt was trained on other data"):
+    with pytest.raises(CheckpointError, match=r"ckpt_best\.pt was trained on different data"):
         load_best(run, "other data", print)
     run.best_checkpoint.write_bytes(b"x")
     assert load_best(run, "data", print) is None

@@ -66,7 +66,7 @@ def test_a_folder_that_was_moved_while_it_is_locked_is_not_written_to(tmp_path: 
         (tmp_path / "run").rename(tmp_path / "moved")
         if replaced:
             (tmp_path / "run").mkdir()
-        with pytest.raises(RunDirectoryError, match="was moved or deleted by somebody else"):
+        with pytest.raises(RunDirectoryError, match="was moved or deleted while in use"):
             run.require()
     run.require()  # nothing is held any more
 
