@@ -138,7 +138,7 @@ def load_experiment(
     """
     from ml_playground import experiments
     from ml_playground.config.load import load_config
-    from ml_playground.utils.hub import use_token_of
+    from ml_playground.utils.hub import load_env_token
 
     found = experiments.find(str(experiment))
     settings = load_config(
@@ -147,7 +147,7 @@ def load_experiment(
         folder=found.folder,
         check_devices=check_devices,
     )
-    use_token_of(settings.file.root / ".env")
+    load_env_token(settings.file.root / ".env")
     return found, settings
 
 

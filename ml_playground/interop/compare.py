@@ -1,5 +1,7 @@
 """A model here against the same model in Transformers, on validation text."""
 
+# pyright: reportUnknownMemberType=false -- Transformers leaves some types out
+
 from collections.abc import Callable, Iterable, Iterator
 
 import torch

@@ -33,7 +33,7 @@ _GPT2_VOCABULARIES = (50257, 50304)  # GPT-2's own, and nanoGPT's padding of it
 
 @dataclass(frozen=True)
 class NanoGPTCheckpoint:
-    """What nanoGPT's `ckpt.pt` says of a model, in our terms; its best validation loss in nats per token."""
+    """What nanoGPT's `ckpt.pt` says of a model; its best validation loss in nats per token."""
 
     model_args: dict[str, Any]
     weights: dict[str, Tensor]
@@ -54,7 +54,7 @@ def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
     """
     values, _ = sealed.read(path)
     try:
-        weights = {_our_name(name): tensor for name, tensor in values["model"].items() if not _is_mask(name)}
+        weights = {_plain_name(name): tensor for name, tensor in values["model"].items() if not _is_mask(name)}
         return NanoGPTCheckpoint(
             dict(values["model_args"]), weights, int(values["iter_num"]), float(values["best_val_loss"])
         )
@@ -62,7 +62,7 @@ def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
         raise CheckpointError(f"{path}: not a checkpoint of nanoGPT ({error!r})") from error
 
 
-def _our_name(name: str) -> str:
+def _plain_name(name: str) -> str:
     return name.removeprefix("_orig_mod.")  # left behind by torch.compile
 
 
@@ -75,7 +75,7 @@ def nanogpt_tokenizer(vocabulary: Path, vocab_size: int) -> Tokenizer:
 
     Args:
         vocabulary: nanoGPT's `meta.pkl` of the data that it was trained on; not needed for GPT-2's vocabulary.
-        vocab_size: number of ids that the model tells apart.
+        vocab_size: number of ids that the model distinguishes.
 
     Raises:
         CheckpointError: the vocabulary is not known.

@@ -1,4 +1,4 @@
-"""Models in Hugging Face's format: folders, or names at its hub."""
+"""Models in Hugging Face's format: folders, or names on its Hub."""
 
 import hashlib
 import json
@@ -27,18 +27,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV_FILE: ContextVar[Path | None] = ContextVar("_ENV_FILE", default=None)
 
 
-def use_token_of(env_file: Path) -> None:
-    """Have the hub's token looked for in a `.env` file, if the environment has none."""
+def load_env_token(env_file: Path) -> None:
+    """Look for the Hub's token in a `.env` file, if the environment has none."""
     _ENV_FILE.set(env_file)
 
 
 def find_folder(source: str, wanted: Sequence[str], revision: str | None = None) -> Path:
-    """The folder at the path `source`, else the files of the model of that name at the hub, downloaded or cached.
+    """The folder at the path `source`, else the files of the model of that name on the Hub, downloaded or cached.
 
     Args:
         source: a path, or a name such as `openai-community/gpt2`.
         wanted: patterns of the files to download.
-        revision: branch, tag or commit at the hub; None is the newest.
+        revision: branch, tag or commit on the Hub; None is the newest.
 
     Raises:
         CheckpointError: it is neither, or has something else in place of its files, such as pointers of Git LFS.
@@ -88,16 +88,16 @@ def _downloaded(source: str, wanted: Sequence[str], revision: str | None) -> Pat
             source, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(_OTHER_FORMS), token=token
         )
     except raised as error:
-        raise CheckpointError(_why_not(source, revision, error, token)) from None
+        raise CheckpointError(explain_hub_error(source, revision, error, token)) from None
     return Path(found)
 
 
-def _why_not(source: str, revision: str | None, error: Exception, token: str | None) -> str:
-    """What keeps a model from being had, and what to do about it."""
+def explain_hub_error(source: str, revision: str | None, error: Exception, token: str | None) -> str:
+    """Why a model cannot be downloaded, and what to do about it."""
     from huggingface_hub import errors
 
     if token is None:
-        sign_in = "put a token of yours (from https://huggingface.co/settings/tokens) into .env, as HF_TOKEN=..."
+        sign_in = "put your token (from https://huggingface.co/settings/tokens) into .env, as HF_TOKEN=..."
     else:
         sign_in = "see that the token in HF_TOKEN, or in .env, is of an account that may read it"
     nowhere = f"there is no folder {source!r}, and"
@@ -105,28 +105,28 @@ def _why_not(source: str, revision: str | None, error: Exception, token: str | N
         case errors.HFValidationError():
             as_name = source.removeprefix("https://huggingface.co/").strip("/")
             hint = f" (write {as_name})" if as_name != source else ""
-            return f"{nowhere} that is not a name at Hugging Face's hub{hint}."
+            return f"{nowhere} that is not a name on the Hugging Face Hub{hint}."
         case errors.GatedRepoError():
-            return f"{source} asks for consent. Agree to its terms at https://huggingface.co/{source}, then {sign_in}."
+            return f"{source} is a gated model. Accept its terms at https://huggingface.co/{source}, then {sign_in}."
         case errors.RevisionNotFoundError():
-            return f"{source} has no revision {revision!r} at Hugging Face's hub."
+            return f"{source} has no revision {revision!r} on the Hugging Face Hub."
         case errors.RepositoryNotFoundError():
             return (
-                f"{nowhere} no model of that name at Hugging Face's hub that could be seen. Check the name; if the "
+                f"{nowhere} no visible model of that name on the Hugging Face Hub. Check the name; if the "
                 f"model is private, {sign_in}."
             )
         case errors.LocalEntryNotFoundError():
             return (
-                f"{nowhere} Hugging Face's hub cannot be reached. With network access a model is downloaded once and "
-                "kept in HF_HOME; without, name a folder that holds it."
+                f"{nowhere} the Hugging Face Hub cannot be reached. Models are cached in HF_HOME after the first "
+                "download; offline, name a folder that holds the model."
             )
         case _:
             reason = (str(error) or "nothing more is known").splitlines()[0].replace(token or "\0", "***")
-            return f"{nowhere} from Hugging Face's hub it could not be had ({type(error).__name__}: {reason})."
+            return f"{nowhere} it cannot be downloaded from the Hugging Face Hub ({type(error).__name__}: {reason})."
 
 
 def _token() -> str | None:
-    """The hub's token, of the environment or of the `.env` file."""
+    """The Hub's token, from the environment or the `.env` file."""
     from dotenv import dotenv_values  # which an extra brings
 
     env_file = _ENV_FILE.get()
@@ -141,7 +141,7 @@ def fingerprint(folder: Path) -> str:
     """A hash of what a model computes: its weights, and its configuration but for notes on who wrote it.
 
     Raises:
-        CheckpointError: there is no configuration that could be read, or weights at the hub's cache have been altered.
+        CheckpointError: there is no configuration that could be read, or weights in the Hub's cache have been altered.
     """
     try:
         refuse_others(folder, WEIGHT_FILES)
@@ -149,7 +149,7 @@ def fingerprint(folder: Path) -> str:
     except FileNotFoundError:
         if (folder / "adapter_config.json").exists():
             raise CheckpointError(
-                f"{folder} holds adapters, no model. Merge them (the verb 'merge'), and name the folder of that."
+                f"{folder} contains adapters, not a full model. Run 'merge', and name the folder that it writes."
             ) from None
         raise CheckpointError(f"{folder} has no config.json: it is not a model in Hugging Face's format.") from None
     computed = {key: value for key, value in config.items() if key not in _NOTES}
@@ -162,13 +162,15 @@ def _content(path: Path) -> str:
     """The SHA-256 of a file.
 
     Raises:
-        CheckpointError: it is a blob of the hub's cache, which has another for its name.
+        CheckpointError: it is a blob of the Hub's cache, which has another for its name.
     """
     path = path.resolve()
     about = path.stat()
     content = _hashed(path, about.st_size, about.st_mtime_ns)
     if _SHA256.fullmatch(path.name) and path.name != content:
-        raise CheckpointError(f"{path} is damaged: its content is not what was downloaded. Delete it to have it again.")
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what was downloaded. Delete it to download it again."
+        )
     return content
 
 

@@ -267,7 +267,7 @@ def test_adapters_are_no_base(qwen: Project) -> None:
     changes = {"train.hf_model.model_name": '"tiny/out/tiny/adapters/best"', "train.runtime.out_dir": '"tiny/out/two"'}
     qwen.configure(changes)
     qwen.ok("prepare")
-    assert "adapters/best holds adapters, no model. Merge them" in qwen.run("train").err
+    assert "adapters/best contains adapters, not a full model. Run 'merge'" in qwen.run("train").err
 
 
 def test_a_base_by_another_name_needs_no_new_data(qwen: Project) -> None:

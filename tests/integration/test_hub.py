@@ -70,7 +70,7 @@ def asking(project: Project) -> Project:
 
 def test_a_gated_model_says_where_to_agree_and_where_the_token_goes(asking: Project, hub: list[str | None]) -> None:
     said = refusal(asking, "some/gated")
-    assert "Agree to its terms at https://huggingface.co/some/gated" in said
+    assert "Accept its terms at https://huggingface.co/some/gated" in said
     assert "into .env, as HF_TOKEN=..." in said
     assert hub == [None] * len(hub) != []
 
@@ -113,22 +113,22 @@ def test_an_env_file_in_another_encoding_is_named(asking: Project, hub: list[str
 def test_a_model_that_is_not_there_says_so(asking: Project, hub: list[str | None]) -> None:
     del hub
     said = refusal(asking, "some/missing")
-    assert "there is no folder 'some/missing', and no model of that name at Hugging Face's hub that" in said
+    assert "there is no folder 'some/missing', and no visible model of that name on the Hugging Face Hub" in said
     assert "if the model is private" in said
 
 
 def test_a_revision_that_is_not_there_says_so(asking: Project, hub: list[str | None]) -> None:
     del hub
     asking.configure({"train.hf_model.revision": '"v9"'})
-    assert "some/other has no revision 'v9' at Hugging Face's hub." in refusal(asking, "some/other")
+    assert "some/other has no revision 'v9' on the Hugging Face Hub." in refusal(asking, "some/other")
 
 
 def test_no_network_says_what_to_do_without(asking: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     said = refusal(asking, "some/model")
-    assert "Hugging Face's hub cannot be reached" in said
-    assert "without, name a folder that holds it" in said
+    assert "the Hugging Face Hub cannot be reached" in said
+    assert "offline, name a folder that holds the model" in said
 
 
 def test_trouble_at_the_hub_is_told_without_the_token(
@@ -157,7 +157,7 @@ def test_a_model_is_told_by_what_it_computes(tmp_path: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"others")
     assert fingerprint(snapshot) != fingerprint(copy)
     (tmp_path / "blobs" / digest).write_bytes(b"w3ights")
-    with pytest.raises(CheckpointError, match=f"{digest} is damaged: .* Delete it to have it again"):
+    with pytest.raises(CheckpointError, match=f"{digest} is damaged: .* Delete it to download it again"):
         fingerprint(snapshot)
     (tmp_path / "blobs" / digest).write_bytes(content)
     (copy / "model.safetensors").write_bytes(content)

@@ -206,7 +206,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(project: Projec
 
     assert "block_size = 65 is beyond its context of 64" in refusal("llama", {"train.model.block_size": "65"})
     project.configure({"train.model.block_size": "8"})
-    assert "there is no folder 'no/where/at/all', and that is not a name at Hugging Face's hub" in refusal(
+    assert "there is no folder 'no/where/at/all', and that is not a name on the Hugging Face Hub" in refusal(
         "no/where/at/all"
     )
     assert "config.json is missing: not a model in Hugging Face's format" in refusal("tiny")
@@ -234,8 +234,8 @@ def test_a_name_at_the_hub_that_cannot_be_had_is_told_with_what_to_do(
     begin_with(project, "nobody/nothing")
     outcome = project.run("train")
     assert outcome.code == 2
-    assert "there is no folder 'nobody/nothing', and Hugging Face's hub cannot be reached" in outcome.err
-    assert "name a folder that holds it" in outcome.err
+    assert "there is no folder 'nobody/nothing', and the Hugging Face Hub cannot be reached" in outcome.err
+    assert "name a folder that holds the model" in outcome.err
 
 
 def test_dropout_and_context_are_ones_own_but_fixed_once_begun(project: Project, folder: Path) -> None:
