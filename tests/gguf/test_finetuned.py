@@ -28,7 +28,7 @@ def test_a_fine_tuned_model_is_merged_and_exported_alike(
 [prepare]
 raw_dir = {raw}
 tokenizer = "huggingface"
-source = "speeches"
+source = "{"speeches" if structure else "files"}"
 add_structure_tokens = {str(structure).lower()}
 {separator}
 [train.hf_model]
