@@ -97,7 +97,7 @@ def test_a_resumed_run_shows_its_last_validation_loss_at_once(
 def test_a_folder_that_is_moved_away_while_training_is_named(tmp_path: Path, what: str) -> None:
     run = RunDirectory(tmp_path / "run")
     with (
-        pytest.raises(RunDirectoryError, match="was (moved or )?deleted (while in use|during training)"),
+        pytest.raises(RunDirectoryError, match=r"was (moved or )?deleted (while in use|during training)"),
         run.lock(),
         telemetry(run, max_iters=10**5) as sinks,
     ):
