@@ -4,12 +4,14 @@ import importlib.util
 import re
 import shutil
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ml_playground import experiments
 from ml_playground.config.load import load_config
+from ml_playground.errors import ConfigError
 from ml_playground.experiments import Experiment, all_experiments
 from ml_playground.interop.huggingface.families import family_of
 from ml_playground.run.checkpoint import load
@@ -79,6 +81,23 @@ def test_an_experiment_explains_itself(experiment: Experiment) -> None:
 def test_every_value_of_a_configuration_is_commented(experiment: Experiment) -> None:
     for line in experiment.config_path.read_text().splitlines():
         assert not re.match(r"\w+ = ", line) or re.search(r"\S +# \S", line), line
+
+
+@each_experiment
+def test_a_configuration_states_no_default(experiment: Experiment, tmp_path: Path) -> None:
+    lines = ["extends = false", *experiment.config_path.read_text().splitlines()]
+    shorter = tmp_path / "shorter.toml"
+
+    def resolved() -> object:
+        return load_config(shorter, name=experiment.name, folder=experiment.folder).resolved()
+
+    shorter.write_text("\n".join(lines))
+    whole = resolved()
+    for number, line in enumerate(lines):
+        if re.match(r"\w+ = ", line):
+            shorter.write_text("\n".join(lines[:number] + lines[number + 1 :]))
+            with suppress(ConfigError):  # it cannot be left out
+                assert resolved() != whole, line
 
 
 @each_experiment
