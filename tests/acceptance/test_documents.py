@@ -153,6 +153,27 @@ def test_the_variant_that_the_readme_shows_loads(tmp_path: Path, capsys: pytest.
     assert "adapters of rank 16 for Qwen/Qwen2.5-0.5B" in capsys.readouterr().out
 
 
+def test_the_core_that_the_readme_lists_is_as_short_as_it_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    limit = re.search(r"^The core is under ([\d,]+) lines", readme, re.MULTILINE)
+    listed = re.findall(r"^\d+\. \[[\w/.]+\]\((ml_playground/[\w/]+\.py)\)", readme, re.MULTILINE)
+    assert limit is not None
+    assert len(listed) > 15
+    lines = sum(len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in listed)
+    assert lines < int(limit[1].replace(",", "")) <= 2500
+
+
+def test_the_times_in_the_readme_are_those_that_were_measured(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "plot_time_to_quality.py"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (_, theirs, their_training), (_, ours, our_training), *_ = script["measured"]()
+    assert f"{theirs:g} s for\nnanoGPT's whole process and {ours:g} s for `shakespeare_char_fast`" in readme
+    assert f"training alone, {their_training:g} s and {our_training:g} s" in readme
+    script["draw"](tmp_path / "drawn.svg")
+    drawn = (tmp_path / "drawn.svg").read_text()
+    assert (ROOT / "docs" / "time_to_quality.svg").read_text() == drawn, "run docs/plot_time_to_quality.py"
+
+
 def test_every_folder_of_tests_says_what_belongs_there() -> None:
     for folder in (ROOT / "tests", *(path for path in (ROOT / "tests").iterdir() if (path / "README.md").exists())):
         assert (folder / "README.md").is_file()
