@@ -72,7 +72,7 @@ def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, Checkpoint]]:
                 break
     if not found:
         raise CheckpointError(
-            f"{display_path(run.path)}: no sound checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate."
+            f"{display_path(run.path)}: no intact checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate."
         )
 
 

@@ -1,1 +1,1 @@
-"""Fine-tuned models in the formats of others: adapters for PEFT, merged models for everyone."""
+"""Fine-tuning of Hugging Face models, whole or through PEFT's adapters, and merging of these."""

@@ -1,4 +1,4 @@
-"""Adapters in PEFT's format, beside the checkpoints that a training resumes from."""
+"""Adapters in PEFT's format, written along with the checkpoints that training resumes from."""
 
 import shutil
 from pathlib import Path
@@ -17,12 +17,12 @@ class Adapters(Artifact):
     """`adapters/{last,best,final}`, which PEFT loads."""
 
     def __init__(self, run: RunDirectory, model: FineTuned, tokenizer_folder: Path) -> None:
-        """Take a run's places.
+        """Write to a run directory.
 
         Args:
             run: the run.
             model: what is trained.
-            tokenizer_folder: the files of its tokenizer, which go beside the adapters.
+            tokenizer_folder: the files of its tokenizer, which are copied to the adapters.
         """
         self._run = run
         self._model = model
@@ -39,4 +39,4 @@ class Adapters(Artifact):
             write_checksums(new)
 
     def best_is_saved(self) -> None:
-        """See `Artifact`: nothing more is to be done."""
+        """See `Artifact`: there is nothing more to do."""

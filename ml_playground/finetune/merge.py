@@ -41,24 +41,24 @@ def merge(
     tokenizer_folder: Path,
     source: MergeSource,
 ) -> tuple[LogitComparison, list[str]]:
-    """Write a fine-tuned model, in float32, as a folder that needs no adapters; the model is of no use afterwards.
+    """Write a fine-tuned model, in float32, as a folder that needs no adapters; `trained` is unusable afterwards.
 
     Args:
         trained: what `FineTunedSpec` has restored, on the CPU, in float32.
         path: the folder.
         val: validation text to compare on.
         tokenizer: its tokenizer.
-        tokenizer_folder: and its files.
+        tokenizer_folder: the folder with its files.
         source: where it comes from.
 
     Returns:
-        How closely the folder agrees with it, and warnings.
+        How closely the logits of the folder match, and warnings.
 
     Raises:
-        ExportError: what was written computes something else; what was at `path` is untouched.
+        ExportError: the merged model computes something else; what was at `path` is untouched.
     """
     model = cast("FineTuned", trained)
-    # So much text that its logits do not take more memory than the model.
+    # Not so much text that its logits take more memory than the model.
     length = min(model.block_size, max(_SHORTEST, _LOGITS_AT_ONCE // model.vocab_size))
     windows = validation_windows(val, length, _CHECKED_WINDOWS)
     before = list(logits_on(model.eval(), windows))
@@ -77,7 +77,7 @@ def merge(
         if not difference <= TOLERANCE * largest:
             raise ExportError(
                 f"logits of the merged model on validation text differ by up to {difference:.1e} from those of the "
-                f"model with its adapters, which is more than {TOLERANCE:.0e} of the largest. Nothing is written."
+                f"model with its adapters, which is more than {TOLERANCE:.0e} of the largest. Nothing was written."
             )
         warnings = list(_token_warnings(folder, tokenizer, tokenizer.decode(val[:_CHECKED_TOKENS].tolist())))
         comparison = LogitComparison(difference, largest, TOLERANCE, sum(ids.numel() for ids in windows))
@@ -87,7 +87,7 @@ def merge(
 
 
 def _token_warnings(folder: Path, tokenizer: Tokenizer, text: str) -> Iterator[str]:
-    """A warning where Transformers splits a text into other tokens: for some models it has rules of its own."""
+    """A warning if Transformers splits a text into different tokens: for some models it has its own rules."""
     try:
         theirs = loading.load_tokenizer(folder)
     except Exception as error:
@@ -97,6 +97,6 @@ def _token_warnings(folder: Path, tokenizer: Tokenizer, text: str) -> Iterator[s
         return
     if not same_tokens(theirs, tokenizer, text):
         yield (
-            "Transformers splits validation text into other tokens than this model was trained with, which are those "
-            "of its tokenizer.json: for models of this kind it has a pattern of its own."
+            "Transformers splits validation text into different tokens from the tokenizer.json that this model was "
+            "trained with: for models of this kind it has its own pattern."
         )

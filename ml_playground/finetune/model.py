@@ -1,4 +1,4 @@
-"""Trained models of Hugging Face's format, as our trainer and sampler know models: whole, or with LoRA adapters."""
+"""Pretrained Hugging Face models as `LanguageModel`s to fine-tune, whole or with LoRA adapters."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
@@ -32,10 +32,10 @@ from ml_playground.utils.files import share_like
 
 
 class FineTuned(LanguageModel):
-    """A causal language model of Transformers. Frozen weights are no part of its state, which checkpoints keep.
+    """A causal language model of Transformers. Frozen weights are not part of the state that checkpoints keep.
 
     Attributes:
-        network: the model, as PEFT wraps it if it has adapters.
+        network: the model, wrapped by PEFT if it has adapters.
     """
 
     def __init__(self, network: PreTrainedModel | PeftModel, *, block_size: int) -> None:
@@ -46,7 +46,7 @@ class FineTuned(LanguageModel):
         self._splits: bool | None = None  # not known yet
         for module in self.modules():
             own = list(module.parameters(recurse=False))
-            if any(parameter.requires_grad for parameter in own):  # small steps would be lost in fewer bits
+            if any(parameter.requires_grad for parameter in own):  # small updates would be lost in lower precision
                 for parameter in own:
                     parameter.data = parameter.data.float() if parameter.is_floating_point() else parameter.data
             if type(module) is nn.Linear:
@@ -59,7 +59,7 @@ class FineTuned(LanguageModel):
         return logits
 
     def split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
-        """See `LanguageModel`. Some networks scale or squash what their head gives: they cannot be split like this."""
+        """See `LanguageModel`. Networks that scale or cap the output of their head cannot be split."""
         network: Any = self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
         head: nn.Module = network.get_output_embeddings()
 
@@ -73,10 +73,10 @@ class FineTuned(LanguageModel):
 
     @torch.no_grad()
     def _can_be_split(self, body: Callable[[Tensor], Tensor], head: nn.Module) -> bool:
-        """Whether a few logits are the same when the model is taken in two."""
+        """Whether a few logits are the same when the model is split in two."""
         ids = torch.arange(min(4, self.block_size, self.vocab_size), device=next(self.parameters()).device)[None]
         training = self.training
-        self.eval()  # which draws nothing at random, so that training goes as if this were not done
+        self.eval()  # without dropout, so that the random numbers of training stay the same
         try:
             whole, hidden = self(ids), body(ids)
             fits = hidden.dim() == 3 and hidden.shape[-1] == getattr(head, "in_features", None)
@@ -99,12 +99,12 @@ class FineTuned(LanguageModel):
         return logits[:, -1]
 
     def _takes_a_cache(self) -> bool:
-        """Whether the network remembers keys and values; others, such as Mamba, have memories of their own."""
+        """Whether the network remembers keys and values; others, such as Mamba, keep another kind of state."""
         network = self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
         return "past_key_values" in inspect.signature(network.forward).parameters
 
     def cast(self, dtype: torch.dtype) -> None:
-        """See `LanguageModel`; what positions are computed from stays as it is, as in Transformers."""
+        """See `LanguageModel`; buffers, from which positions are computed, stay as they are, as in Transformers."""
         for parameter in self.parameters():
             if parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
@@ -119,12 +119,12 @@ class FineTuned(LanguageModel):
         own = self.trainable_state_dict()
         if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
             differing = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
-            raise RuntimeError(f"{differing[0]} and {len(differing) - 1} more are not alike")
+            raise RuntimeError(f"{differing[0]} and {len(differing) - 1} more do not match")
         for name, value in own.items():
             value.copy_(state[name])
 
     def flops_per_token(self, block_size: int) -> int:
-        """See `LanguageModel`; of frozen weights no gradient is computed."""
+        """See `LanguageModel`; frozen weights get no gradient."""
         multiplied = [module.weight for module in self.modules() if isinstance(module, nn.Linear | Conv1D)]
         of_weights = sum((6 if weight.requires_grad else 4) * weight.numel() for weight in multiplied)
         config = self.network.config
@@ -133,7 +133,7 @@ class FineTuned(LanguageModel):
         return of_weights + 12 * int(config.num_hidden_layers * width) * block_size
 
     def finalize(self) -> None:
-        """See `LanguageModel`: adapters become a part of the weights."""
+        """See `LanguageModel`: adapters are merged into the weights."""
         if isinstance(self.network, PeftModel):
             self.network = cast("PreTrainedModel", self.network.merge_and_unload(safe_merge=True))
 
@@ -153,7 +153,7 @@ class FineTuned(LanguageModel):
 
 
 class _NetworkCache(Cache):
-    """Tokens given so far, and what the network itself remembers of them."""
+    """The tokens so far, and the network's own cache."""
 
     def __init__(self, plain: Cache, config: Any) -> None:
         super().__init__(plain.memory, layers=[])
@@ -177,7 +177,7 @@ class _NetworkCache(Cache):
 
 
 class _Arguments(BaseModel):
-    """The arguments of a fine-tuned model, which a checkpoint has."""
+    """The arguments of a fine-tuned model, as in a checkpoint."""
 
     hf_model: HfModelConfig
     peft: PeftConfig
@@ -187,7 +187,7 @@ class _Arguments(BaseModel):
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "_Arguments":
-        """Raises CheckpointError where they are others."""
+        """Raises CheckpointError if they are invalid."""
         try:
             return cls.model_validate(options)
         except ValidationError as error:
@@ -198,13 +198,13 @@ def build_finetuned(options: Mapping[str, Any], name: str, revision: str | None)
     """A model to train or to restore.
 
     Args:
-        options: `hf_model` and `peft`, the options of these sections; `block_size`; `vocab_size`, the ids that the
-            data has; `new_tokens`, the ids that the model has never seen, each with those its name had before.
-        name: the model: a folder, or a name at the Hub.
-        revision: which of its versions there.
+        options: `hf_model` and `peft`, the options of these sections; `block_size`; `vocab_size`, the number of ids
+            of the data; `new_tokens`, ids new to the model, each with those that its name was encoded to before.
+        name: the model: a folder, or a name on the Hub.
+        revision: the version there.
 
     Raises:
-        CheckpointError: it is not there, or not of a kind that Transformers knows, or too small.
+        CheckpointError: it is missing, or Transformers does not know its kind, or its context is too short.
         ConfigError: it has no layers of the names in `[train.peft] target_modules`.
         DeviceError: this machine cannot hold quantized weights.
     """
@@ -215,7 +215,7 @@ def build_finetuned(options: Mapping[str, Any], name: str, revision: str | None)
     resize_embeddings(network, args.vocab_size, new_tokens)
     if hf_model.gradient_checkpointing:
         if not network.supports_gradient_checkpointing:
-            raise ConfigError(["[train.hf_model] gradient_checkpointing: this model cannot do it; set false"])
+            raise ConfigError(["[train.hf_model] gradient_checkpointing: this model does not support it; set false"])
         with _silence_library_warnings():
             network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not peft.enabled:
@@ -224,7 +224,7 @@ def build_finetuned(options: Mapping[str, Any], name: str, revision: str | None)
     try:
         with _silence_library_warnings():
             adapted = get_peft_model(network, lora)
-    except ValueError as error:  # such as a layer that PEFT knows not to be one for adapters
+    except ValueError as error:  # such as a layer that PEFT has no adapters for
         raise ConfigError([f"[train.peft] target_modules: PEFT refuses them ({first_line(error)})"]) from error
     lora.base_model_name_or_path, lora.revision = name, revision
     return FineTuned(cast("PeftModel", adapted), block_size=args.block_size)
@@ -251,8 +251,8 @@ def load_adapted(options: Mapping[str, Any], name: str, revision: str | None, fo
 
 @contextmanager
 def _silence_library_warnings() -> Generator[None]:
-    """Keeps what the libraries say to each other from the user."""
+    """Hide warnings that the user can do nothing about."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # which PEFT sets right by itself
+        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # which PEFT corrects by itself
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
         yield

@@ -1,4 +1,4 @@
-"""Networks of Transformers, loaded from Hugging Face's format and made ready for adapters."""
+"""Networks of Transformers, loaded from Hugging Face's format and prepared for adapters."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
@@ -22,12 +22,12 @@ from ml_playground.utils.hub import WEIGHT_FILES, find_folder
 
 
 def load_network(name: str, revision: str | None, hf_model: HfModelConfig, *, whole: bool) -> PreTrainedModel:
-    """The model as it is, its weights in the format in which they will be needed: float32 if they are all trained.
+    """The pretrained model, its weights in the number format that is needed: float32 if they are all trained.
 
     Args:
-        name: a folder, or a name at the Hub.
-        revision: which of its versions there.
-        hf_model: what else is said of it.
+        name: a folder, or a name on the Hub.
+        revision: the version there.
+        hf_model: its section of the configuration.
         whole: whether all its weights are trained.
 
     Raises:
@@ -53,17 +53,17 @@ def load_network(name: str, revision: str | None, hf_model: HfModelConfig, *, wh
     network = require_all_weights(loaded, name)
     if network.config.get_text_config() is not network.config:
         raise CheckpointError(
-            f"[train.hf_model] model_name: {name} is a model for more than text, of which only one part could be "
-            "trained here. Name one for text alone."
+            f"[train.hf_model] model_name: {name} is a multimodal model, of which only one part "
+            "could be trained here. Name a text-only model."
         )
     return network
 
 
 def require_all_weights(loaded: tuple[PreTrainedModel, Mapping[str, Any]], name: str) -> PreTrainedModel:
-    """What `from_pretrained` has loaded, if none of its weights had to be drawn at random for want of one in its files.
+    """The network that was loaded, if its files had all its weights; Transformers initialises missing ones at random.
 
     Raises:
-        CheckpointError: some had to.
+        CheckpointError: some are missing.
     """
     network, info = loaded
     missing = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
@@ -74,7 +74,7 @@ def require_all_weights(loaded: tuple[PreTrainedModel, Mapping[str, Any]], name:
 
 
 def _quantized(hf_model: HfModelConfig, dtype: torch.dtype) -> dict[str, Any]:
-    """The options to load a model with few bits."""
+    """The options for loading a quantized model."""
     if hf_model.quantization == "none":
         return {}
     if not torch.cuda.is_available():
@@ -96,7 +96,7 @@ def _quantized(hf_model: HfModelConfig, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def check_context_length(network: PreTrainedModel, block_size: int) -> None:
-    """Raises CheckpointError if the model was not made for so many tokens."""
+    """Raises CheckpointError if the model was not made for that many tokens."""
     longest = getattr(network.config, "max_position_embeddings", None)
     if longest is not None and block_size > longest:
         raise CheckpointError(f"[train.hf_model] block_size = {block_size} is beyond the model's context of {longest}.")
@@ -104,9 +104,9 @@ def check_context_length(network: PreTrainedModel, block_size: int) -> None:
 
 @torch.no_grad()
 def resize_embeddings(network: PreTrainedModel, vocab_size: int, new_tokens: Mapping[int, list[int]]) -> None:
-    """Give the model a row for each id.
+    """Give the model an embedding row for each id.
 
-    A new token begins as the mean of those that its name was written with, other rows that it lacked as that of all.
+    A new token starts as the mean of the tokens that its name was encoded to, other missing rows as the mean of all.
     """
     rows = _weights(network)[0].shape[0]
     if vocab_size > rows:
@@ -118,26 +118,26 @@ def resize_embeddings(network: PreTrainedModel, vocab_size: int, new_tokens: Map
 
 
 def _weights(network: PreTrainedModel) -> list[Tensor]:
-    """The weights of both tables, once where they share them."""
+    """The weights of both tables, once if they are tied."""
     embedding, head = (cast("Tensor", table.weight) for table in _tables(network))
     return [embedding] if embedding is head else [embedding, head]
 
 
 def _tables(network: PreTrainedModel) -> tuple[nn.Module, nn.Module]:
-    """What embeds tokens and what predicts them, with a row for each in their weights."""
+    """The modules that embed and predict tokens, whose weights have a row for each."""
     return network.get_input_embeddings(), cast("nn.Module", network.get_output_embeddings())
 
 
 def lora_config(network: PreTrainedModel, peft: PeftConfig, new_tokens: list[int]) -> LoraConfig:
-    """What PEFT is to do: adapters, and the rows of new tokens.
+    """PEFT's configuration: adapters, and the rows of new tokens.
 
     Raises:
-        ConfigError: an option would do nothing in this model: it has no layer of a name that is asked for, no attention
-            that could be found, no MLPs, no biases.
+        ConfigError: an option would have no effect on this model: it lacks layers of the given names, or no
+            attention, MLPs or biases were found.
     """
     names = {module: name.rpartition(".")[2] for name, module in network.named_modules()}
     embedding, head = _tables(network)
-    tied = embedding.weight is head.weight  # then the rows of the one are those of the other
+    tied = embedding.weight is head.weight  # then they share their rows
     trained_rows = {names[table]: new_tokens for table in ([embedding] if tied else [embedding, head])}
     targets = targets_of(network, peft)
     if head in [network.get_submodule(name) for name in targets.layers] and (tied or new_tokens):

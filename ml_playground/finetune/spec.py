@@ -1,4 +1,4 @@
-"""`[train.hf_model]`: a trained model to fine-tune, whole or through adapters (`[train.peft]`)."""
+"""`[train.hf_model]`: a pretrained model to fine-tune, whole or through adapters (`[train.peft]`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from ml_playground.utils.hub import WEIGHT_FILES, find_folder, fingerprint
 from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Change, Table, changes, is_table
 
-if TYPE_CHECKING:  # Hugging Face's libraries take seconds to import, which those who only describe a model are spared
+if TYPE_CHECKING:  # Hugging Face's libraries take seconds to import, which describing a model does not need
     from torch import Tensor
 
     from ml_playground.finetune.model import FineTuned
@@ -28,7 +28,7 @@ class FineTunedSpec(ModelSpec):
     """`[train.hf_model]` and `[train.peft]`.
 
     Attributes:
-        name: the model: a folder, or a name at the Hub.
+        name: the model: a folder, or a name on the Hub.
         revision: see `[train.hf_model]`.
     """
 
@@ -95,7 +95,7 @@ class FineTunedSpec(ModelSpec):
         return replace(self, options={**self.options, **tokens})
 
     def resume(self, saved: Mapping[str, Any]) -> tuple[ModelSpec, list[Change]]:
-        """See `ModelSpec`: the checkpoint's options win, but for those that change no weight."""
+        """See `ModelSpec`: the checkpoint's options win, except those that change no weight."""
         self.require_same_sections(saved)
         today = self.options["hf_model"]
         hf_model = {**saved["hf_model"], **{key: today[key] for key in _FREE}}
@@ -106,7 +106,7 @@ class FineTunedSpec(ModelSpec):
         return replace(self, options=options), differing
 
     def identity(self) -> str | None:
-        """See `ModelSpec`: the hash of the weights that are fine-tuned."""
+        """See `ModelSpec`: the hash of the pretrained weights."""
         return fingerprint(find_folder(self.name, WEIGHT_FILES, self.revision))
 
     def verify_identity(self, saved: str | None, name: str) -> str | None:
@@ -114,7 +114,7 @@ class FineTunedSpec(ModelSpec):
         if saved in (None, self.identity()):
             return None
         raise CheckpointError(
-            f"{name} was trained on other weights than those of [train.hf_model] model_name = {self.name}. "
+            f"{name} was trained from different weights than those of [train.hf_model] model_name = {self.name}. "
             "Name the old ones, or set another [train.runtime] out_dir."
         )
 

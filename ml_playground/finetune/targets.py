@@ -1,4 +1,4 @@
-"""Which layers of a network get adapters. Every option of `[train.peft]` acts, or is refused by name."""
+"""Which layers of a network get adapters. Every option of `[train.peft]` has an effect, or is refused by name."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
@@ -23,7 +23,7 @@ class Targets(NamedTuple):
 
     Attributes:
         modules: the ends of the names of linear layers, such as `self_attn.q_proj`.
-        parameters: those of parameters that hold the matrices of all experts, such as `experts.down_proj`.
+        parameters: the same of parameters that hold the matrices of all experts, such as `experts.down_proj`.
         layers: the whole names of the linear layers.
     """
 
@@ -33,7 +33,7 @@ class Targets(NamedTuple):
 
 
 def targets_of(network: PreTrainedModel, peft: PeftConfig) -> Targets:
-    """What `[train.peft]` asks for.
+    """The layers that `[train.peft]` selects.
 
     Raises:
         ConfigError: the model lacks it.
@@ -47,7 +47,7 @@ def targets_of(network: PreTrainedModel, peft: PeftConfig) -> Targets:
     targets = peft.target_modules or in_attention
     if not targets:
         there = ", ".join(list(ends)[:_LISTED])
-        raise ConfigError([f"[train.peft] target_modules: must be stated for this model, which has {there}"])
+        raise ConfigError([f"[train.peft] target_modules: must be set for this model, which has {there}"])
     in_mlps = [end for end in ends if end not in in_attention] if peft.extend_mlp_targets else []
     experts = list(dict.fromkeys(_experts(network))) if peft.extend_mlp_targets else []
     if peft.extend_mlp_targets and not in_mlps and not experts:
@@ -101,7 +101,7 @@ def _refuse_for_experts(peft: PeftConfig, experts: list[str]) -> None:
         if experts and getattr(peft, option) != idle:
             text = (
                 f"{option}: must be {json.dumps(idle)} with extend_mlp_targets = true in this model, whose experts are "
-                f"kept as one tensor ({experts[0]}), for which PEFT does not have it"
+                f"kept as one tensor ({experts[0]}), for which PEFT does not support it"
             )
             raise ConfigError([f"[train.peft] {text}"])
 

@@ -1,4 +1,4 @@
-"""Generation, token by token and piece of text by piece of text."""
+"""Text generation, token by token."""
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,14 +17,14 @@ from ml_playground.runtime import Runtime
 
 @dataclass(frozen=True)
 class Prefilled:
-    """A prompt that a model has read: what it remembers, and logits (1, V) for what follows."""
+    """A prompt that a model has read: the cache, and logits (1, V) for the next token."""
 
     cache: Cache
     logits: Tensor
 
 
 def prefill(model: LanguageModel, prompt: Sequence[int], runtime: Runtime) -> Prefilled:
-    """Have `model` read a prompt once, for all the texts that are to follow it."""
+    """Have `model` read a prompt once, for all texts that continue it."""
     with torch.inference_mode():
         return Prefilled(*_read(model, prompt, runtime, rows=1))
 
@@ -45,12 +45,12 @@ def generate(
     seeds: Sequence[int],
     prefilled: Prefilled | None = None,
 ) -> Iterator[list[int | None]]:
-    """Texts that follow `prompt`, one per seed, token by token; None stands for a text that has ended.
+    """Continue `prompt` with one text per seed, token by token; None marks a text that has ended.
 
-    A text ends where its document does or a new one would start, or with `max_new_tokens`. Same seed, same text,
-    whatever is generated beside it (but for rounding). The model sees up to `block_size` tokens; when that many are
-    there, it forgets the older half and continues from the rest. `model` must be in evaluation mode. `prefilled` is
-    what `prefill` made of it and the prompt, which saves computing that again.
+    A text ends where its document does or a new one would start, or after `max_new_tokens`. The same seed gives the
+    same text, whatever else is in the batch (but for rounding). The model sees up to `block_size` tokens; when
+    these are full, it forgets the older half and continues from the rest. `model` must be in evaluation mode.
+    `prefilled` is what `prefill` returned for this model and prompt, which then need not be read again.
     """
     generators = [torch.Generator(runtime.device).manual_seed(seed) for seed in seeds]
     with torch.inference_mode():
@@ -64,7 +64,7 @@ def generate(
     for _ in range(sampling.max_new_tokens):
         with torch.inference_mode():
             logits = logits if unread is None else model.extend(unread, cache)
-            # Without padding ids.
+            # Padding ids are left out.
             made = sample_next(logits[:, : tokenizer.vocab_size].float(), cache.ids, sampling, generators)  # (B,)
         tokens = [int(token) for token in made.cpu()]
         alive = [before and token not in end_ids for before, token in zip(alive, tokens, strict=True)]
@@ -79,7 +79,7 @@ def generate(
 
 
 def split_streams(steps: Iterator[list[int | None]], count: int) -> Sequence[Iterable[int]]:
-    """The tokens of each text that `generate` makes: of a single one as they come, of several when all are done."""
+    """Split the steps of `generate` into texts: a single one as it is generated, several when all are done."""
     if count == 1:
         return [(token for tokens in steps for token in tokens if token is not None)]
     done = list(steps)
@@ -87,7 +87,7 @@ def split_streams(steps: Iterator[list[int | None]], count: int) -> Sequence[Ite
 
 
 def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
-    """The text of tokens as they come; a character whose bytes span several tokens comes with the last of them."""
+    """Decode tokens as they arrive; a character whose bytes span several tokens comes with the last of them."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in tokens:
         yield decoder.decode(tokenizer.token_bytes(token))

@@ -32,9 +32,9 @@ class TrainedModel:
     path: Path
     step: int
     val_loss: float
-    data: str | None = None  # fingerprint of what it was trained on; nanoGPT's checkpoints do not tell
-    origin: Provenance | None = None  # adapters and nanoGPT's checkpoints do not tell
-    warnings: tuple[str, ...] = ()  # about what was damaged, or has changed since
+    data: str | None = None  # fingerprint of what it was trained on; not recorded by nanoGPT
+    origin: Provenance | None = None  # recorded neither with adapters nor by nanoGPT
+    warnings: tuple[str, ...] = ()  # about damaged or changed files
 
     @property
     def progress_line(self) -> str:
@@ -43,14 +43,14 @@ class TrainedModel:
 
 
 def load_trained(run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str | None = None) -> TrainedModel:
-    """The best model of a run: that of `adapters/best` or `ckpt_best.pt`, else the last, else nanoGPT's `ckpt.pt`.
+    """The best model of a run: `adapters/best` or `ckpt_best.pt`, else the last, else nanoGPT's `ckpt.pt`.
 
-    Where one is damaged, the next one is taken, with a warning.
+    If one is damaged, the next one is used, with a warning.
 
     Args:
         run: the run.
         spec: what the configuration names for its model.
-        base_dtype: number format of weights that were not trained, where another is wanted than in training.
+        base_dtype: number format of frozen weights, if not that of training.
 
     Raises:
         CheckpointError: there is none to take.
@@ -67,7 +67,7 @@ def load_trained(run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str 
     if run.nanogpt_checkpoint.exists():
         return replace(_load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary), warnings=tuple(problems))
     if problems:
-        raise CheckpointError("\n".join([*problems, f"{run.path}: no sound checkpoint is left."]))
+        raise CheckpointError("\n".join([*problems, f"{run.path}: no intact checkpoint is left."]))
     raise no_checkpoint_error(run)
 
 
@@ -75,9 +75,9 @@ T = TypeVar("T")
 
 
 def _steady(path: Path, read: Callable[[Path], T]) -> T | None:
-    """What `read` makes of the checkpoint or the folder of `path`, None where there is neither.
+    """What `read` returns for the checkpoint or folder `path`, None if there is neither.
 
-    A training may replace a folder while it is read, which then looks damaged: it is read again.
+    Training may replace a folder while it is being read, which then looks damaged: it is read again.
     """
     while True:
         before = _identity(path)
@@ -99,7 +99,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def best_weights_hash(run: RunDirectory, spec: ModelSpec) -> str:
-    """The hash of the weights that `load_trained` takes, or of those of the adapters.
+    """The hash of the weights that `load_trained` loads: of a checkpoint, or of adapters.
 
     Raises:
         CheckpointError: there is none to take.
@@ -115,7 +115,7 @@ def weights_hash(path: Path) -> str:
     """The hash of the weights in a checkpoint, or in a folder of adapters.
 
     Raises:
-        DamagedCheckpointError: they are not whole.
+        DamagedCheckpointError: they are damaged.
     """
     if not path.is_dir():
         return sha256_of(path)
@@ -124,11 +124,11 @@ def weights_hash(path: Path) -> str:
 
 
 def no_checkpoint_error(run: RunDirectory) -> CheckpointError:
-    """The error to raise where a run has no model yet."""
+    """The error for a run that has no model yet."""
     beside = ", ".join(
         display_path(each.path) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path
     )
-    others = f" Or set [sample.runtime] out_dir to a run that is there: {beside}" if beside else ""
+    others = f" Or set [sample.runtime] out_dir to an existing run: {beside}" if beside else ""
     return CheckpointError(
         f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.{others}"
     )

@@ -8,7 +8,7 @@ from ml_playground.errors import PromptError
 
 
 def read_prompt(start: str) -> str:
-    """The text of `[sample.sample] start`: itself, or that of the file behind `FILE:`.
+    """The text of `[sample.sample] start`: itself, or that of the file named after `FILE:`.
 
     Raises:
         PromptError: the file cannot be read, is not a regular file or not UTF-8.
@@ -26,15 +26,15 @@ def read_prompt(start: str) -> str:
 
 
 def encode_prompt(text: str, tokenizer: Tokenizer) -> list[int]:
-    """The ids to continue, behind the start token if the model knows documents.
+    """The ids to continue, after the start token if the model knows documents.
 
     Raises:
-        PromptError: a character is outside the vocabulary, or none at all, or there is nothing to start from.
+        PromptError: a character is invalid or not in the vocabulary, or there is nothing to start from.
     """
     try:
         text.encode()
         ids: list[int] = tokenizer.encode_prompt(text).tolist()
-    except UnicodeEncodeError as error:  # half a character, as UTF-16 has them
+    except UnicodeEncodeError as error:  # half of a surrogate pair
         raise PromptError(f"[sample.sample] start: {text[error.start]!r} is not a character") from error
     except PromptError as error:
         raise PromptError(f"[sample.sample] start: {error}") from error
@@ -42,7 +42,7 @@ def encode_prompt(text: str, tokenizer: Tokenizer) -> list[int]:
         return [tokenizer.start_id, *ids]
     if not ids:
         raise PromptError(
-            "[sample.sample] start: is empty, and this model knows no start of a document. "
+            "[sample.sample] start: is empty, and this model has no token for the start of a document. "
             'Give it some text, such as "\\n".'
         )
     return ids

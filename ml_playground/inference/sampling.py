@@ -10,26 +10,26 @@ _FLOAT32 = torch.finfo(torch.float32)
 
 
 def sample_next(logits: Tensor, context: Tensor, sampling: SamplingConfig, generators: list[torch.Generator]) -> Tensor:
-    """Draw a token for each row, (B,).
+    """Sample the next token of each row, (B,).
 
-    In this order: tokens that are in the context lose by `repetition_penalty` (Keskar et al. 2019, "CTRL"), logits are
-    divided by `temperature`, the `top_k` likeliest are kept, of these the smallest set whose share reaches `top_p`
-    (nucleus sampling, Holtzman et al. 2020), and of these what is at least `min_p` times as likely as the likeliest
-    (Nguyen et al. 2024). The likeliest is always kept.
+    In this order: tokens in the context are penalised by `repetition_penalty` (Keskar et al. 2019, "CTRL"), logits are
+    divided by `temperature`, the `top_k` most likely tokens are kept, of these the smallest set whose probability
+    reaches `top_p` (nucleus sampling, Holtzman et al. 2020), and of these the ones at least `min_p` times as likely as
+    the most likely (Nguyen et al. 2024). The most likely token is always kept.
 
     Args:
         logits: shape (B, V), float32.
         context: the tokens before, (B, T).
         sampling: the `[sample.sample]` section.
-        generators: each row's own source of chance, so that a row does not depend on the others.
+        generators: one per row, so that a row does not depend on the others.
 
     Raises:
         CheckpointError: the logits are NaN or infinite.
     """
     if not bool(torch.isfinite(logits.amax(dim=-1)).all()):  # the largest is NaN if one is
         raise CheckpointError(
-            "the model's logits are not finite: its weights are of no use, or too large for [sample.runtime] dtype. "
-            'Set that to "float32", or take an earlier checkpoint.'
+            "the model's logits are not finite: its weights are unusable, or too large for [sample.runtime] dtype. "
+            'Set that to "float32", or use an earlier checkpoint.'
         )
     if sampling.repetition_penalty != 1:
         penalty = _in_float32(sampling.repetition_penalty)
@@ -54,5 +54,5 @@ def sample_next(logits: Tensor, context: Tensor, sampling: SamplingConfig, gener
 
 
 def _in_float32(value: float) -> float:
-    """The nearest number that float32 does not take for 0 or infinity."""
+    """The nearest number that is neither 0 nor infinity in float32."""
     return min(max(value, _FLOAT32.tiny), _FLOAT32.max)

@@ -13,13 +13,13 @@ _LOGITS_AT_ONCE = 2**26  # 256 MiB in float32
 
 @torch.no_grad()
 def token_losses(model: LanguageModel, ids: Tensor) -> Tensor:
-    """How badly `model` predicts each token from those before it.
+    """The loss of each token given those before it.
 
     The ids are cut as validation cuts them: into windows of `block_size` predictions, each with the ids of its window
     as context. So the mean over a validation split is its `val/loss`.
 
     Args:
-        model: the model, on any device; it is left in the mode in which it was.
+        model: the model, on any device; its mode (training or evaluation) is kept.
         ids: token ids, shape (T + 1,), at least 2. Nothing predicts the first.
 
     Returns:
@@ -29,7 +29,7 @@ def token_losses(model: LanguageModel, ids: Tensor) -> Tensor:
         ValueError: there is nothing to predict.
     """
     if ids.ndim != 1 or len(ids) < 2:
-        raise ValueError(f"ids of shape {tuple(ids.shape)}: needed is one row of at least 2")
+        raise ValueError(f"ids of shape {tuple(ids.shape)}: expected one row of at least 2")
     device, training = next(model.parameters()).device, model.training
     ids = ids.to(device, torch.int64)
     size, count = model.block_size, len(ids) - 1

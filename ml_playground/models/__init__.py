@@ -1,1 +1,1 @@
-"""Networks that predict the next token, what they are made of, and what builds them."""
+"""Networks that predict the next token: their parts, and how they are built."""

@@ -38,9 +38,9 @@ class CausalSelfAttention(nn.Module):
         Args:
             x: the residual stream, normed, (B, T, C).
             ids: the tokens, (B, T).
-            position: turns queries and keys.
+            position: rotates queries and keys.
             mask: see `attention_mask`.
-            cache: keys and values of the positions before, which those of `x` join.
+            cache: keys and values of earlier positions, to which those of `x` are appended.
         """
         B, T, _ = x.shape
         heads = self.c_attn(x).view(B, T, self.n_head + 2 * self.n_kv_head, self.head_dim)
@@ -58,7 +58,7 @@ class CausalSelfAttention(nn.Module):
             v,
             attn_mask=mask if mask is None or mask.dtype == torch.bool else mask.to(q.dtype),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask is None and bool(T > 1),  # a plain bool, where lengths are symbols
+            is_causal=mask is None and bool(T > 1),  # a plain bool, even where lengths are symbolic
             enable_gqa=self.n_kv_head != self.n_head,
         )
         out: Tensor = self.c_proj(y.transpose(1, 2).reshape(B, T, -1))
@@ -68,16 +68,16 @@ class CausalSelfAttention(nn.Module):
 def attention_mask(
     queries: int, keys: int, *, position: Position, sliding_window: int, device: torch.device
 ) -> Tensor | None:
-    """Which of `keys` positions the last `queries` of them see, (queries, keys), or what their scores add, (H, ., .).
+    """Which of `keys` positions the last `queries` see, (queries, keys), or a bias on their scores, (H, ., .).
 
-    None where plain causality says it all: as many queries as keys, or a single query that sees every key.
+    None if plain causality is enough: as many queries as keys, or a single query that sees every key.
     """
     bias = position.bias(queries, keys)
     windowed = 0 < sliding_window < keys
     if bias is None and not windowed and queries in (1, keys):
         return None
     at = torch.arange(keys, device=device)
-    distance = at[keys - queries :, None] - at  # (queries, keys), how far back a key lies
+    distance = at[keys - queries :, None] - at  # (queries, keys), how far back a key is
     hidden = distance < 0
     if windowed:
         hidden = hidden | (distance >= sliding_window)

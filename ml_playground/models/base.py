@@ -1,4 +1,4 @@
-"""What the trainer, the evaluation and the sampler know of a model."""
+"""The interface of a model to training, evaluation and sampling."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 # torch leaves some types out.
@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ml_playground.models.cache import Cache
 
 LOGITS_AT_ONCE = 2**27
-"""Up to so many (512 MiB in float32) a loss takes the logits of all positions at once."""
+"""Up to this many logits (512 MiB in float32) a loss computes those of all positions at once."""
 
 _LOGITS_PER_PIECE = 2**25
 
@@ -26,7 +26,7 @@ class LanguageModel(nn.Module, ABC):
 
     Attributes:
         block_size: longest input it takes, in tokens.
-        vocab_size: number of ids that it tells apart.
+        vocab_size: number of token ids.
     """
 
     block_size: int
@@ -37,18 +37,18 @@ class LanguageModel(nn.Module, ABC):
         """Logits (B, T, vocab_size) for the token after each of `ids` (B, T), T at most `block_size`."""
 
     def split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
-        """The model in two: ids (B, T) to the head's input (B, T, C), and that, of any positions, to their logits.
+        """The model in two: from ids (B, T) to the head's input (B, T, C), and from that, at any positions, to logits.
 
-        None where it is not known how, as here.
+        None if the model cannot be split, which is the default.
         """
         return None
 
     def loss(self, ids: Tensor, targets: Tensor, *, ignored: int) -> Tensor:
-        """The summed cross-entropy in nats of `targets` (B, T), but for those that are `ignored`, after `ids` (B, T).
+        """The summed cross-entropy in nats of `targets` (B, T) given `ids` (B, T), without the `ignored` ones.
 
-        Of large vocabularies the logits of all positions at once would take more memory than all else: where there are
-        more than `LOGITS_AT_ONCE`, they are made some positions at a time, and again in the backward pass. A compiled
-        model makes them all, since only its `forward` is compiled.
+        With a large vocabulary the logits of all positions at once would take more memory than all else: above
+        `LOGITS_AT_ONCE` they are computed some positions at a time, and again in the backward pass. A compiled model
+        computes them all at once, since only its `forward` is compiled.
         """
         wanted = ids.numel() * self.vocab_size
         compiled: object = self._compiled_call_impl
@@ -62,49 +62,49 @@ class LanguageModel(nn.Module, ABC):
         def of_piece(hidden: Tensor, wanted: Tensor) -> Tensor:
             return _summed(head(hidden), wanted, ignored)
 
-        # Nothing in a head is drawn at random.
+        # A head uses no random numbers.
         again: Any = partial(checkpoint, of_piece, use_reentrant=False, preserve_rng_state=False)
         losses: list[Tensor] = [again(*piece) for piece in pieces]
         return torch.stack(losses).sum()
 
     def new_cache(self, batch_size: int) -> Cache:
-        """An empty memory for `extend`."""
+        """An empty cache for `extend`."""
         ids = torch.zeros(batch_size, self.block_size, dtype=torch.int64, device=next(self.parameters()).device)
         return Cache(ids, layers=[])
 
     def extend(self, ids: Tensor, cache: Cache) -> Tensor:
         """Logits (B, vocab_size) for the token after `ids` (B, T), which follow those in `cache` and join them.
 
-        This one computes everything again; models that remember keys and values override it.
+        The default recomputes everything; models that cache keys and values override it.
         """
         cache.append(ids)
         logits: Tensor = self(cache.ids)
         return logits[:, -1]
 
     def trainable_state_dict(self) -> dict[str, Tensor]:
-        """What training changes, which checkpoints keep."""
+        """The weights that training changes, which checkpoints keep."""
         return self.state_dict()
 
     def load_trainable_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `trainable_state_dict` gave. Raises RuntimeError if it does not fit."""
+        """Load what `trainable_state_dict` returned. Raises RuntimeError if it does not fit."""
         self.load_state_dict(state)
 
     def cast(self, dtype: torch.dtype) -> None:
-        """Have all of it compute in another number format from now on."""
+        """Convert the model to another number format."""
         self.to(dtype)
 
     def finalize(self) -> None:
-        """Give up what only training needs, leaving all else in the weights of the layers."""
+        """Drop what only training needs and merge the rest into the weights of the layers."""
 
     def flops_per_token(self, block_size: int) -> int:  # noqa: ARG002 -- it matters where there is attention
-        """Of forward and backward pass, over `block_size` tokens: 6 for each weight that is multiplied.
+        """Of forward and backward pass, in blocks of `block_size` tokens: 6 for each weight that is multiplied.
 
-        Tables of embeddings are looked up, not multiplied.
+        Embedding tables are looked up, not multiplied.
         """
         return 6 * (self.num_parameters() - sum(table.numel() for table in self.embeddings()))
 
     def embeddings(self) -> list[Tensor]:
-        """Tables with a row per token, n-gram or position, but for one that is the head's matrix too."""
+        """Embedding tables, with a row per token, n-gram or position, except one that is tied to the head."""
         tied = {module.weight for module in self.modules() if isinstance(module, nn.Linear)}
         tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
         return [table for table in tables if table not in tied]

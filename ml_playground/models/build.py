@@ -1,4 +1,4 @@
-"""Built-in models and models from users' files, built from plain values, and the weights of a checkpoint put in."""
+"""Builds models, built-in or from a user's file, from plain values, and loads a checkpoint's weights into them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +23,11 @@ def build_model(options: Mapping[str, Any]) -> LanguageModel:
     """A new built-in model.
 
     Args:
-        options: the keys of `[train.model]` and `vocab_size`. They may come from a stranger's checkpoint.
+        options: the keys of `[train.model]` and `vocab_size`. They may come from an untrusted checkpoint.
 
     Raises:
-        CheckpointError: they are not those of a built-in model.
-        OutOfMemoryError: its sizes are beyond all memory.
+        CheckpointError: they are not options of a built-in model.
+        OutOfMemoryError: no memory could hold it.
     """
     config, vocab_size = _shape(options)
     try:
@@ -36,11 +36,11 @@ def build_model(options: Mapping[str, Any]) -> LanguageModel:
         what = str(error).partition("\n")[0]
         if "overflow" not in what.lower() and "int64" not in what:
             raise
-        raise OutOfMemoryError(f"no memory can hold this model, whose sizes are beyond counting ({what}).") from error
+        raise OutOfMemoryError(f"no memory can hold this model: its sizes overflow ({what}).") from error
 
 
 def restore_model(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> LanguageModel:
-    """The built-in model with the options and the state of a checkpoint; the rest is as in `build_model`.
+    """The built-in model with the options and weights of a checkpoint; the rest is as in `build_model`.
 
     Raises:
         CheckpointError: they do not fit each other.
@@ -52,21 +52,21 @@ def restore_model(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> 
 
 
 def count_parameters(options: Mapping[str, Any]) -> int:
-    """Trainable values of the model that `build_model` would build, for which no memory is taken."""
+    """Trainable values of the model that `build_model` would build; allocates no memory for them."""
     with torch.device("meta"), _Uninitialised():
         return build_model(options).num_parameters()
 
 
 def build_from_file(file: Path, options: Mapping[str, Any]) -> LanguageModel:
-    """A new model of the user's own. All its buffers become part of its state: what its code leaves out may be random.
+    """A new model from a user's file. All its buffers become part of its state: those that it leaves out may be random.
 
     Args:
         file: a Python file with a function `build(config, vocab_size)`, which is run.
-        options: as in `build_model`, with those in `options` that mean something to that file only.
+        options: as in `build_model`, and under `options` those for the file's own use.
 
     Raises:
-        CheckpointError: the file makes no language model.
-        ConfigError: it refuses `[train.model.options]`.
+        CheckpointError: the file does not build a language model.
+        ConfigError: it rejects `[train.model.options]`.
     """
     config, vocab_size = _shape(options)
     build = getattr(import_file(file), "build", None)
@@ -74,11 +74,13 @@ def build_from_file(file: Path, options: Mapping[str, Any]) -> LanguageModel:
         raise CheckpointError(f"{file} has no function build(config, vocab_size).")
     try:
         model = build(config, vocab_size)
-    except ValidationError as error:  # of a Section that the options were given to
+    except ValidationError as error:  # of a Section that the options were passed to
         findings = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
         raise ConfigError([f"[train.model.options] {key}: {message}" for key, message in findings]) from error
     if not isinstance(model, LanguageModel):
-        raise CheckpointError(f"{file}: build(config, vocab_size) made a {type(model).__name__}, not a LanguageModel.")
+        raise CheckpointError(
+            f"{file}: build(config, vocab_size) returned a {type(model).__name__}, not a LanguageModel."
+        )
     for name in ("block_size", "vocab_size"):
         if not hasattr(model, name):
             raise CheckpointError(f"{file}: its model lacks the attribute {name}, which every LanguageModel has.")
@@ -98,20 +100,20 @@ def _shape(options: Mapping[str, Any]) -> tuple[ModelOptions, int]:
         config = model_options(values)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"no model can be built from the arguments {dict(options)}: {error}") from error
-    for _, why in config.model_copy(update={"options": {}}).conflicts():  # they may be there without the file
+    for _, why in config.model_copy(update={"options": {}}).conflicts():  # the file has been left out of the values
         raise CheckpointError(f"no model can be built from the arguments {dict(options)}: {why}")
     return config, vocab_size
 
 
 def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
-    """Give `model` the state of a checkpoint.
+    """Load a checkpoint's weights into `model`.
 
     Raises:
         CheckpointError: it does not fit.
-        DamagedCheckpointError: it holds what no training leaves there.
+        DamagedCheckpointError: it contains what training never saves.
     """
     if (problem := _problem_of(model, weights)) is not None:
-        raise DamagedCheckpointError(f"the checkpoint's weights are of no use: {problem}.")
+        raise DamagedCheckpointError(f"the checkpoint's weights are unusable: {problem}.")
     try:
         model.load_trainable_state_dict(weights)
     except RuntimeError as error:
@@ -119,7 +121,7 @@ def load_weights(model: LanguageModel, weights: Mapping[str, Tensor]) -> None:
 
 
 def _problem_of(model: LanguageModel, weights: Any) -> str | None:
-    """What is wrong with a checkpoint's weights whatever the model's shape, None if nothing is."""
+    """What is wrong with a checkpoint's weights, regardless of the model's shape; None if nothing is."""
     if not is_table(weights):
         return f"they are a {type(weights).__name__}"
     own: dict[str, Tensor] = {**dict(model.named_buffers()), **dict(model.named_parameters())}
@@ -135,7 +137,7 @@ def _problem_of(model: LanguageModel, weights: Any) -> str | None:
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Within it `torch.nn.init` leaves weights as they are, for those that are about to get their values."""
+    """A block in which `torch.nn.init` does nothing, for weights that are about to be loaded."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":

@@ -1,19 +1,19 @@
-"""What a model remembers of the tokens that it was given, so that the next one costs one position."""
+"""Key-value caches, so that the next token costs one position and not all of them."""
 
 from torch import Tensor
 
 
 class LayerCache:
-    """One layer's keys and values, in memory for `block_size` positions of which the first `length` are filled."""
+    """One layer's keys and values: room for `block_size` positions, of which the first `length` are filled."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
-        """Take memory for keys and values, (B, G, block_size, D) each."""
+        """Use these buffers for keys and values, (B, G, block_size, D) each."""
         self._keys = keys
         self._values = values
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Take in the next T positions' `keys` and `values` (B, G, T, D); return those of all positions so far."""
+        """Append the next T positions' `keys` and `values` (B, G, T, D); return those of all positions so far."""
         end = self.length + keys.shape[2]
         self._keys[:, :, self.length : end] = keys
         self._values[:, :, self.length : end] = values
@@ -21,17 +21,17 @@ class LayerCache:
         return self._keys[:, :, :end], self._values[:, :, :end]
 
     def repeated(self, rows: int) -> "LayerCache":
-        """A copy of one row's memory, for so many rows."""
+        """A copy of a cache of one row, repeated to `rows` rows."""
         copy = LayerCache(self._keys.repeat(rows, 1, 1, 1), self._values.repeat(rows, 1, 1, 1))
         copy.length = self.length
         return copy
 
 
 class Cache:
-    """The tokens given so far, and for each layer its keys and values."""
+    """The tokens so far, and the keys and values of each layer."""
 
     def __init__(self, ids: Tensor, layers: list[LayerCache]) -> None:
-        """Take memory for the ids, (B, block_size)."""
+        """Use this buffer for the ids, (B, block_size)."""
         self.memory = ids
         self.layers = layers
         self.length = 0
@@ -42,13 +42,13 @@ class Cache:
         return self.memory[:, : self.length]
 
     def append(self, ids: Tensor) -> None:
-        """Take in the next tokens, (B, T)."""
+        """Append the next tokens, (B, T)."""
         end = self.length + ids.shape[1]
         self.memory[:, self.length : end] = ids
         self.length = end
 
     def repeated(self, rows: int) -> "Cache | None":
-        """A copy of a cache of one row, for so many rows; None where what it remembers is not known here."""
+        """A copy of a cache of one row, repeated to `rows` rows; None for a kind of cache that is not known here."""
         plain = type(self) is Cache and vars(self).keys() == {"memory", "layers", "length"}
         if not plain or not all(type(layer) is LayerCache for layer in self.layers):
             return None
@@ -57,7 +57,7 @@ class Cache:
         return copy
 
     def clear(self) -> None:
-        """Forget everything and keep the memory."""
+        """Empty the cache and keep its buffers."""
         self.length = 0
         for layer in self.layers:
             layer.length = 0

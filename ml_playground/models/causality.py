@@ -1,4 +1,4 @@
-"""Whether a model of the user's own sees the tokens that it is to predict, found before its first step."""
+"""Checks, before the first step, that a user's model does not see the tokens that it is to predict."""
 
 from pathlib import Path
 
@@ -10,26 +10,26 @@ from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import seed_everything
 from ml_playground.utils.paths import display_path
 
-_LONGEST = 128  # tokens that are looked at, so that this takes about as long as a step
-_NOISE = 0.02  # on all weights: where projections begin at zero, nothing would be seen of what follows them
+_LONGEST = 128  # tokens that are checked, so that this takes about as long as a step
+_NOISE = 0.02  # added to all weights: projections that start at zero would hide a leak
 _SEED = 1
-_SAME = 1e-4  # difference of logits, as a share of the largest, that rounding may make
-_SAME_IN_STEPS = 1e-2  # there, where they are computed in another way
+_SAME = 1e-4  # difference of logits, as a share of the largest, that rounding can cause
+_SAME_IN_STEPS = 1e-2  # the same for `extend`, which computes them in another way
 
 
 @torch.no_grad()
 def require_causal(model: LanguageModel, file: Path) -> str | None:
-    """Compare logits for texts that are the same up to some position, in evaluation mode.
+    """Compare the logits of texts that are the same up to some position, in evaluation mode.
 
     Args:
-        model: on its device; of no use afterwards.
+        model: on its device; its weights are changed.
         file: where it comes from.
 
     Returns:
-        A warning where the model has a `forward` of its own beside a built-in model's `extend`, which does not agree.
+        A warning if the model overrides a built-in model's `forward` but not its `extend`, and the two disagree.
 
     Raises:
-        ConfigError: logits depend on later tokens, its `extend` gives others than `forward`, or their shape is wrong.
+        ConfigError: logits depend on later tokens or have the wrong shape, or `extend` and `forward` disagree.
     """
     length = min(model.block_size, _LONGEST)
     if length < 2 or model.vocab_size < 2:
@@ -40,7 +40,7 @@ def require_causal(model: LanguageModel, file: Path) -> str | None:
     for parameter in model.parameters():
         if parameter.is_floating_point() and not isinstance(parameter, nn.UninitializedParameter):
             parameter.add_(torch.randn_like(parameter), alpha=_NOISE)
-    # Odd and even places, so that one of them lies within any piece that is treated as a whole.
+    # Odd and even positions, so that one of them is inside any block that the model treats as a whole.
     halves = (length // 4 + 1, length // 2 - 1, length // 2, length // 2 + 1, 3 * length // 4)
     cuts = sorted({cut for cut in (1, 2, 3, *halves, length - 1) if 0 < cut < length})
     ids = torch.randint(model.vocab_size, (1, length)).expand(len(cuts), -1)
@@ -60,9 +60,9 @@ def require_causal(model: LanguageModel, file: Path) -> str | None:
         _refuse_random(model, one, ids.to(device), file)
         raise _refusal(
             file,
-            f"what it predicts at position {position} changes when only tokens from "
-            f"position {cuts[row]} on do: it sees what it is to predict, and its loss would mean nothing. Look at "
-            "its convolutions (pad on the left only), attention masks, and norms or sums over positions.",
+            f"its prediction at position {position} changes when only tokens from position {cuts[row]} on change: it "
+            "sees the tokens that it should predict, and its loss would be meaningless. Check its convolutions (pad on "
+            "the left only), attention masks, and norms or sums over positions.",
         )
     problem = None
     if type(model).extend is not LanguageModel.extend:
@@ -88,8 +88,8 @@ def _refuse_random(model: LanguageModel, logits: Tensor, ids: Tensor, file: Path
     if not torch.allclose(logits, again, rtol=0, atol=_SAME * _scale(logits), equal_nan=True):
         raise _refusal(
             file,
-            "it gives other logits for the same tokens when asked again, in evaluation mode: it remembers something "
-            "of earlier calls, which forward must not.",
+            "it gives different logits for the same tokens when called again, in evaluation mode: it keeps state "
+            "between calls, which forward must not.",
         )
 
 
@@ -103,8 +103,8 @@ def _difference_in_steps(model: LanguageModel, ids: Tensor, expected: Tensor) ->
         logits = model.extend(ids[:, start:end].contiguous(), cache).float().cpu()
         if not torch.allclose(logits, expected[:, end - 1], rtol=0, atol=tolerance, equal_nan=True):
             return (
-                f"its extend predicts something else after {end} tokens than its forward does, so that it samples "
-                "otherwise than it is trained."
+                f"its extend and its forward disagree after {end} tokens, so that it would sample differently from how "
+                "it was trained."
             )
     return None
 

@@ -1,4 +1,4 @@
-"""Models of `[train.model]`: built in, with the first weights of another, or from a file of the user's own."""
+"""Models of `[train.model]`: built-in, initialised from another model, or from a user's own file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # see `models.spec`
 
     from ml_playground.models.base import LanguageModel
 
-_READER = "ml_playground.interop.pretrained:load_pretrained"  # which is above this room
+_READER = "ml_playground.interop.pretrained:load_pretrained"  # which is in a higher layer
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class BuiltInModel(ModelSpec):
 
 @dataclass(frozen=True)
 class InitFrom(BuiltInModel):
-    """`[train.model] init_from`: the shape and the first weights of another model.
+    """`[train.model] init_from`: the shape and the initial weights of another model.
 
     Attributes:
-        source: a folder, a name at the Hub, or a checkpoint; empty where it was read from a checkpoint.
+        source: a folder, a name on the Hub, or a checkpoint; empty if it was read from a checkpoint.
     """
 
     source: str = ""
-    # Another model brings its own shape, whatever the rest of the section says.
+    # The other model's shape is used, whatever the rest of the section says.
     asked_for: ClassVar[tuple[str, ...] | None] = ("init_from", "block_size", "dropout")
     from_scratch: ClassVar[bool] = False
 
@@ -106,17 +106,17 @@ class InitFrom(BuiltInModel):
     def summary(self, vocab_size: int | None) -> str:
         """See `ModelSpec`."""
         _ = vocab_size
-        return f"as in {display_path(Path(self.source))}, to begin with"
+        return f"initialised from {display_path(Path(self.source))}"
 
     def begin(self, vocabulary: Vocabulary, text: str) -> Beginning:
         """See `ModelSpec`."""
-        # Hugging Face's libraries take half a second to import, which a training from scratch is spared.
+        # Hugging Face's libraries take half a second to import, which training from scratch does not need.
         read = cast("Callable[..., Pretrained]", named_by(_READER))
         wanted = {key: self.options[key] for key in ("block_size", "dropout")}
         found = read(self.source, vocabulary=vocabulary, text=text, **wanted)
         shape = ", ".join(f"{key} = {found.options[key]}" for key in ("kind", "n_layer", "n_head", "n_embd"))
         spec = replace(self, options={**found.options, "init_from": self.options["init_from"]})
-        return Beginning(spec, found.weights, f"beginning with {display_path(Path(self.source))}: {shape}")
+        return Beginning(spec, found.weights, f"initialised from {display_path(Path(self.source))}: {shape}")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class ModelFile(BuiltInModel):
         return f"[train.model] file: {display_path(self.file)} has changed since {name}"
 
     def check(self, device: "torch.device") -> str | None:
-        """See `ModelSpec`: on a model of its own, so that training is as without it."""
+        """See `ModelSpec`: on a separate model, so that training is not affected."""
         from ml_playground.models.causality import require_causal
 
         return require_causal(self.build().to(device), self.file)
@@ -173,14 +173,14 @@ class ModelFile(BuiltInModel):
         return display_path(self.file)
 
     def _count(self, options: Mapping[str, Any]) -> int:
-        # It is really built: what it computes from its weights on the way must be able to.
+        # It is really built, not on the meta device: its code may compute with its weights.
         return replace(self, options=options).build().num_parameters()
 
 
 def model_options(stated: Mapping[str, Any]) -> ModelOptions:
-    """The options of `[train.model]` from plain values. Raises ValidationError, a ValueError, if they are not sound."""
+    """The options of `[train.model]` from plain values. Raises ValidationError, a ValueError, if they are invalid."""
     return cast("ModelOptions", PartOf(MODELS, "gpt2").validate(dict(stated)))
 
 
 BUILT_IN = BuiltInModel({})
-"""Names nothing: for checkpoints of built-in models."""
+"""For checkpoints of built-in models, which need nothing else named."""

@@ -15,7 +15,7 @@ _HAS_ONEDNN = platform.machine() in ("x86_64", "AMD64") and bool(
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear`, and faster than it on a CPU in float32."""
+    """`torch.nn.Linear`, but faster on a CPU in float32."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 -- torch's name
         """(..., in_features) to (..., out_features)."""

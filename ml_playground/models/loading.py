@@ -1,4 +1,4 @@
-"""The one door to Transformers' loaders. Nothing that a folder brings is run, whoever sits at the terminal."""
+"""The only calls of Transformers' loaders. Code in a model's folder is never run, and nobody is asked to allow it."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # Transformers leaves some types out.
@@ -30,11 +30,11 @@ def load_network(folder: Path, *, dtype: torch.dtype, **options: Any) -> tuple[P
     Args:
         folder: the model, with its weights in safetensors files.
         dtype: number format of the weights.
-        options: more of what `from_pretrained` takes.
+        options: further arguments of `from_pretrained`.
 
     Raises:
-        CheckpointError: it needs code of its own, or is not of a kind that Transformers knows. What Transformers itself
-            raises comes through: see `is_the_libraries`.
+        CheckpointError: it needs custom code, or Transformers does not know its kind. Exceptions of Transformers
+            itself are passed on: see `is_the_libraries`.
     """
     _quiet()
     with read_errors(folder):
@@ -49,12 +49,12 @@ def load_network(folder: Path, *, dtype: torch.dtype, **options: Any) -> tuple[P
             **options,
         )
     network, report = loaded
-    vars(network.config).pop("auto_map", None)  # so that what is written of it later names no code
+    vars(network.config).pop("auto_map", None)  # so that folders written from it later name no code
     return network, report
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder. What Transformers raises comes through, as in `load_network`."""
+    """The tokenizer of a folder. Exceptions of Transformers are passed on, as in `load_network`."""
     require_readable(folder)
     _quiet()
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -69,9 +69,9 @@ def is_known(model_type: object) -> bool:
 
 
 def is_the_libraries(error: BaseException) -> bool:
-    """Whether an exception comes out of a call to Hugging Face's libraries; a mistake here keeps its traceback.
+    """Whether an exception was raised inside Hugging Face's libraries; a bug of this project keeps its traceback.
 
-    What they raise where files are not what they should be can be anything, a TypeError too.
+    For malformed files they can raise anything, even a TypeError.
     """
     modules = [
         str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -81,7 +81,7 @@ def is_the_libraries(error: BaseException) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, with the line after it where that is what it is about."""
+    """The first line of an error's message, and the second if the first ends with a colon."""
     first, *rest = (str(error).strip() or type(error).__name__).splitlines()
     return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
 
@@ -106,7 +106,7 @@ def _check(folder: Path) -> None:
             f"config.json names the model_type {kind!r}, of which Transformers has no causal language model."
         )
     for kernel in named_kernels(config):
-        raise CheckpointError(f"config.json names compiled code at the hub ({kernel}), which is never run here.")
+        raise CheckpointError(f"config.json names compiled code on the Hub ({kernel}), which is never run here.")
     if (folder / "adapter_config.json").exists():
         raise CheckpointError(
             "adapter_config.json in the folder would put adapters on top of its weights. Merge them first."

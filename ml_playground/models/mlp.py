@@ -1,4 +1,4 @@
-"""MLPs: what a block does at each position by itself."""
+"""MLPs: the feed-forward part of a block."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

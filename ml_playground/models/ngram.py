@@ -1,4 +1,4 @@
-"""Embeddings of the last few tokens together."""
+"""Embeddings of n-grams."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ class NgramEmbedding(nn.Module):
     def forward(self, ids: Tensor, before: Tensor) -> Tensor:
         """Vectors (B, T, C) for `ids` (B, T).
 
-        `before` (B, S) are the tokens in front of them; where there are too few, id 0 stands for the missing ones.
+        `before` (B, S) are the tokens before them; missing ones count as id 0.
         """
         history = torch.cat((ids.new_zeros(len(ids), self.context), before, ids), dim=1)
         vectors = [

@@ -1,4 +1,4 @@
-"""Norms: what keeps the size of activations in bounds."""
+"""Normalisation layers."""
 
 import torch
 from torch import Tensor, nn
@@ -31,5 +31,5 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension of `x`."""
-        # Under autocast queries and keys come in bfloat16; one format for both is what the fused kernel takes.
+        # Under autocast queries and keys are bfloat16; the fused kernel needs one format for input and weight.
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)

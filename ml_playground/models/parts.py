@@ -1,4 +1,4 @@
-"""The options of the parts that a transformer can have; each builds its module, of which torch is a part."""
+"""The options of a transformer's parts. Each builds its module, and imports torch only then."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ class LearnedOptions(PositionConfig):
 
 
 class _FixedPosition(PositionConfig):
-    """A kind that has nothing to learn."""
+    """A kind without parameters."""
 
     def parameters(self, model: ModelConfig) -> int:
         """See `PositionConfig`."""
@@ -50,7 +50,7 @@ class SinusoidalOptions(_FixedPosition):
 
 
 class RotaryOptions(_FixedPosition):
-    """Queries and keys turned by angles in proportion to their positions (Su et al. 2021, "RoFormer")."""
+    """Queries and keys rotated by angles proportional to their positions (Su et al. 2021, "RoFormer")."""
 
     theta: float = Field(
         10_000.0, ge=1, le=1e15, description="base: wavelengths go from 2 pi to nearly 2 pi times this, in tokens"
@@ -61,7 +61,7 @@ class RotaryOptions(_FixedPosition):
         if model.head_dim % 2:
             yield (
                 ("head_dim", "position", "n_head", "n_embd"),
-                f"rope turns pairs, head_dim = {model.head_dim} is odd",
+                f"rope rotates pairs, head_dim = {model.head_dim} is odd",
             )
 
     def build(self, model: ModelConfig) -> "nn.Module":
@@ -72,7 +72,7 @@ class RotaryOptions(_FixedPosition):
 
 
 class ALiBiOptions(_FixedPosition):
-    """Scores fall linearly with the distance, at a slope of its own in each head (Press et al. 2022)."""
+    """Attention scores fall linearly with distance, with a slope for each head (Press et al. 2022)."""
 
     def build(self, model: ModelConfig) -> "nn.Module":
         """See `PositionConfig`."""

@@ -1,7 +1,7 @@
-"""Positions: how a model knows in which order the tokens stand.
+"""Positional encodings: how a model knows the order of its tokens.
 
-A kind of position adds to the embeddings, or turns queries and keys, or biases the attention. `start` is the position
-of the first token given, above 0 where a cache holds the ones before.
+A kind adds to the embeddings, or rotates queries and keys, or biases the attention. `start` is the position of the
+first token given, above 0 if a cache holds the ones before.
 """
 
 import math
@@ -13,21 +13,21 @@ from ml_playground.config.sections import ModelConfig
 
 
 class Position(nn.Module):
-    """No position at all: order shows through the causal mask only (Haviv et al. 2022). The others build on it."""
+    """No positional encoding: order shows through the causal mask only (Haviv et al. 2022). The base of the others."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
 
     def embed(self, x: Tensor, start: int) -> Tensor:
-        """What enters the first block, from embeddings (B, T, C)."""
+        """The input of the first block, from embeddings (B, T, C)."""
         return x
 
     def rotate(self, x: Tensor, start: int) -> Tensor:
-        """What attention compares, from queries or keys (B, H, T, D)."""
+        """Queries or keys (B, H, T, D) as attention compares them."""
         return x
 
     def bias(self, queries: int, keys: int) -> Tensor | None:
-        """What is added to the scores that the last `queries` of `keys` positions give them, (H, queries, keys)."""
+        """What is added to the scores of the last `queries` positions for all `keys` positions, (H, queries, keys)."""
         return None
 
 
@@ -46,7 +46,7 @@ class Learned(Position):
 class Sinusoidal(Position):
     """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5).
 
-    Embeddings are multiplied by the root of the width (section 3.4), or the waves would drown them.
+    Embeddings are multiplied by the root of the width (section 3.4), so that the waves do not drown them out.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -61,9 +61,9 @@ class Sinusoidal(Position):
 
 
 class Rotary(Position):
-    """Queries and keys turned by angles in proportion to their positions (Su et al. 2021, "RoFormer").
+    """Queries and keys rotated by angles proportional to their positions (Su et al. 2021, "RoFormer").
 
-    The two halves of a head are the coordinates that turn, as in Llama's code at Hugging Face.
+    A pair is one coordinate of each half of a head, as in Transformers' Llama.
     """
 
     def __init__(self, config: ModelConfig, theta: float) -> None:
@@ -83,7 +83,7 @@ class Rotary(Position):
 
 
 class ALiBi(Position):
-    """Scores fall linearly with the distance, at a slope of its own in each head (Press et al. 2022)."""
+    """Attention scores fall linearly with distance, with a slope for each head (Press et al. 2022)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -104,7 +104,7 @@ def _angles(length: int, width: int, theta: float) -> Tensor:
 
 
 def _slopes(n_head: int) -> list[float]:
-    """The paper's geometric series; where the heads are no power of two, every other slope of the next one fills up."""
+    """The paper's geometric series; unless the heads are a power of two, every other slope of the next one is added."""
     power = 2 ** math.floor(math.log2(n_head))
     slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
     between = [2 ** (-4 * (head + 1) / power) for head in range(0, 2 * power, 2)]

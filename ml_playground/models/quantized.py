@@ -1,4 +1,4 @@
-"""Weights of 8 bits, for sampling on a CPU, where reading weights is what takes the time."""
+"""8-bit weights, for sampling on a CPU, where most of the time goes into reading weights."""
 
 import torch
 from torch import Tensor, nn
@@ -6,12 +6,12 @@ from torch.nn import functional as F
 
 from ml_playground.models.base import LanguageModel
 
-_MULTIPLE = 16  # of inputs: the kernel takes so many at a time, and reads beyond its memory where some are left
-_FEW_ROWS = 16  # beyond these, products in bfloat16 are faster than the kernel
+_MULTIPLE = 16  # inputs: the kernel processes this many at a time and would read out of bounds otherwise
+_FEW_ROWS = 16  # with more rows, products in bfloat16 are faster than the kernel
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weights are integers of 8 bits, with a scale for each output (Dettmers et al. 2022, 2.1).
+    """A linear layer with 8-bit integer weights and a scale for each output (Dettmers et al. 2022, 2.1).
 
     Inputs and outputs are in bfloat16.
     """
@@ -39,7 +39,7 @@ class Int8Linear(nn.Module):
 
 
 def quantize(model: LanguageModel) -> None:
-    """Turn the linear layers of `model` into `Int8Linear`, but for those whose inputs are no multiple of 16."""
+    """Replace the linear layers of `model` by `Int8Linear`, unless their inputs are not a multiple of 16."""
     model.finalize()
     for module in list(model.modules()):
         for name, child in module.named_children():

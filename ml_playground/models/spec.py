@@ -1,4 +1,4 @@
-"""What `[train.model]` or `[train.hf_model]` names: the one place that knows whose model a run is about."""
+"""The model that `[train.model]` or `[train.hf_model]` specifies; nothing else asks of which kind it is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.utils.registry import named_by
 from ml_playground.utils.tables import Change, Table, is_table
 
-if TYPE_CHECKING:  # torch takes half a second to import, which those who only describe a model are spared
+if TYPE_CHECKING:  # torch takes half a second to import, which describing a model does not need
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes half a second to import, which those who only d
     from ml_playground.models.base import LanguageModel
     from ml_playground.run.store import Artifact
 
-_KINDS = {  # the option that a kind is known by, and where its class is; a model without any of them is built in
+_KINDS = {  # the option that identifies a kind, and its class; a model without any of them is built-in
     "hf_model": "ml_playground.finetune.spec:FineTunedSpec",
     "file": "ml_playground.models.kinds:ModelFile",
     "init_from": "ml_playground.models.kinds:InitFrom",
@@ -49,7 +49,7 @@ class Sections(Protocol):
 
 
 class Vocabulary(Protocol):
-    """What a model is told of the tokens of its data: a tokenizer."""
+    """What a model needs to know of its data's tokens: a tokenizer."""
 
     @property
     def vocab_size(self) -> int:
@@ -70,7 +70,7 @@ class Vocabulary(Protocol):
         ...
 
     def token_bytes(self, token: int) -> bytes:
-        """What a token stands for."""
+        """The bytes that a token stands for."""
         ...
 
     def encode(self, text: str) -> "NDArray[Any]":
@@ -79,7 +79,7 @@ class Vocabulary(Protocol):
 
 
 class Pretrained(NamedTuple):
-    """A trained model to begin with.
+    """A trained model to start from.
 
     Attributes:
         options: as in `ModelSpec`, complete.
@@ -95,8 +95,8 @@ class Beginning(NamedTuple):
 
     Attributes:
         spec: its model, whose options are complete.
-        weights: those to begin with; None draws them.
-        report: where they come from, None where they are drawn.
+        weights: the initial ones; None if they are random.
+        report: where they come from, None if they are random.
     """
 
     spec: "ModelSpec"
@@ -110,9 +110,9 @@ class ModelSpec(ABC):
 
     Attributes:
         options: plain values, which checkpoints keep; complete once the data is known (`for_data`).
-        sections: those of `[train]` that describe it.
-        asked_for: the options that these sections decide where a checkpoint has others; None is all of them.
-        merges: whether other programs get it as `merge` has written it.
+        sections: the sections of `[train]` that describe it.
+        asked_for: the options whose difference from a checkpoint's is reported on resume; None for all of them.
+        merges: whether it is exported as `merge` has written it.
         from_scratch: whether its weights are drawn at random.
     """
 
@@ -130,10 +130,10 @@ class ModelSpec(ABC):
     @classmethod
     @abstractmethod
     def unnamed(cls, options: Mapping[str, Any]) -> Self:
-        """The model of a checkpoint, with nothing else named for it.
+        """The model of a checkpoint, if the configuration names nothing for it.
 
         Raises:
-            CheckpointError: it needs something else, such as a file: none is run because a checkpoint names it.
+            CheckpointError: it needs something else, such as a file, which is never run because a checkpoint names it.
         """
 
     @abstractmethod
@@ -141,13 +141,13 @@ class ModelSpec(ABC):
         """A new model.
 
         Raises:
-            CheckpointError: there is none with these options.
-            ConfigError: a model of the user's own refuses them, or a trained one has nothing that they could act on.
+            CheckpointError: no model has these options.
+            ConfigError: a user's own model rejects them, or they would have no effect on a pretrained one.
         """
 
     @abstractmethod
     def restore(self, weights: "Mapping[str, Tensor]") -> "LanguageModel":
-        """The model with the state of a checkpoint, which is `LanguageModel.trainable_state_dict`.
+        """The model with a checkpoint's weights, from `LanguageModel.trainable_state_dict`.
 
         Raises:
             CheckpointError: it does not fit the options, or there is no model with these.
@@ -155,7 +155,7 @@ class ModelSpec(ABC):
 
     @abstractmethod
     def summary(self, vocab_size: int | None) -> str:
-        """A line about it. `vocab_size` is that of the data, None as long as none is prepared."""
+        """A line about it. `vocab_size` is None until data is prepared."""
 
     @abstractmethod
     def stated(self, train: Table) -> Table:
@@ -167,17 +167,17 @@ class ModelSpec(ABC):
 
     @abstractmethod
     def resume(self, saved: Mapping[str, Any]) -> "tuple[ModelSpec, list[Change]]":
-        """The model to train further where a checkpoint has the options `saved`, and what was asked for in vain.
+        """The model to resume from a checkpoint with the options `saved`, and configured options that are not used.
 
         Raises:
             CheckpointError: it is a model of another kind.
         """
 
     def begin(self, vocabulary: Vocabulary, text: str) -> Beginning:
-        """How a new run on data with these tokens begins, of which `text` is a sample.
+        """How a new run begins on data with these tokens; `text` is a sample of it.
 
         Raises:
-            CheckpointError: the model to begin with is missing, or does not fit.
+            CheckpointError: the model to start from is missing, or does not fit.
         """
         _ = text
         return Beginning(self.for_data(vocabulary))
@@ -193,38 +193,38 @@ class ModelSpec(ABC):
 
     @property
     def idle_sections(self) -> tuple[str, ...]:
-        """Sections of `[train]` that mean nothing to it."""
+        """Sections of `[train]` that do not apply to it."""
         return tuple(name for name in _SECTIONS if name not in self.sections)
 
     def identity(self) -> str | None:
-        """The hash of what it is made of beside its options; None where that is nothing."""
+        """The hash of what it is made of besides its options; None if nothing."""
         return None
 
     def verify_identity(self, saved: str | None, name: str) -> str | None:
-        """Compare `identity` with that in the checkpoint `name`; a warning where the difference is the user's to judge.
+        """Compare `identity` with the one in the checkpoint `name`; a warning if the difference may be harmless.
 
         Raises:
-            CheckpointError: the weights in the checkpoint mean nothing with this one.
+            CheckpointError: the checkpoint's weights are meaningless with this one.
         """
         _ = saved, name
         return None
 
     def check(self, device: "torch.device") -> str | None:
-        """Look for mistakes in code of the user's own before the first step; a warning about lesser ones.
+        """Check a user's own code before the first step; a warning about minor mistakes.
 
         Raises:
-            ConfigError: training would mean nothing.
+            ConfigError: training would be meaningless.
         """
         _ = device
         return None
 
     def with_base_dtype(self, dtype: str) -> "ModelSpec":
-        """The same, with the weights that are not trained in another number format."""
+        """The same, with its frozen weights in another number format."""
         _ = dtype
         return self
 
     def candidates(self, run: RunDirectory) -> Iterator[Path]:
-        """Where the trained weights of a run could be, the better ones first: checkpoints, and folders of adapters."""
+        """Where the trained weights of a run may be, the best first: checkpoints, and folders of adapters."""
         yield from (run.best_checkpoint, run.last_checkpoint, run.previous_checkpoint)
 
     def restore_folder(self, folder: Path) -> "LanguageModel":
@@ -236,11 +236,11 @@ class ModelSpec(ABC):
         raise CheckpointError(f"{folder} is not a checkpoint.")
 
     def artifacts(self, run: RunDirectory, model: "LanguageModel", tokenizer: Path) -> "Sequence[Artifact]":
-        """What is written beside each checkpoint.
+        """What is written along with each checkpoint.
 
         Args:
-            run: where.
-            model: what `build` made.
+            run: its directory.
+            model: what `build` returned.
             tokenizer: the folder with its tokenizer's files.
         """
         _ = run, model, tokenizer
@@ -249,14 +249,14 @@ class ModelSpec(ABC):
     def require_merging(self) -> None:
         """Raises CheckpointError if there is nothing to merge."""
         if not self.merges:
-            raise CheckpointError("[train.hf_model] model_name is not stated: there is nothing to merge. See 'export'.")
+            raise CheckpointError("[train.hf_model] model_name is not set: there is nothing to merge. See 'export'.")
 
     def require_same_sections(self, saved: Mapping[str, Any]) -> None:
         """Raises CheckpointError if the model in ckpt_last.pt, with the options `saved`, is of other sections."""
         if kind_of(saved).sections != self.sections:
             raise CheckpointError(
-                "ckpt_last.pt is of another kind of model: one of [train.model] and [train.hf_model] was trained, and "
-                "now it is the other. Set another [train.runtime] out_dir."
+                "ckpt_last.pt is of another kind of model: it was trained with one of [train.model] and "
+                "[train.hf_model], and now the other is configured. Set another [train.runtime] out_dir."
             )
 
 

@@ -1,4 +1,4 @@
-"""The decoder-only transformer, in every variant that `[train.model]` can name.
+"""The decoder-only transformer, in every variant that `[train.model]` can specify.
 
 Parameter names and shapes of the kind `gpt2` are nanoGPT's, so that its checkpoints load. Shape letters: B batch, T
 time, C width (n_embd), H heads, G heads of keys and values, D width of a head, V vocabulary.
@@ -108,7 +108,7 @@ class Transformer(LanguageModel):
         return super().flops_per_token(block_size) + 12 * self.config.n_layer * width * block_size
 
     def _run(self, ids: Tensor, cache: Cache | None) -> Tensor:
-        """The last block's output (B, T, C), normed, for `ids` (B, T), which follow and join those in `cache`."""
+        """The last block's output (B, T, C), normed, for `ids` (B, T), which follow those in `cache`."""
         start = 0 if cache is None else cache.length
         position = cast("Position", self.transformer["wpe"])
         x = self.transformer["wte"](ids)
@@ -135,8 +135,8 @@ class Transformer(LanguageModel):
     def _initialise(self) -> None:
         """Normal weights of deviation 0.02, smaller where a block adds to the residual stream (GPT-2, section 2.3).
 
-        With `zero_init` what is added starts at nothing, and so do the logits unless they share the embeddings' matrix;
-        n-gram and value embeddings always do.
+        With `zero_init` residual projections start at zero, and so do the logits unless the head is tied to the
+        embeddings; n-gram and value embeddings always do.
         """
         scaled = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, parameter in self.named_parameters():

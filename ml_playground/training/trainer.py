@@ -162,7 +162,7 @@ class Trainer:
         if not math.isfinite(evaluation.loss):
             raise self._diverged(f"step {progress.step}: the validation loss is {evaluation.loss}", progress.step)
         progress.record_evaluation(evaluation.loss, evaluation.bits_per_byte)
-        # Logged before it is saved: a row without its checkpoint is dropped on resume, a missing one cannot be restored.
+        # Logged before it is saved: on resume a row without its checkpoint is dropped, but a missing row is lost.
         self._log(
             telemetry,
             {

@@ -59,7 +59,7 @@ def test_the_previous_checkpoint_is_taken_where_the_last_is_damaged(project: Pro
 def test_a_checkpoint_is_needed(project: Project) -> None:
     outcome = project.run("evaluate")
     assert outcome.code == 2
-    assert outcome.err == "tiny/out/tiny: no sound checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate.\n"
+    assert outcome.err == "tiny/out/tiny: no intact checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate.\n"
     assert not project.out.exists()
     project.ok("train")
     for name in ("ckpt_best.pt", "ckpt_last.pt", "ckpt_prev.pt"):

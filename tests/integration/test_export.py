@@ -116,7 +116,7 @@ def test_a_conversion_that_computes_something_else_leaves_what_was_there(
     outcome = german.run("export")
     assert outcome.code == 2
     assert "Transformers' logits on validation text differ from ours by up to" in outcome.err
-    assert "Nothing is written" in outcome.err
+    assert "Nothing was written" in outcome.err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 

@@ -55,7 +55,7 @@ def test_other_weights_than_those_that_were_trained_on_are_refused(qwen: Project
     for verb in ("train", "sample", "merge"):
         refused = qwen.run(verb)
         assert refused.code == 2
-        assert "trained on other weights than those of [train.hf_model] model_name" in refused.err
+        assert "trained from different weights than those of [train.hf_model] model_name" in refused.err
 
 
 def test_diverged_adapters_make_way_for_the_last_good_ones(qwen: Project) -> None:

@@ -118,7 +118,7 @@ def test_beginning_with_such_a_model_runs_nothing_either(trapped: Project) -> No
 def test_compiled_code_at_the_hub_is_not_had(trapped: Project, key: str, value: object) -> None:
     trapped.ok("prepare")
     change(trapped, {key: value})
-    assert "names compiled code at the hub" in refused(trapped, "train")
+    assert "names compiled code on the Hub" in refused(trapped, "train")
 
 
 def test_pickled_weights_are_refused(trapped: Project) -> None:

@@ -73,7 +73,7 @@ def loss_of(model: Any, project: Project) -> float:
 def test_the_first_loss_is_that_of_the_model_that_it_begins_with(project: Project, folder: Path) -> None:
     begin_with(project, folder.relative_to(project.root))
     out = project.ok("train").out
-    assert "beginning with llama: kind = llama, n_layer = 2, n_head = 4, n_embd = 24" in out
+    assert "initialised from llama: kind = llama, n_layer = 2, n_head = 4, n_embd = 24" in out
     expected = loss_of(LlamaForCausalLM.from_pretrained(folder).eval(), project)
     assert first_loss(project) == pytest.approx(expected, abs=1e-5)
     checkpoint = load(project.out / "ckpt_last.pt")
@@ -139,7 +139,7 @@ def test_a_checkpoint_of_ours_is_gone_on_with_in_another_run(project: Project) -
     best = load(project.out / "ckpt_best.pt")
     changes = 'extends = "config.toml"\n[train.model]\nkind = "gpt2"\ninit_from = "tiny/out/tiny/ckpt_best.pt"\n'
     out = project.ok("train", project.preset("next", changes)).out
-    assert "beginning with tiny/out/tiny/ckpt_best.pt: kind = modern" in out
+    assert "initialised from tiny/out/tiny/ckpt_best.pt: kind = modern" in out
     rows = [json.loads(line) for line in (project.out.with_name("next") / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["val/loss"] == best.progress.val_loss
     changes = 'extends = "config.toml"\n[train.model]\ninit_from = "tiny/out/tiny"\n'
@@ -192,8 +192,8 @@ def test_a_run_that_has_begun_says_that_it_comes_too_late(project: Project) -> N
 @pytest.mark.usefixtures("folder")
 def test_plan_and_describe_know_of_it(project: Project) -> None:
     begin_with(project, "llama")
-    assert "as in llama, to begin with" in project.ok("describe").out
-    assert "beginning with llama" in project.ok("estimate").out
+    assert "initialised from llama" in project.ok("describe").out
+    assert "initialised from llama" in project.ok("estimate").out
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(project: Project, folder: Path) -> None:
@@ -253,7 +253,7 @@ def test_the_path_counts_from_the_file_that_states_it(
     begin_with(project, folder.name)
     preset = tmp_path_factory.mktemp("elsewhere") / "preset.toml"
     preset.write_text(f'extends = "{project.config}"\n[train.runtime]\nout_dir = "{project.out}"\n')
-    assert "beginning with llama" in project.ok("train", preset).out
+    assert "initialised from llama" in project.ok("train", preset).out
 
 
 def test_a_folder_with_the_same_ids_in_another_order_is_not_taken(project: Project, folder: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_merged_model_that_says_something_else_is_not_written(qwen: Project, m
     monkeypatch.setattr("ml_playground.finetune.merge.TOLERANCE", 0.0)
     refused = qwen.run("merge")
     assert refused.code == 2
-    assert "Nothing is written" in refused.err
+    assert "Nothing was written" in refused.err
     assert before == {path: path.read_bytes() for path in (qwen.out / "merged").iterdir()}
 
 
@@ -58,7 +58,7 @@ def test_transformers_ways_of_its_own_with_a_tokenizer_are_told(qwen: Project) -
     by_bytes("<|endoftext|>").save(str(qwen.root / "base" / "tokenizer.json"))
     for verb in ("prepare", "train"):
         qwen.ok(verb)
-    assert "! Transformers splits validation text into other tokens" in qwen.ok("merge").out
+    assert "! Transformers splits validation text into different tokens" in qwen.ok("merge").out
 
 
 def test_export_takes_what_was_merged(qwen: Project) -> None:

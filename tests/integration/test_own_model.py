@@ -98,7 +98,7 @@ def test_the_model_that_the_readme_shows_works(project: Project) -> None:
         ("", " has no function build(config, vocab_size)"),
         (
             "build = lambda config, vocab_size: None",
-            ": build(config, vocab_size) made a NoneType, not a LanguageModel.",
+            ": build(config, vocab_size) returned a NoneType, not a LanguageModel.",
         ),
         (MODEL.replace("self.block_size =", "size ="), ": its model lacks the attribute block_size"),
     ],

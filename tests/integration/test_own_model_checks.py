@@ -141,7 +141,7 @@ def check(path: Path, block_size: int = 32, vocab_size: int = 20) -> None:
 
 @pytest.mark.parametrize("name", SEES_THE_FUTURE)
 def test_a_model_that_sees_the_future_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="it sees what it is to predict"):
+    with pytest.raises(ConfigError, match="it sees the tokens that it should predict"):
         check(write(tmp_path, SEES_THE_FUTURE[name]))
 
 
@@ -155,7 +155,7 @@ def test_a_model_that_sees_the_past_is_not(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("block_size", [2, 3, 4, 129])
 def test_short_and_long_contexts_are_looked_at_too(tmp_path: Path, block_size: int) -> None:
-    with pytest.raises(ConfigError, match="it sees what it is to predict"):
+    with pytest.raises(ConfigError, match="it sees the tokens that it should predict"):
         check(write(tmp_path, SEES_THE_FUTURE["padded on both sides"]), block_size)
 
 
@@ -176,7 +176,7 @@ def test_a_model_that_remembers_earlier_calls_is_refused(tmp_path: Path) -> None
         self.calls += 1
         return x * self.calls
 """
-    with pytest.raises(ConfigError, match="gives other logits for the same tokens when asked again"):
+    with pytest.raises(ConfigError, match="gives different logits for the same tokens when called again"):
         check(write(tmp_path, state))
 
 
@@ -188,7 +188,7 @@ def test_steps_that_differ_from_the_whole_are_refused(tmp_path: Path) -> None:
 """
     past = SEES_THE_PAST["sums of the past"]
     check(write(tmp_path, past + steps.format(seen="cache.ids")))
-    with pytest.raises(ConfigError, match="its extend predicts something else"):
+    with pytest.raises(ConfigError, match="its extend and its forward disagree"):
         check(write(tmp_path, past + steps.format(seen="ids")))
 
 
@@ -200,7 +200,7 @@ def test_steps_of_a_built_in_model_beside_another_forward_are_warned_of(project:
     )
     project.configure({"train.model.file": '"tiny/model.py"'})
     project.ok("prepare")
-    assert "! [train.model] file: tiny/model.py: its extend predicts something else" in project.ok("train").out
+    assert "! [train.model] file: tiny/model.py: its extend and its forward disagree" in project.ok("train").out
 
 
 def test_training_is_told_at_its_start_and_nothing_is_written(project: Project) -> None:
@@ -209,7 +209,7 @@ def test_training_is_told_at_its_start_and_nothing_is_written(project: Project) 
     project.ok("prepare")
     outcome = project.run("train")
     assert outcome.code == 2
-    assert "it sees what it is to predict" in outcome.err
+    assert "it sees the tokens that it should predict" in outcome.err
     assert not list(project.out.glob("*.pt"))
 
 
@@ -346,5 +346,5 @@ def test_weights_that_are_not_numbers_are_one_message(project: Project) -> None:
     save(path, checkpoint)
     outcome = project.run("sample")
     assert outcome.code == 2
-    assert "the model's logits are not finite: its weights are of no use" in outcome.err
+    assert "the model's logits are not finite: its weights are unusable" in outcome.err
     assert "Traceback" not in outcome.err

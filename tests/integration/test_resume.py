@@ -97,7 +97,7 @@ def test_the_checkpoints_model_arguments_win_and_each_difference_is_told(project
     said = project.ok("train").out
     assert "[train.model] n_layer = 1 from ckpt_last.pt (the configuration says 2)\n" in said
     assert "[train.model] dropout = 0.0 from ckpt_last.pt (the configuration says 0.1)\n" in said
-    assert "To use the new values, delete ckpt_last.pt, or give them a TOML file" in said
+    assert "To use the new values, delete ckpt_last.pt, or put them in another TOML file" in said
     assert "[train.optim] weight_decay = 0.2 from step 6 on, 0.1 before\n" in said
     assert "[train.runtime] max_iters = 7 from step 6 on, 6 before\n" in said
     resumed = weights(project)

@@ -106,6 +106,6 @@ def test_a_preset_that_only_changes_the_prompt_is_shown_the_run_to_take(project:
     project.ok("train")
     only = preset(project, "a/only.toml", 'extends = "tiny/config.toml"\n[sample.sample]\nstart = "dog"\n')
     outcome = project.run("sample", only)
-    assert "Run 'train' first. Or set [sample.runtime] out_dir to a run that is there: tiny/out/tiny\n" in outcome.err
+    assert "Run 'train' first. Or set [sample.runtime] out_dir to an existing run: tiny/out/tiny\n" in outcome.err
     only.write_text(only.read_text() + '[sample.runtime]\nout_dir = "tiny/out/tiny"\n')
     assert project.ok("sample", only).out.startswith("dog")

@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_named_and_the_next_one_taken(project: Project) 
     (project.out / "ckpt_prev.pt").write_bytes(b"x" * 100)
     outcome = project.run("sample")
     assert outcome.code == 2
-    assert "no sound checkpoint is left" in outcome.err
+    assert "no intact checkpoint is left" in outcome.err
 
 
 def test_a_prompt_can_come_from_a_file(project: Project) -> None:

@@ -95,7 +95,7 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer, text: str) -> None:
     alike = same_tokens(theirs, tokenizer, text, add_special_tokens=True)
     if not alike or theirs.decode(ids) != tokenizer.decode(ids):
         raise ExportError(
-            "the exported tokenizer splits or decodes validation text differently from the run's. Nothing is written."
+            "the exported tokenizer splits or decodes validation text differently from the run's. Nothing was written."
         )
 
 
@@ -106,6 +106,6 @@ def _check_logits(folder: Path, model: Transformer, windows: Sequence[Tensor]) -
     if not largest <= TOLERANCE:
         raise ExportError(
             f"Transformers' logits on validation text differ from ours by up to {largest:.1e}, which is more than "
-            f"{TOLERANCE:.0e}. Nothing is written."
+            f"{TOLERANCE:.0e}. Nothing was written."
         )
     return largest

@@ -98,5 +98,5 @@ def test_a_model_for_more_than_text_is_refused(tmp_path: Path) -> None:
     Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)
     options = {"hf_model": {"model_name": "x", "revision": None, "block_size": 8, "dtype": "float32"}, "peft": {}}
     args = {**options, "block_size": 8, "vocab_size": 50, "new_tokens": {}}
-    with pytest.raises(CheckpointError, match="is a model for more than text"):
+    with pytest.raises(CheckpointError, match="is a multimodal model"):
         FineTunedSpec(args, str(tmp_path), None).build()
