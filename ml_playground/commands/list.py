@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ml_playground import experiments
 from ml_playground.config import registries
+from ml_playground.errors import PlaygroundError
 from ml_playground.utils.registry import Registry
 
 Row = tuple[str, str, str | None]  # a name, what it is, and the installed package that brings it
@@ -28,8 +29,11 @@ def _registries() -> Iterator[Registry]:
 
 
 def _summary(registry: Registry, name: str) -> str:
-    """The first line of the docstring of a part's class."""
-    return (registry.load(name).__doc__ or "").strip().partition("\n")[0]
+    """The first line of the docstring of a part's class, or why it cannot be loaded."""
+    try:
+        return (registry.load(name).__doc__ or "").strip().partition("\n")[0]
+    except PlaygroundError as error:
+        return str(error)
 
 
 def _lines(rows: list[Row]) -> Iterator[str]:

@@ -60,7 +60,9 @@ class ExperimentConfig(Section):
     """One TOML file with everything it extends and all defaults filled in."""
 
     plugins: list[Path] = Field(
-        [], description="Python files that register parts of your own, such as an optimiser or a source"
+        [],
+        description="Python files that register parts of your own, such as an optimiser or a source; those of the file "
+        "that is extended stay",
     )
     prepare: PrepareConfig
     train: TrainConfig

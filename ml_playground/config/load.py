@@ -19,7 +19,7 @@ from ml_playground.config.experiment import (
 from ml_playground.config.fields import ConfigFile, expanded
 from ml_playground.config.files import TomlFile, anchor_paths, read_toml_files
 from ml_playground.config.messages import describe_error, key_label
-from ml_playground.errors import ConfigError
+from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import display_path, name_in_package, output_folder, project_root, real_path
 from ml_playground.utils.tables import KeyPath, Table, has_key, merge, table_at
@@ -51,7 +51,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
         anchor_paths(toml.values, root, option_fields(with_base(stated, toml.values)))
         for table, section in tables_in_lists(toml.values):
             anchor_paths(table, root, option_fields(table, section))
-        stated = with_base(stated, toml.values)
+        stated = {**with_base(stated, toml.values), **_all_plugins(stated, toml.values)}
         lines |= {key: (toml.path, line) for key, line in toml.lines.items()}
     run_name = name if top.path == own else path.stem
     output = output_folder(folder)
@@ -111,14 +111,32 @@ def _refuse_missing_extends(toml_files: list[TomlFile], own: Path) -> None:
 
 
 def _import_plugins(toml: TomlFile) -> None:
-    """Run the files that register parts, whose options the rest of the file may state."""
+    """Run the files that register parts, whose options the rest of the file may state.
+
+    Raises:
+        ConfigError: one is not there, or registers what it cannot.
+    """
     files: object = toml.values.get("plugins", [])
     if not isinstance(files, list):
         return
     for name in cast("list[object]", files):
         if isinstance(name, str):
             with suppress(ValueError):  # which is reported with all else
-                import_file(project_root(toml.path) / expanded(name))
+                path = project_root(toml.path) / expanded(name)
+                try:
+                    import_file(path)
+                except PlaygroundError as error:
+                    raise ConfigError(
+                        [f"{display_path(toml.path)}:{toml.lines[('plugins',)]}: plugins: {error}"]
+                    ) from None
+
+
+def _all_plugins(base: Table, over: Table) -> Table:
+    """`plugins` of a file and of those that it extends: all of them are imported."""
+    old, new = base.get("plugins"), over.get("plugins")
+    if not isinstance(old, list) or not isinstance(new, list):
+        return {}
+    return {"plugins": [*cast("list[object]", old), *(each for each in cast("list[object]", new) if each not in old)]}
 
 
 def _validate(base: Table, stated: Table, *, check_devices: bool) -> tuple[ExperimentConfig | None, list[Conflict]]:

@@ -72,7 +72,7 @@ class Registry:
 
         Raises:
             KeyError: there is none.
-            PlaygroundError: an installed package names something else.
+            PlaygroundError: an installed package names something else, or what is not there.
         """
         if name in self._registered:
             return self._registered[name]
@@ -80,17 +80,22 @@ class Registry:
             part: type[Any] = named_by(self._parts[name])
             return part
         plugin = plugins(self.sort)[name]
-        found: object = plugin.load()
+        try:
+            found: object = plugin.load()
+        except (ImportError, AttributeError) as error:
+            raise PlaygroundError(f"{described(plugin)} cannot be loaded: {error}") from error
         if not isinstance(found, type) or not issubclass(found, self.base):
             raise PlaygroundError(f"{described(plugin)} is not a {self.base.__name__}")
         return found
 
     def register(self, name: str) -> Callable[[C], C]:
-        """A decorator that adds a class under a name."""
+        """A decorator that adds a class under a name, which no class of the project or of a package has."""
 
         def add(part: C) -> C:
             if not issubclass(part, self.base):
                 raise TypeError(f"{part.__name__} is not a {self.base.__name__}")
+            if name in self._parts or name in plugins(self.sort):
+                raise PlaygroundError(f"{part.__name__}: there is {name!r} among the {self.sort} already")
             self._registered[name] = part
             return part
 
@@ -105,9 +110,20 @@ def named_by(place: str) -> Any:
 
 @cache
 def plugins(sort: str) -> dict[str, EntryPoint]:
-    """The entry points of a sort that installed packages bring, by name, such as "lion"."""
-    found = {point.name.partition("."): point for point in entry_points(group=ENTRY_POINTS)}
-    return {name: point for (of, _, name), point in found.items() if of == sort}
+    """The entry points of a sort that installed packages bring, by name, such as "lion".
+
+    Raises:
+        PlaygroundError: two of them have the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        of, _, name = point.name.partition(".")
+        if of != sort:
+            continue
+        if name in found and found[name] != point:
+            raise PlaygroundError(f"{described(found[name])} and {described(point)} have the same name")
+        found[name] = point
+    return found
 
 
 def package_of(plugin: EntryPoint) -> str:

@@ -11,6 +11,7 @@ from ml_playground import experiments
 from ml_playground.cli import main
 from ml_playground.config.registries import OPTIMIZERS
 from ml_playground.errors import PlaygroundError
+from ml_playground.training.optimizers.sgd import SGDOptions
 from ml_playground.utils.registry import plugins
 from tests.project import CONFIG
 
@@ -108,3 +109,40 @@ def test_the_names_of_the_project_come_first(installed: Path) -> None:
     write_entry_points(installed, "experiments.phrases = poetry_of_theirs.poems_folder")
     assert experiments.find("phrases").package is None
     assert [each.name for each in experiments.all_experiments()].count("phrases") == 1
+
+
+@pytest.mark.parametrize("value", ["poetry_of_theirs.lion:Tiger", "poetry_of_theirs.tiger:Tiger", "nowhere:Tiger"])
+def test_a_part_that_is_not_there_is_named_and_hides_no_other(
+    installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    write_entry_points(installed, f"optimizers.tiger = {value}\noptimizers.lion = poetry_of_theirs.lion:Lion")
+    listed = lines_of(capsys, "parts")
+    entry_point = f"the entry point optimizers.tiger = {value!r} of poetry-of-theirs 1.2 cannot be loaded: "
+    assert any(line.startswith(f"  tiger    {entry_point}") for line in listed)
+    assert any(line.startswith("  lion     Lion, of another package.") for line in listed)
+    (tmp_path / "tiger.toml").write_text('extends = false\ntrain.optim = "tiger"')
+    assert main(["describe", "phrases", "--exp-config", str(tmp_path / "tiger.toml")]) == 2
+    assert entry_point in capsys.readouterr().err
+
+
+def test_two_packages_that_bring_the_same_name_are_both_named(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = installed / "more_poetry-3.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: more-poetry\nVersion: 3.0\n")
+    (other / "entry_points.txt").write_text("[ml_playground.plugins]\noptimizers.lion = more_poetry:Lion\n")
+    importlib.invalidate_caches()
+    plugins.cache_clear()
+    assert main(["list", "parts"]) == 2
+    message = capsys.readouterr().err
+    assert "of poetry-of-theirs 1.2" in message
+    assert "of more-poetry 3.0" in message
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["adamw", "lion"])
+def test_no_file_takes_the_name_of_another_part(name: str) -> None:
+    with pytest.raises(PlaygroundError, match=f"there is '{name}' among the optimizers already"):
+        OPTIMIZERS.register(name)(SGDOptions)
+    assert OPTIMIZERS.load(name) is not SGDOptions

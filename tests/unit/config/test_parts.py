@@ -117,6 +117,30 @@ def test_a_users_file_brings_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_the_files_of_a_file_that_is_extended_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OPTIMIZERS, "_registered", {})
+    (tmp_path / "lion.py").write_text(LION)
+    (tmp_path / "tiger.py").write_text(LION.replace("lion", "tiger"))
+    load(tmp_path, 'plugins = ["lion.py"]\ntrain.optim = "lion"')
+    over = load(tmp_path, 'extends = "config.toml"\nplugins = ["tiger.py", "lion.py"]', "over.toml")
+    assert over.resolved()["plugins"] == ["lion.py", "tiger.py"]
+    assert over.train.optim.kind == "lion"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("lion.py", "there is 'adamw' among the optimizers already"),
+        ("tiger.py", "is not a Python file that could be imported"),
+    ],
+)
+def test_a_file_that_brings_no_part_has_its_line(tmp_path: Path, name: str, problem: str) -> None:
+    (tmp_path / "lion.py").write_text(LION.replace("lion", "adamw"))
+    (line,) = problems(tmp_path, f'train.optim.beta1 = 0.5\nplugins = ["{name}"]')
+    assert line.startswith("2: plugins: ")
+    assert line.endswith(problem)
+
+
 def test_only_what_derives_from_the_base_can_be_registered() -> None:
     registry = Registry("optimizers", "ml_playground.config.sections:OptimConfig", {})
     with pytest.raises(TypeError, match="int is not a OptimConfig"):
