@@ -1,1 +1,1 @@
-"""Other programs' formats, both ways: Hugging Face, nanoGPT, llama.cpp, Ollama."""
+"""Reading and writing other programs' formats: Hugging Face, nanoGPT, llama.cpp, Ollama."""

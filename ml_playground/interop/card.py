@@ -1,4 +1,4 @@
-"""Model cards: what a model is, in the words of the run that made it."""
+"""Model cards: what a model is and how it was trained."""
 
 import json
 from collections.abc import Iterator
@@ -27,18 +27,18 @@ def model_card(
     Args:
         name: of the run.
         parameters: number of trainable values.
-        context: tokens that it sees at most.
+        context: its context, in tokens.
         progress_line: step and loss of the checkpoint.
         prompt: a text to continue in the example.
         start: the token that documents begin with, if the model knows documents.
         manifest: of the data that the model was trained on.
-        origin: what the run was made from, None for a checkpoint of nanoGPT, which does not record it.
+        origin: what the run was made from, None for a checkpoint of nanoGPT, which has no record of it.
     """
     what = f"A language model of {parameters:,} parameters, trained with {_trainer(origin)}."
     lines: list[str] = [
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# {name}\n",
         f"{what} Its checkpoint: {progress_line}.",
-        f"It sees {context:,} tokens at most.",
+        f"Its context is {context:,} tokens.",
     ]
     if origin is not None:
         lines += _data(manifest)
@@ -68,7 +68,7 @@ def _data(manifest: Manifest) -> Iterator[str]:
     yield f"- Vocabulary: {manifest.vocab_size:,} ids."
     if manifest.tokenizer["kind"] == "char":
         known = json.dumps("".join(manifest.tokenizer["characters"]), ensure_ascii=False)
-        yield f"- Each is a character; it knows these alone, as a JSON string: `{known}`"
+        yield f"- Each is a character; the whole vocabulary as a JSON string: `{known}`"
     for source in manifest.sources:
         yield f"- Source: `{Path(source.path).name}`, {source.bytes:,} bytes, SHA-256 `{source.sha256}`."
 

@@ -1,4 +1,4 @@
-"""A model here against the same model in Transformers, on validation text."""
+"""Compares a model with the same model in Transformers, on validation text."""
 
 # pyright: reportUnknownMemberType=false -- Transformers leaves some types out
 
@@ -13,7 +13,7 @@ from ml_playground.data.tokenizers.base import Tokenizer
 
 
 def validation_windows(val: Tokens, length: int, most: int) -> list[Tensor]:
-    """The first windows of a validation split, `most` at most, shape (1, T) each; T is `length` if there is as much."""
+    """The first windows of a validation split, at most `most`, shape (1, T) each; T is `length` or all there is."""
     length = min(length, len(val))
     starts = range(0, min(len(val) - length + 1, most * length), length)
     return [torch.tensor(val[None, first : first + length].astype("int64")) for first in starts]
@@ -27,7 +27,7 @@ def logits_on(model: Callable[[Tensor], Tensor], windows: Iterable[Tensor]) -> I
 
 
 def largest_difference(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
-    """Between logits, of the ids that both have (a vocabulary may be padded here); NaN if a logit is NaN."""
+    """Between logits, over the ids that both have (a vocabulary may be padded here); NaN if a logit is NaN."""
     differences = [(one[..., : other.shape[-1]] - other).abs().max() for one, other in zip(ours, theirs, strict=True)]
     return float(torch.stack(differences).max())  # Python's max would overlook a NaN
 
@@ -41,7 +41,7 @@ def same_tokens(
         theirs: Transformers' tokenizer.
         ours: the one here.
         text: what to split.
-        add_special_tokens: also let Transformers put before and after a text what it puts there by default.
+        add_special_tokens: also let Transformers add its default tokens before and after a text.
     """
     ids = theirs.encode(text, add_special_tokens=add_special_tokens, split_special_tokens=True)
     same: bool = ids == ours.encode(text).tolist()

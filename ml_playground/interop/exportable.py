@@ -27,10 +27,10 @@ from ml_playground.utils.tables import Table
 
 
 class Exportable(ABC):
-    """A model for other programs.
+    """A model to export.
 
     Attributes:
-        context: tokens that it sees, at most, if that is known.
+        context: its context in tokens, if that is known.
         stops: the tokens that end what it writes.
     """
 
@@ -42,11 +42,11 @@ class Exportable(ABC):
         """Write it for llama.cpp, with the program `converter`; None chooses the best way.
 
         Raises:
-            ExportError: llama.cpp has no such model, or the converter is missing or failed.
+            ExportError: llama.cpp does not support the model, or the converter is missing or failed.
         """
 
     def write_modelfile(self, path: Path, gguf: Path, sampling: SamplingConfig) -> None:
-        """Write what Ollama makes a model from, for its file `gguf` in the same folder."""
+        """Write a Modelfile for Ollama, for the file `gguf` in the same folder."""
         template = has_chat_template(gguf)
         write_modelfile(path, gguf, sampling, context=self.context, stops=self.stops, has_chat_template=template)
 
@@ -55,19 +55,17 @@ class ExportableModel(Exportable):
     """A built-in model.
 
     Attributes:
-        end: the token that begins and ends documents, if it knows documents.
+        end: the token that begins and ends documents, if there is one.
     """
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
         """Take a model, and where its folder in Hugging Face's format is or will be.
 
         Raises:
-            ExportError: it is not a built-in one.
+            ExportError: it is not a built-in model.
         """
-        if type(model) is not Transformer:  # not even one that derives from it, which may compute anything
-            raise ExportError(
-                f"no other program computes what a {type(model).__name__} does: it is not a built-in model."
-            )
+        if type(model) is not Transformer:  # not even a subclass, which may compute anything
+            raise ExportError(f"no other program can run a {type(model).__name__}: it is not a built-in model.")
         end = tokenizer.end_of_text()
         self.context = model.block_size
         self.end = None if tokenizer.start_id is None or end is None else end[0]
@@ -77,7 +75,7 @@ class ExportableModel(Exportable):
         self._folder = folder
 
     def check_gguf(self, converters: Iterable[Path | None]) -> None:
-        """Refuse models of which these converters (None: directly) cannot make a GGUF file, before anything is written.
+        """Refuse models that these converters (None: written directly) cannot convert, before anything is written.
 
         Raises:
             ExportError: one of them cannot.
@@ -115,7 +113,7 @@ class ExportableFolder(Exportable):
 
     @classmethod
     def open(cls, folder: Path) -> "ExportableFolder":
-        """Raises ExportError where there is no such model."""
+        """Raises ExportError if there is no such model."""
         try:
             refuse_others(folder, ("*.safetensors", "*.json", "*.model"))
             values = read_table(folder / "config.json")

@@ -2,7 +2,7 @@
 
 llama.cpp's `convert_hf_to_gguf.py` needs the folders beside it, so a copy of that file alone does not run. This file
 runs as a script of its own, in a process whose `sys.path` is the converter's, and imports nothing of the package.
-`tools/llama_cpp/` has it under a path that stays.
+`tools/llama_cpp/` makes it available under a stable path.
 """
 
 import os

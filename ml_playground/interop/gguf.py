@@ -1,4 +1,4 @@
-"""GGUF files, as llama.cpp and Ollama read them, written directly."""
+"""Writes GGUF files, for llama.cpp and Ollama, without a converter."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
@@ -45,7 +45,7 @@ def write_gguf(
         dtype: number format of the matrices.
 
     Raises:
-        ExportError: llama.cpp has no such architecture or tokenizer.
+        ExportError: llama.cpp does not support the architecture or the tokenizer.
     """
     family, architecture = _family_and_architecture(config)
     vocabulary = tokenizer.llama_vocabulary()
@@ -109,7 +109,7 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: LlamaVocabulary) -> None:
 def _named(
     family: Family, architecture: str, config: ModelConfig, tensors: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Tensors under llama.cpp's names, laid out as it wants them."""
+    """Tensors under llama.cpp's names, in its layout."""
     names = get_tensor_name_map(MODEL_ARCH[architecture.upper()], config.n_layer)
     for theirs, tensor in tensors.items():
         name = names.get_name(theirs, try_suffixes=(".weight", ".bias"))

@@ -13,13 +13,13 @@ from ml_playground.utils.files import atomic_replace
 from ml_playground.utils.model_folder import without_code
 
 STABLE_CONVERTER = Path(__file__).with_name("find_converter.py")
-"""Looks for the user's llama.cpp and runs the converter that it finds there."""
+"""Finds the user's llama.cpp and runs its converter."""
 
 _SHOWN_LINES = 20
 
 
 def require_programs(converters: Iterable[Path | None], quantizer: Path | None) -> None:
-    """Refuse programs that are not there, before hours go into anything else. Raises ExportError."""
+    """Check that programs exist before any long work starts. Raises ExportError if not."""
     for converter in converters:
         if converter is not None and not _script(converter).is_file():
             raise ExportError(
@@ -32,7 +32,7 @@ def require_programs(converters: Iterable[Path | None], quantizer: Path | None) 
 
 
 def convert_hf_to_gguf(folder: Path, path: Path, *, converter: Path, dtype: str) -> None:
-    """Make a GGUF file of a folder in Hugging Face's format.
+    """Convert a folder in Hugging Face's format to a GGUF file.
 
     Args:
         folder: the model.
@@ -43,7 +43,7 @@ def convert_hf_to_gguf(folder: Path, path: Path, *, converter: Path, dtype: str)
     Raises:
         ExportError: the converter failed.
     """
-    # The converter has Transformers import what a folder brings for some kinds of models, and unpickles *.bin files.
+    # For some kinds of models the converter has Transformers import a folder's code, and it unpickles *.bin files.
     with atomic_replace(path) as temporary, without_code(folder) as clean:
         command = [sys.executable, str(_script(converter)), str(clean), "--outfile", str(temporary)]
         _run([*command, "--outtype", dtype, "--model-name", path.stem], temporary)
@@ -52,13 +52,13 @@ def convert_hf_to_gguf(folder: Path, path: Path, *, converter: Path, dtype: str)
 
 
 def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
-    """Make a smaller GGUF file of one.
+    """Quantize a GGUF file.
 
     Args:
         path: the model.
         smaller: the file to write.
         program: llama.cpp's `llama-quantize`.
-        kind: what to make, such as `Q4_K_M`.
+        kind: the type of quantization, such as `Q4_K_M`.
 
     Raises:
         ExportError: the program failed.
@@ -70,7 +70,7 @@ def quantize(path: Path, smaller: Path, *, program: Path, kind: str) -> None:
 
 
 def has_chat_template(path: Path) -> bool:
-    """Whether a GGUF file carries its model's template for conversations."""
+    """Whether a GGUF file contains a chat template."""
     return Keys.Tokenizer.CHAT_TEMPLATE in GGUFReader(path).fields
 
 
@@ -91,7 +91,7 @@ def _run(command: Sequence[str], made: Path) -> None:
         done = subprocess.run(  # noqa: S603 -- a program that the user's own configuration names
             command,
             check=False,
-            stdin=subprocess.DEVNULL,  # nobody is asked whether something may be run
+            stdin=subprocess.DEVNULL,  # no prompts about running code
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -15,9 +15,9 @@ from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
 from ml_playground.errors import CheckpointError
 from ml_playground.run import sealed
 
-_LARGEST = 2**26  # bytes of a vocabulary; one of all characters there are takes half of that
+_LARGEST = 2**26  # bytes of a vocabulary; one of all Unicode characters takes half of that
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
-_NAMES = {"GLOBAL", "STACK_GLOBAL"}  # at these `find_class` refuses, and says what they name
+_NAMES = {"GLOBAL", "STACK_GLOBAL"}  # `find_class` refuses these, and its message says what they name
 _PLAIN = {
     "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", *_PUTS,
     "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "LIST", "APPEND", "APPENDS",
@@ -42,7 +42,7 @@ class NanoGPTCheckpoint:
 
 
 def is_nanogpt(path: Path) -> bool:
-    """Whether the file at `path` is a checkpoint as nanoGPT writes them. Raises CheckpointError if it is damaged."""
+    """Whether the file at `path` is a checkpoint of nanoGPT. Raises CheckpointError if it is damaged."""
     return "iter_num" in sealed.read(path)[0]
 
 
@@ -63,7 +63,7 @@ def read_nanogpt(path: Path) -> NanoGPTCheckpoint:
 
 
 def _plain_name(name: str) -> str:
-    return name.removeprefix("_orig_mod.")  # left behind by torch.compile
+    return name.removeprefix("_orig_mod.")  # added by torch.compile
 
 
 def _is_mask(name: str) -> bool:
@@ -115,10 +115,10 @@ def _characters(vocabulary: Path) -> list[str]:
 
 
 def _plain_values(data: bytes) -> Any:
-    """What a pickle of dictionaries, lists, strings and numbers holds.
+    """Unpickle data that holds only dictionaries, lists, strings and numbers.
 
-    What makes anything else is refused before anything is made of it, and so are places in its memory that are far
-    beyond its size, for which Python would reserve as much.
+    Opcodes for anything else are refused before the pickle is loaded, and so are memo indices far beyond its size, for
+    which Python would reserve memory.
     """
     for code, argument, _ in pickletools.genops(data):
         if code.name in _NAMES:

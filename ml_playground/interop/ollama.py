@@ -1,4 +1,4 @@
-"""Modelfiles, from which Ollama makes models."""
+"""Modelfiles, from which Ollama creates models."""
 
 import hashlib
 import re
@@ -25,16 +25,16 @@ def write_modelfile(
 ) -> None:
     """Write a Modelfile.
 
-    Ollama finds its own template, with the stop tokens of that, for a chat template that a GGUF file carries
+    If a GGUF file contains a chat template, Ollama finds its own template for it, with stop tokens
     (`detectChatTemplate` in its server/model.go). Stop tokens stated here would replace those.
 
     Args:
         path: the file, in the folder of `gguf`.
         gguf: the model.
         sampling: how to generate.
-        context: tokens that the model sees, at most, if that is known.
+        context: the model's context in tokens, if that is known.
         stops: the tokens that end a text.
-        has_chat_template: whether `gguf` carries a chat template; a model without one continues the text it is given.
+        has_chat_template: whether `gguf` contains a chat template; a model without one continues the text it is given.
     """
     parameters = {
         "num_predict": sampling.max_new_tokens,
@@ -57,7 +57,7 @@ def write_modelfile(
 def name_in_ollama(run: str) -> str:
     """A valid name for a model in Ollama, from a run's: at most 80 characters, the first a letter or digit.
 
-    Accents are dropped. Where no valid character is left, a hash tells one name from another.
+    Accents are dropped. If no valid character is left, the name is made unique by a hash.
     """
     plain = unicodedata.normalize("NFKD", run).encode("ascii", "ignore").decode()
     name = re.sub(r"[^a-z0-9._-]+", "-", plain.lower()).strip("-._")[:_LONGEST_NAME].rstrip("-._")

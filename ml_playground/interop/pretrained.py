@@ -22,12 +22,12 @@ from ml_playground.utils.hub import find_folder
 
 @dataclass(frozen=True)
 class _Found:
-    """A trained model in the terms of this project.
+    """A trained model in this project's terms.
 
     Attributes:
         options: what `build_model` takes.
         weights: the model's state.
-        tokenizer: text to ids as the model knows them.
+        tokenizer: the model's tokenizer.
     """
 
     options: Mapping[str, Any]
@@ -39,15 +39,15 @@ def load_pretrained(source: str, *, vocabulary: Vocabulary, text: str, block_siz
     """The model at `source`, with another context and dropout, and rows for the ids of `vocabulary` only.
 
     Args:
-        source: a folder in Hugging Face's format, a name at the Hub, a checkpoint of this project, or one of nanoGPT,
-            whose `meta.pkl` is looked for beside it.
-        vocabulary: that of the data.
-        text: some of the data, of which the two tokenizers must make the same.
+        source: a folder in Hugging Face's format, a name on the Hub, a checkpoint of this project, or one of nanoGPT,
+            whose `meta.pkl` is expected in the same folder.
+        vocabulary: the data's tokenizer.
+        text: some of the data, which both tokenizers must encode to the same ids.
         block_size: longest context, in tokens.
         dropout: rate.
 
     Raises:
-        CheckpointError: there is no such model, or it is not of a kind that is known here, or it does not fit.
+        CheckpointError: there is no such model, or it is of an unsupported kind, or it does not fit.
     """
     try:
         found = _read(source)
@@ -61,7 +61,7 @@ def load_pretrained(source: str, *, vocabulary: Vocabulary, text: str, block_siz
 def _read(source: str) -> _Found:
     path = Path(source)
     if not path.is_file():
-        # Of libraries that an extra brings.
+        # Imported here, since it needs an optional dependency.
         from ml_playground.interop.huggingface.families import PATTERNS, load_hf_folder
 
         folder = find_folder(source, PATTERNS)
@@ -107,13 +107,13 @@ def _fit(found: _Found, vocab_size: int, block_size: int, dropout: float) -> Pre
             weights[name] = weights[name][:vocab_size]
     if "transformer.wpe.weight" in weights:
         weights["transformer.wpe.weight"] = weights["transformer.wpe.weight"][:block_size]
-    window = shape.sliding_window if shape.sliding_window < block_size else 0  # a longer one would hide nothing
+    window = shape.sliding_window if shape.sliding_window < block_size else 0  # a longer one has no effect
     fitted = {"block_size": block_size, "dropout": dropout, "sliding_window": window}
     return Pretrained({**shape.model_copy(update=fitted).model_dump(), "vocab_size": vocab_size}, weights)
 
 
 def same_tokens(theirs: Vocabulary, ours: Vocabulary, text: str) -> bool:
-    """Whether each id of `ours` stands for the same there, and `text` is split into the same tokens."""
+    """Whether each id of `ours` stands for the same bytes in `theirs`, and both encode `text` to the same ids."""
     special = {token for token in theirs.special_ids() if token < ours.vocab_size}
     if special != ours.special_ids() or (theirs.start_id is not None and ours.start_id not in (None, theirs.start_id)):
         return False

@@ -94,8 +94,8 @@ def test_the_card_tells_data_loss_and_configuration_and_no_path_of_this_machine(
     loss = json.loads((german.out / "summary.json").read_text())["best_val_loss"]
     assert f"step 20, validation loss {loss:.4f}" in card
     assert "- Source: `input.txt`" in card
-    assert "It sees 8 tokens at most." in card
-    assert "„" in card[card.index("it knows these alone") :]
+    assert "Its context is 8 tokens." in card
+    assert "„" in card[card.index("the whole vocabulary as a JSON") :]
     assert "n_layer = 1" in card
     assert str(elsewhere) not in card
     generation = json.loads((folder / "huggingface" / "generation_config.json").read_text())
@@ -148,7 +148,7 @@ def test_a_model_of_ones_own_stays_here_even_if_it_derives_from_ours(german: Pro
     german.configure({"train.model.file": '"model.py"'})
     german.ok("prepare")
     german.ok("train")
-    assert "no other program computes what a Odd does: it is not a built-in model" in german.run("export").err
+    assert "no other program can run a Odd: it is not a built-in model" in german.run("export").err
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

@@ -1,4 +1,4 @@
-"""The classes of Transformers that are known here. Adding one is a `Family` and a line."""
+"""The supported classes of Transformers. Adding one takes a `Family` and one line."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
@@ -21,10 +21,10 @@ from ml_playground.utils.model_folder import read_table, require_readable
 from ml_playground.utils.tables import is_table
 
 FAMILIES: dict[str, Family] = {family.hf_class: family for family in (GPT2(), Qwen3(), Llama(), Mistral(), Qwen2())}
-"""By the names of the classes. A model that could be of several is of the first."""
+"""By class name. A model that fits several classes is exported as the first."""
 
 PATTERNS = ("config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json")
-"""Of the files that are read."""
+"""Patterns of the files that are read."""
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
@@ -52,7 +52,7 @@ def load_hf_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Model options and weights in float32 of a folder in Hugging Face's format, as `from_theirs` gives them.
 
     Raises:
-        CheckpointError: files are missing or damaged, or the model does something that is unknown here.
+        CheckpointError: files are missing or damaged, or the model uses something that is not supported here.
     """
     require_readable(folder)
     config, index, whole = folder / "config.json", folder / _INDEX, folder / _WEIGHTS
@@ -65,7 +65,7 @@ def load_hf_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         for name in sorted(names):
             reading = folder / name
             if reading.parent != folder:
-                raise CheckpointError(f"{index.name} names {name}, which is not a file beside it")
+                raise CheckpointError(f"{index.name} names {name}, which is not a file in the same folder")
             tensors |= load_file(reading)
     except FileNotFoundError as error:
         hint = " Name its ckpt_best.pt." if (folder / "ckpt_best.pt").is_file() else ""
@@ -83,7 +83,7 @@ def from_theirs(values: object, tensors: Mapping[str, Tensor]) -> tuple[dict[str
         tensors: its tensors by name.
 
     Raises:
-        CheckpointError: the model is not of a class that is known here, or does something that is unknown here.
+        CheckpointError: the model is of an unsupported class, or uses something that is not supported.
     """
     classes = values.get("architectures") if is_table(values) else None
     name = str(classes[0]) if isinstance(classes, list) and classes else "not stated"

@@ -1,4 +1,4 @@
-"""What all classes of models in Transformers have in common, seen from `[train.model]`."""
+"""What the model classes of Transformers have in common, in terms of `[train.model]`."""
 
 import json
 from abc import ABC, abstractmethod
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from gguf import GGUFWriter
 
 WITHOUT_EFFECT = frozenset({"kind", "file", "options", "init_from", "dropout", "zero_init", "ngram_buckets"})
-"""Options that change nothing about what trained weights compute: how they were drawn, trained, or came to be.
+"""Options that do not change what trained weights compute, only how these were initialised or trained.
 
-A model from a `file` is refused by its class; `ngram_buckets` means nothing without `ngram_embeddings`.
+A model from a `file` is refused by its class; `ngram_buckets` has no effect without `ngram_embeddings`.
 """
 
 PLAIN: dict[str, tuple[Any, ...]] = {
@@ -31,13 +31,13 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "ngram_embeddings": (0,),
     "logit_softcap": (0.0,),
 }
-"""What every class of Transformers that is known here requires."""
+"""What every supported class of Transformers requires."""
 
 EMBEDDING, HEAD = "transformer.wte.weight", "lm_head.weight"
 
 
 class Stated(BaseModel):
-    """What a `config.json` must say, and may not say otherwise; the rest of it does not matter here."""
+    """What a `config.json` must state; all other keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 

@@ -1,4 +1,4 @@
-"""Folders in Hugging Face's format, checked against the model that they were made of."""
+"""Folders in Hugging Face's format, checked against the model that they were made from."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # The libraries used here leave some types out.
@@ -32,7 +32,7 @@ _CHECKED_TOKENS = 2**16  # in the tokenizer
 def write_folder(
     path: Path, model: Transformer, tokenizer: Tokenizer, *, sampling: SamplingConfig, dataset: Dataset, card: str
 ) -> float:
-    """Write a model, and check what Transformers makes of it before it appears at `path`.
+    """Write a model, and check it in Transformers before it appears at `path`.
 
     Args:
         path: the folder.
@@ -46,11 +46,11 @@ def write_folder(
         The largest difference between a logit here and in Transformers on validation text.
 
     Raises:
-        ExportError: there is no class for the model in Transformers, or it computes something else.
+        ExportError: Transformers has no class for the model, or computes something else.
     """
     if tokenizer.describe() != dataset.tokenizer.describe():
         raise ExportError(
-            "the prepared data has another vocabulary than the model, so that the export cannot be checked. "
+            "the prepared data has a different vocabulary from the model, so that the export cannot be checked. "
             "Prepare the data that the model was trained on."
         )
     values, tensors = family_of(model.config).to_theirs(model.config, model.state_dict(), tokenizer.vocab_size)
@@ -85,7 +85,7 @@ def _generation(sampling: SamplingConfig, context: int) -> dict[str, Any]:
         "do_sample": not greedy,
         **chosen,
         "repetition_penalty": sampling.repetition_penalty,
-        "max_length": context,  # beyond it, learned positions end and others were never trained
+        "max_length": context,  # positions beyond it do not exist or were never trained
     }
 
 

@@ -1,4 +1,4 @@
-"""Llama in Transformers, and the classes that differ from it in little: Mistral, Qwen2 and Qwen3."""
+"""Llama in Transformers, and the classes that differ little from it: Mistral, Qwen2 and Qwen3."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -103,7 +103,7 @@ class Llama(Family):
         }
 
     def own_values(self, config: ModelConfig) -> dict[str, Any]:
-        """What the `config.json` of this class says beyond that of the others."""
+        """Keys that the `config.json` of this class has and those of the others lack."""
         return {"attention_bias": config.bias, "mlp_bias": config.bias}
 
     def windowed_layers(self, stated: _Stated) -> set[bool]:
@@ -176,7 +176,7 @@ class Llama(Family):
         writer.add_rope_freq_base(_theta(config))
 
     def gguf_tensor(self, name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
-        """See `Family`: the pairs that llama.cpp turns are neighbours, those of Transformers half a head apart."""
+        """See `Family`: llama.cpp rotates neighbouring pairs, Transformers pairs half a head apart."""
         if "q_proj" in name:
             return _interleaved(tensor, config.n_head)
         return _interleaved(tensor, config.n_kv_head) if "k_proj" in name else tensor
@@ -201,7 +201,7 @@ class Mistral(Llama):
 
 
 class Qwen2(Llama):
-    """See `Family`: a Llama with biases in queries, keys and values alone, which `[train.model]` cannot say."""
+    """See `Family`: a Llama with biases in queries, keys and values alone, which `[train.model]` cannot express."""
 
     hf_class: ClassVar[str] = "Qwen2ForCausalLM"
     gguf: ClassVar[str | None] = None
@@ -234,7 +234,7 @@ class Qwen3(Qwen2):
         return {"use_sliding_window": True, "sliding_window": config.sliding_window, "max_window_layers": 0}
 
     def gguf_tensor(self, name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
-        """See `Family`: there llama.cpp turns the same pairs as Transformers."""
+        """See `Family`: here llama.cpp rotates the same pairs as Transformers."""
         _ = name, config
         return tensor
 
