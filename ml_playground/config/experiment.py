@@ -177,16 +177,37 @@ def with_base(base: Table, over: Table, section: type[Section] = ExperimentConfi
     joined = merge(base, over)
     for name, field in section.model_fields.items():
         old, new = base.get(name), over.get(name)
+        inner = _section_of(field, new)
         if (mark := part_of(field)) is not None and new is not None:
             old, new = _as_table(old), _as_table(new)
             joined[name] = new
-            if is_table(old) and is_table(new) and "kind" in new and mark.kind(new) != mark.kind(old):
-                known = mark.options(new).model_fields
-                old = {key: value for key, value in old.items() if key in known}
-        inner = _section_of(field, new)
+            if is_table(old) and is_table(new):
+                inner = mark.options({**old, **new})
+                if mark.kind({**old, **new}) != mark.kind(old):
+                    old = _of_other_kind(old, mark.options(old), inner.completed({**old, **new}), inner)
         if inner is not None and is_table(new):
             joined[name] = with_base(old if is_table(old) else {}, new, inner)
     return joined
+
+
+def _of_other_kind(old: Table, had: type[Section], completed: Table, has: type[Section]) -> Table:
+    """What stays of a part's options where its kind changes: those of the new kind, and mistakes, to be reported.
+
+    Of a part within it that states no kind itself, the kind may change with it.
+
+    Args:
+        old: what was stated.
+        had: the section of the kind before.
+        completed: what is stated now, with what follows from it.
+        has: the section of the kind that it is now.
+    """
+    kept = {name: value for name, value in old.items() if name in has.model_fields or name not in had.model_fields}
+    for name, field in has.model_fields.items():
+        mark, value, before = part_of(field), kept.get(name), had.model_fields.get(name)
+        if mark is not None and before is not None and is_table(value) and "kind" not in value:
+            was, now = _section_of(before, had.completed(old)[name]) or Section, mark.options(completed[name])
+            kept[name] = _of_other_kind(value, was, now.completed(value), now)
+    return kept
 
 
 def _section_of(field: FieldInfo, value: object) -> type[Section] | None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -120,15 +119,16 @@ def _import_plugins(toml: TomlFile) -> None:
     if not isinstance(files, list):
         return
     for name in cast("list[object]", files):
-        if isinstance(name, str):
-            with suppress(ValueError):  # which is reported with all else
-                path = project_root(toml.path) / expanded(name)
-                try:
-                    import_file(path)
-                except PlaygroundError as error:
-                    raise ConfigError(
-                        [f"{display_path(toml.path)}:{toml.lines[('plugins',)]}: plugins: {error}"]
-                    ) from None
+        try:
+            path = project_root(toml.path) / expanded(name) if isinstance(name, str) else None
+        except ValueError:  # which is reported with all else
+            continue
+        try:
+            if path is not None:
+                import_file(path)
+        except PlaygroundError as error:
+            at = f"{display_path(toml.path)}:{toml.lines[('plugins',)]}"
+            raise ConfigError([f"{at}: plugins: {error}"]) from None
 
 
 def _all_plugins(base: Table, over: Table) -> Table:

@@ -98,6 +98,25 @@ def test_a_file_that_changes_the_kind_leaves_out_what_the_other_one_has(tmp_path
     assert (muon.beta1, muon.beta2) == (0.6, 0.7)
 
 
+def test_a_mistake_beside_a_kind_that_changes_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('extends = false\n[train.optim]\nkind = "muon"\nmomentumm = 0.9')
+    with pytest.raises(ConfigError, match=r'base.toml:4: \[train.optim\] momentumm: "adamw" has no option'):
+        load(tmp_path, 'extends = "base.toml"\ntrain.optim = "adamw"', "over.toml")
+
+
+def test_a_part_within_a_model_changes_its_kind_with_the_model(tmp_path: Path) -> None:
+    load(tmp_path, 'train.model = {kind = "llama", position = {theta = 500.0}}')
+
+    def position(model: str) -> object:
+        over = load(tmp_path, f'extends = "config.toml"\ntrain.model = {model}', "over.toml").train.model
+        stated: object = over.model_dump()["position"]
+        return stated
+
+    assert position("{n_layer = 1}") == position('"qwen3"') == {"kind": "rope", "theta": 500.0}
+    assert position('"gpt2"') == "learned"
+    assert position('{kind = "gpt2", position = "rope"}') == {"kind": "rope", "theta": 500.0}
+
+
 def test_a_file_that_keeps_the_kind_keeps_its_options(tmp_path: Path) -> None:
     load(tmp_path, '[train.optim]\nkind = "sgd"\nmomentum = 0.3')
     same = load(tmp_path, 'extends = "config.toml"\n[train.optim]\nweight_decay = 0', "same.toml").train.optim
@@ -139,6 +158,18 @@ def test_a_file_that_brings_no_part_has_its_line(tmp_path: Path, name: str, prob
     (line,) = problems(tmp_path, f'train.optim.beta1 = 0.5\nplugins = ["{name}"]')
     assert line.startswith("2: plugins: ")
     assert line.endswith(problem)
+
+
+def test_a_users_file_that_fails_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "lion.py").write_text('int("lion")')
+    with pytest.raises(ValueError, match="invalid literal"):
+        load(tmp_path, 'plugins = ["lion.py"]')
+
+
+@pytest.mark.parametrize("name", ["$NO_SUCH_VARIABLE/lion.py", "~no_such_user/lion.py"])
+def test_a_file_whose_path_cannot_be_has_its_line(tmp_path: Path, name: str) -> None:
+    (line,) = problems(tmp_path, f'plugins = ["{name}"]')
+    assert line.startswith("1: plugins: there is no ")
 
 
 def test_only_what_derives_from_the_base_can_be_registered() -> None:
