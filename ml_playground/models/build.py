@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from ml_playground.config.sections import ModelOptions
 from ml_playground.errors import CheckpointError, ConfigError, DamagedCheckpointError, OutOfMemoryError
 from ml_playground.models.base import LanguageModel
-from ml_playground.models.kinds import model_options
+from ml_playground.models.kinds import model_options, require_kind
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.tables import is_table
 
@@ -95,6 +95,7 @@ def _shape(options: Mapping[str, Any]) -> tuple[ModelOptions, int]:
     if not is_table(options):
         raise CheckpointError(f"no model can be built from a {type(options).__name__}")
     values = {key: value for key, value in options.items() if key != "file"}
+    require_kind(values)
     try:
         vocab_size = _POSITIVE.validate_python(values.pop("vocab_size", None))
         config = model_options(values)

@@ -59,7 +59,10 @@ class BuiltInModel(ModelSpec):
 
     def stated(self, train: Table) -> Table:
         """See `ModelSpec`."""
-        return {"model": {key: self.options.get(key, value) for key, value in train["model"].items()}}
+        model: Table = train["model"]
+        if model["kind"] == self.options.get("kind"):
+            return {"model": {key: self.options.get(key, value) for key, value in model.items()}}
+        return {"model": {key: value for key, value in self.options.items() if key != "vocab_size"}}
 
     def for_data(self, vocabulary: Vocabulary) -> ModelSpec:
         """See `ModelSpec`."""
@@ -69,8 +72,9 @@ class BuiltInModel(ModelSpec):
         """See `ModelSpec`: the checkpoint's options win."""
         self.require_same_sections(saved)
         spec = self.of_checkpoint(saved)
-        wanted = {key: self.options[key] for key in spec.asked_for or self.options}
-        had = {key: saved[key] for key in wanted if key in saved}
+        require_kind(saved)
+        asked_for = [key for key in spec.asked_for or self.options if key in self.options and key in saved]
+        had, wanted = ({key: options[key] for key in asked_for} for options in (saved, self.options))
         return spec, list(changes(had, wanted, "train.model"))
 
     def _shape(self) -> str:
@@ -180,6 +184,15 @@ class ModelFile(BuiltInModel):
 def model_options(stated: Mapping[str, Any]) -> ModelOptions:
     """The options of `[train.model]` from plain values. Raises ValidationError, a ValueError, if they are invalid."""
     return cast("ModelOptions", PartOf(MODELS, "gpt2").validate(dict(stated)))
+
+
+def require_kind(options: Mapping[str, Any]) -> None:
+    """Raises CheckpointError if the model with these options is of a kind that nothing here brings."""
+    if isinstance(kind := options.get("kind"), str) and kind not in MODELS:
+        raise CheckpointError(
+            f"its model is of the kind {kind!r}, which is not one of {', '.join(MODELS)}. "
+            "If it is your own, name its file in 'plugins', or install the package that brings it."
+        )
 
 
 BUILT_IN = BuiltInModel({})

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from ml_playground.config.load import load_config
+from ml_playground.config.registries import MODELS
+from ml_playground.config.sections import ModelOptions
 from ml_playground.errors import CheckpointError
 from ml_playground.finetune.spec import FineTunedSpec
 from ml_playground.models.kinds import BUILT_IN, BuiltInModel, InitFrom, ModelFile
@@ -97,3 +99,24 @@ def test_naming_a_model_needs_no_heavy_library() -> None:
     code = f"import sys, ml_playground.finetune.spec\nprint([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_model_of_an_unknown_kind_is_asked_for() -> None:
+    options = {"kind": "bigram", "block_size": 8, "deviation": 0.1, "vocab_size": 7}
+    for use in (lambda: BUILT_IN.of_checkpoint(options).restore({}), lambda: BUILT_IN.resume(options)):
+        with pytest.raises(CheckpointError, match=r"of the kind 'bigram', .*name its file in 'plugins'"):
+            use()
+
+
+def test_a_model_of_another_kind_keeps_its_own_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS, "_registered", {})
+    MODELS.register("bigram")(ModelOptions)
+    spec = named(tmp_path, "[train.model]\nn_layer = 2\n").for_data(Tokens())
+    saved = {"kind": "bigram", "block_size": 8, "deviation": 0.1, "vocab_size": 7}
+    resumed, kept = spec.resume(saved)
+    assert {change.key for change in kept} == {"[train.model] kind", "[train.model] block_size"}
+    sections = resumed.stated({"model": dict(spec.options)})
+    assert sections == {"model": {"kind": "bigram", "block_size": 8, "deviation": 0.1}}
+    from_other = named(tmp_path, CONFIGS[InitFrom]).for_data(Tokens())
+    _, kept = BuiltInModel(saved).resume(from_other.options)
+    assert [change.key for change in kept] == ["[train.model] block_size"]
