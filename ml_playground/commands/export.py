@@ -114,7 +114,7 @@ def _export_folder(config: ExperimentConfig, run: RunDirectory) -> ExportableMod
             origin=trained.origin,
         )
         difference = source.write_folder(sampling=config.sample.sample, dataset=dataset, card=card)
-        print(f"{display_path(run.huggingface)}: Transformers' logits are within {difference:.1e} of ours")
+        print(f"{display_path(run.huggingface)}: Transformers computes the same logits to within {difference:.1e}")
     return source
 
 
@@ -130,5 +130,5 @@ def _export_ollama(config: ExperimentConfig, run: RunDirectory, source: Exportab
         quantize(whole, model_file, program=ollama.quant_bin, kind=kind)
     source.write_modelfile(run.modelfile, model_file, config.sample.sample)
     name = name_in_ollama(run.path.name)
-    print(f"{display_path(run.modelfile)}: for Ollama. These make a model of it and run it:")
+    print(f"{display_path(run.modelfile)}: for Ollama. To create the model and run it:")
     print(f"  ollama create {name} -f {shlex.quote(display_path(run.modelfile))}\n  ollama run {name}")

@@ -123,6 +123,6 @@ def _print_end(config: ExperimentConfig, run: RunDirectory, trainer: Trainer) ->
     if trainer.best_is_of_an_earlier_run:
         with_adapters = ", and so is adapters/best" if run.adapters("best").exists() else ""
         print(
-            f"ckpt_best.pt, which sample takes, is of an earlier run and better{with_adapters}; "
+            f"ckpt_best.pt, which sample uses, is from an earlier run and better{with_adapters}; "
             "move it away to sample from this one"
         )

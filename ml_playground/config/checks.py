@@ -61,8 +61,8 @@ def _prepare_conflicts(prepare: PrepareConfig) -> Iterator[Conflict]:
     if tokenizer.is_of_model and tokenizer.of_model is None:
         yield Conflict(
             (tokenizer_kind,),
-            "needs [prepare.tokenizer] model, [train.hf_model] model_name or [train.model] init_from: the model to "
-            "take it of",
+            "needs [prepare.tokenizer] model, [train.hf_model] model_name or [train.model] init_from: the model "
+            "whose tokenizer it is",
         )
     if source.packing != "ended":
         for name in ("doc_separator", "add_structure_tokens"):
@@ -101,7 +101,7 @@ def _finetuning_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
             yield Conflict((("train", "runtime", "save_merged_on_best"),), "needs [train.hf_model] model_name")
         return
     shape = tuple(("train", "model", name) for name in type(config.train.model).model_fields)
-    yield Conflict(shape, "describes a model of ours, but the model is that of [train.hf_model] model_name")
+    yield Conflict(shape, "describes a built-in model, but [train.hf_model] model_name names the model")
     if not config.prepare.tokenizer.is_of_model:
         yield Conflict(
             (("prepare", "tokenizer", "kind"), model_name),
@@ -115,7 +115,7 @@ def _finetuning_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
     if peft.bias != "none" and hf_model.dtype != config.train.runtime.dtype:
         yield Conflict(
             (("train", "hf_model", "dtype"), ("train", "peft", "bias")),
-            f"must be that of the training, {config.train.runtime.dtype}, where biases are trained",
+            f"must be the dtype of the training, {config.train.runtime.dtype}, where biases are trained",
         )
     if not peft.enabled and hf_model.dtype != config.train.runtime.dtype:
         yield Conflict(
@@ -155,7 +155,7 @@ def _export_conflicts(export: ExportConfig) -> Iterator[Conflict]:
     if ollama.enabled and ollama.quant_bin is not None and gguf.dtype == "q8_0":
         yield Conflict(
             (("export", "gguf", "dtype"), ("export", "ollama", "quant_bin")),
-            "quant_bin starts from whole numbers: set f16 or f32",
+            "quant_bin needs weights that are not quantized yet: set f16 or f32",
         )
 
 
@@ -163,4 +163,4 @@ def device_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
     """Devices that this machine lacks."""
     for verb, device in (("train", config.train.runtime.device), ("sample", config.sample.runtime.device)):
         if (why := missing_device(device)) is not None:
-            yield Conflict(((verb, "runtime", "device"),), f'{why} ("auto" takes the best there is)')
+            yield Conflict(((verb, "runtime", "device"),), f'{why} ("auto" takes the best available)')

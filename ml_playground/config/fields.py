@@ -59,7 +59,7 @@ def expanded(path: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1].strip("{}")
         if not os.environ.get(name):
-            raise ValueError(f"there is no environment variable {name} (in {json.dumps(path, ensure_ascii=False)})")
+            raise ValueError(f"environment variable {name} is not set (in {json.dumps(path, ensure_ascii=False)})")
         return os.environ[name]
 
     named = re.sub(r"\$(\w+|\{[^}]*\})", value, path)

@@ -120,7 +120,7 @@ def _refuse_large_integers(path: Path, values: Table, lines: dict[KeyPath, int])
     for key in large_integers(values):
         line = next(lines[key[:length]] for length in range(len(key), 0, -1) if key[:length] in lines)
         problems.append(
-            f"{display_path(path)}:{line}: [{'.'.join(key[:-1])}] {key[-1]}: is beyond the 64 bits of an integer"
+            f"{display_path(path)}:{line}: [{'.'.join(key[:-1])}] {key[-1]}: does not fit into a 64-bit integer"
         )
     if problems:
         raise ConfigError(problems)
@@ -160,6 +160,6 @@ def _is_path(annotation: object) -> bool:
 
 
 def _must_be_path(value: str, root: Path) -> bool:
-    """Whether the name of a model is evidently meant as a path, which is not for the hub to see if nothing is there."""
+    """Whether the name of a model is clearly meant as a path, so that it is not looked up on the Hub."""
     first, *rest = value.split("/")
     return value.startswith((".", "/", "~", "$")) or (len(rest) == 1 and first != "" and (root / first).is_dir())

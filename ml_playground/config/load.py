@@ -102,7 +102,7 @@ def _refuse_missing_extends(toml_files: list[TomlFile], own: Path) -> None:
     near = own.relative_to(root).as_posix() if own.is_relative_to(root) else os.path.relpath(own, basis.path.parent)
     line = name_in_package(own) or near
     problem = (
-        "does not extend the experiment's config.toml, so all that it does not state would be at its default. "
+        "does not extend the experiment's config.toml, so everything it leaves out would take its default. "
         f"Add this line at its top: extends = {json.dumps(line, ensure_ascii=False)} "
         "(or, if the file is complete in itself: extends = false)"
     )

@@ -61,7 +61,7 @@ def find_texts(config: PrepareConfig) -> list[Path]:
         raise DataError(f"{raw_dir} {why}. Set [prepare] raw_dir to a file of text, or to a folder with some.")
     found = contents_of(raw_dir, source.endings)
     if found.unreadable:
-        raise DataError(f"{'; '.join(found.unreadable)}. Mend that, or move it out of {raw_dir}.")
+        raise DataError(f"{'; '.join(found.unreadable)}. Fix that, or move it out of {raw_dir}.")
     if source.one_file and len(found.found) > 1:
         raise DataError(f"{raw_dir} holds {len(found.found)} tables: set [prepare] raw_dir to one of them.")
     left_out = found.left_out(raw_dir)
@@ -153,7 +153,7 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
         sources.append(source)
         print(f"reading {display_path(file)} ({text.encoding}, {source.bytes:,} bytes)")
         if text.doubts:
-            print(f"! it holds characters that come of reading text in a wrong encoding: {text.doubts}")
+            print(f"! it contains characters that suggest a wrong encoding: {text.doubts}")
     return texts, sources
 
 
@@ -282,7 +282,7 @@ def _put_aside(folder: Path) -> None:
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         aside = folder.with_name(f"{folder.name}.damaged")
         folder.replace(aside)
-        print(f"! {display_path(folder)} was not a folder; it is {aside.name} now")
+        print(f"! {display_path(folder)} was not a folder; it is now {aside.name}")
 
 
 def _separator(tokenizer: Tokenizer, config: PrepareConfig) -> Ids | None:

@@ -65,8 +65,8 @@ class TextFile:
             if survey.is_encoded_twice and codecs.lookup(candidate).name.startswith("utf"):
                 between = "latin1" if survey.late_controls else "cp1252"
                 raise DataError(
-                    f"{path}: evidently UTF-8 that was read as {between} and encoded again: {survey.doubts()}. "
-                    f"Undo that: iconv -f {candidate} -t {between} {path.name} makes UTF-8 of it."
+                    f"{path}: looks like UTF-8 that was read as {between} and encoded again: {survey.doubts()}. "
+                    f"Undo that: iconv -f {candidate} -t {between} {path.name} converts it to UTF-8."
                 )
             refusal = survey.refusal(candidate)
             if refusal is None:
@@ -213,7 +213,7 @@ def _refuse_utf8_in_disguise(path: Path, encoding: str, head: bytes, stated: str
     others = f", and {bad - 1:,} others are not" if bad > 1 else ""
     raise DataError(
         f"{path}: byte {byte:#04x} at offset {evidence.first_invalid:,} is not utf-8{others}, "
-        f'but {good:,} characters beyond ASCII are. Mend the file, then set [prepare] encoding to "utf-8"; '
+        f'but {good:,} characters beyond ASCII are. Fix the file, then set [prepare] encoding to "utf-8"; '
         "iconv -c -f utf-8 -t utf-8 leaves such bytes out."
     )
 
@@ -225,4 +225,4 @@ def _not_text(path: Path, why: str, *, tried: Sequence[str], guess: str | None =
     known = [name for name in (guess, *auto, *likely) if name is not None and name not in tried]
     others = " or ".join(f'"{name}"' for name in ([guess] if guess in known else known))
     such_as = f", such as {others}" if others else ""
-    return DataError(f"{path}: {why}. Set [prepare] encoding to what the file is in{such_as}.")
+    return DataError(f"{path}: {why}. Set [prepare] encoding to the file's encoding{such_as}.")

@@ -104,7 +104,7 @@ def find(name: str) -> Experiment:
     if name.endswith(".toml") or Path(name).is_file():
         raise PlaygroundError(_name_its_experiment(Path(name)))
     if Path(name).is_dir():
-        raise PlaygroundError(f"{name}: no config.toml in this folder (a preset is given by --exp-config)")
+        raise PlaygroundError(f"{name}: no config.toml in this folder (a preset is passed with --exp-config)")
     known = [experiment.name for experiment in all_experiments()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"

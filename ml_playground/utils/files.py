@@ -204,14 +204,14 @@ def system_error(error: BaseException | None) -> OSError | None:
 def advice(cause: OSError) -> str:
     """What a user can do about an error that `system_error` returned."""
     if cause.errno in _FULL:
-        return "Make room, then run the same command again."
+        return "Free up space, then run the same command again."
     if cause.errno in _MISPLACED | {errno.EEXIST}:
         return "A folder is where a file should be, or a file where a folder should be: move it away."
     if cause.errno in _DENIED:
         return "Check its permissions, and whether the disk can be written to."
     if cause.errno in _FAILED:
         return "The disk, or the network drive, reports an error: check it before you run the same command again."
-    return "Mend that, then run the same command again."
+    return "Fix that, then run the same command again."
 
 
 def _reason(path: Path, cause: OSError) -> str:

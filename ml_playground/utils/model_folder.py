@@ -67,7 +67,7 @@ def named_code(folder: Path) -> str | None:
 
 
 def named_kernels(values: object) -> Iterator[str]:
-    """Values in a `config.json` that name compiled code at the hub, such as "kernels-community/flash-attn2"."""
+    """Values in a `config.json` that name compiled code on the Hub, such as "kernels-community/flash-attn2"."""
     if not is_table(values):
         return
     for key, value in values.items():

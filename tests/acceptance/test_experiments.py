@@ -211,7 +211,9 @@ def test_a_name_with_a_slash_is_a_path(project: Project) -> None:
 
 def test_a_folder_that_is_no_experiment_says_what_it_lacks(project: Project) -> None:
     project.config.unlink()
-    assert project.run("prepare").err == ("tiny: no config.toml in this folder (a preset is given by --exp-config)\n")
+    assert project.run("prepare").err == (
+        "tiny: no config.toml in this folder (a preset is passed with --exp-config)\n"
+    )
 
 
 def test_a_preparer_that_makes_nothing_is_told_at_once(project: Project) -> None:

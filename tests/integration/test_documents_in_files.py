@@ -161,7 +161,7 @@ def test_what_takes_the_place_of_the_tokenizer_is_put_aside(texts: Project, what
     else:
         folder.symlink_to("nowhere")
     assert texts.run("train").code == 2
-    assert "tokenizer was not a folder; it is tokenizer.damaged now" in texts.ok("prepare").out
+    assert "tokenizer was not a folder; it is now tokenizer.damaged" in texts.ok("prepare").out
     opened(texts)
 
 

@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_what_was_there(german: Project) -> None:
             outcome = german.run("export")
         assert outcome.code == 2
         assert "could not be written: " in outcome.err
-        assert "Make room, then run the same command again." in outcome.err
+        assert "Free up space, then run the same command again." in outcome.err
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 

@@ -227,7 +227,7 @@ def test_biases_are_trained_in_any_format(project: Project) -> None:
         project.ok(verb)
     assert any(name.endswith("ln_f.bias") for name in weights(project).model)
     project.configure({"train.hf_model.dtype": '"float32"'})
-    assert "must be that of the training, bfloat16, where biases are trained" in project.run("train").err
+    assert "must be the dtype of the training, bfloat16, where biases are trained" in project.run("train").err
 
 
 @pytest.mark.parametrize("text", ["{", "[]", None])

@@ -260,7 +260,7 @@ def test_a_run_that_is_worse_than_an_earlier_one_says_whose_the_best_is(project:
     project.ok("train")
     (project.out / "ckpt_last.pt").unlink()
     project.configure({"train.runtime.max_iters": "3"})
-    assert "ckpt_best.pt, which sample takes, is of an earlier run and better" in project.ok("train").out
+    assert "ckpt_best.pt, which sample uses, is from an earlier run and better" in project.ok("train").out
 
 
 def test_a_prompt_outside_the_vocabulary_is_told_before_the_training(project: Project) -> None:

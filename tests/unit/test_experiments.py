@@ -43,5 +43,5 @@ def test_a_file_is_not_an_experiment_and_the_message_says_what_to_type(project: 
 
 @pytest.mark.usefixtures("project")
 def test_a_folder_without_a_configuration_is_named() -> None:
-    assert problem("tiny/raw") == "tiny/raw: no config.toml in this folder (a preset is given by --exp-config)"
+    assert problem("tiny/raw") == "tiny/raw: no config.toml in this folder (a preset is passed with --exp-config)"
     assert "did you mean phrases?" in problem("phrase")

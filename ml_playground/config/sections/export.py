@@ -17,8 +17,8 @@ class ExportHfConfig(Section):
     enabled: bool = Field(True, description="write it")
     source: Path | None = Field(
         None,
-        description="a folder in that format to export instead of the run's checkpoint; it is left as it is. Of a "
-        "fine-tuned model that is `merged/` if it is not said",
+        description="a folder in that format to export instead of the run's checkpoint; it is not changed. For a "
+        "fine-tuned model the default is `merged/`",
     )
 
 
@@ -30,8 +30,8 @@ class ExportGgufConfig(Section):
     convert_bin: Path | None = Field(
         None,
         description="make it from the folder with llama.cpp's converter: the path of a llama.cpp checkout, of its "
-        "`convert_hf_to_gguf.py`, or of `tools/llama_cpp/convert-hf-to-gguf.py`, which looks for one. Checkpoints of "
-        "ours do without; for a `source` the last of these is the default",
+        "`convert_hf_to_gguf.py`, or of `tools/llama_cpp/convert-hf-to-gguf.py`, which looks for one. The "
+        "run's own checkpoints need none; for a `source` the last of these is the default",
     )
 
 
@@ -44,5 +44,5 @@ class ExportOllamaConfig(Section):
     )
     quant_bin: Path | None = Field(None, description="llama.cpp's `llama-quantize`, to give Ollama a smaller file")
     quantization: str | None = Field(
-        None, pattern=r"^\w+$", description="what `quant_bin` makes: any type that it lists; `Q4_K_M` if it is not said"
+        None, pattern=r"^\w+$", description="what `quant_bin` makes: any type that it lists; `Q4_K_M` by default"
     )

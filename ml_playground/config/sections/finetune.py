@@ -12,30 +12,28 @@ from ml_playground.config.sections.types import DType, ModelName
 
 
 class HfModelConfig(Section):
-    """A trained model to go on with, in Hugging Face's format: any that Transformers knows, on the same trainer."""
+    """A pretrained model to fine-tune, in Hugging Face's format: any that Transformers has, with the same trainer."""
 
     model_name: ModelName = Field(
         None,
         min_length=1,
-        description="a folder in that format, or a name at the hub; not stated, the model is that of `[train.model]`",
+        description="a folder in that format, or a name on the Hub; not set, the model is that of `[train.model]`",
     )
-    revision: str | None = Field(None, description="branch, tag or commit at the hub; not stated, the newest")
+    revision: str | None = Field(None, description="branch, tag or commit on the Hub; not set, the newest")
     block_size: PositiveInt = default_from(
         "train.data.block_size", "longest context the model is given, in tokens", gt=0, le=2**24
     )
     gradient_checkpointing: bool = Field(
-        False, description="compute a block's inner values again in the backward pass: less memory, more time"
+        False, description="recompute activations in the backward pass: less memory, more time"
     )
-    dtype: DType = default_from(
-        "train.runtime.dtype", "number format in which weights that are not trained are kept; the others are in float32"
-    )
+    dtype: DType = default_from("train.runtime.dtype", "number format of frozen weights; trained ones are in float32")
     quantization: Literal["none", "8bit", "4bit"] = Field(
-        "none", description="keep weights that are not trained in so many bits, on CUDA, by bitsandbytes (QLoRA)"
+        "none", description="store frozen weights in 8 or 4 bits, on CUDA, with bitsandbytes (QLoRA)"
     )
 
 
 class PeftConfig(Section):
-    """What of that model is trained: adapters by Hugging Face's PEFT (LoRA, Hu et al. 2021), or all of it."""
+    """What is trained of that model: adapters by Hugging Face's PEFT (LoRA, Hu et al. 2021), or all of it."""
 
     enabled: bool = Field(True, description="`false` trains all weights")
     r: PositiveInt = Field(8, le=2**16, description="rank of the adapters")
@@ -45,10 +43,10 @@ class PeftConfig(Section):
         "none", description="biases to train too: none, all, or those of layers with adapters"
     )
     target_modules: list[str] | None = Field(
-        None, min_length=1, description="names of the linear layers that get adapters; not stated, those in attention"
+        None, min_length=1, description="names of the linear layers that get adapters; not set, those in attention"
     )
     extend_mlp_targets: bool = Field(False, description="give adapters to the linear layers in MLPs too")
-    use_dora: bool = Field(False, description="train lengths and directions apart (DoRA, Liu et al. 2024)")
+    use_dora: bool = Field(False, description="train magnitudes and directions separately (DoRA, Liu et al. 2024)")
     use_rslora: bool = Field(
         False, description="divide `lora_alpha` by the root of `r` (rank-stabilised LoRA, Kalajdzievski 2023)"
     )

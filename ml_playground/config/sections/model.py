@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PositionConfig(Part):
-    """How the model knows the order of tokens."""
+    """Positional encoding."""
 
     kind: str = Field("learned", description="which way")
 
@@ -58,7 +58,7 @@ class NormConfig(Part):
 
 
 class MLPConfig(Part):
-    """What a block does at each position by itself."""
+    """The feed-forward network of a block."""
 
     kind: str = Field("gelu", description="which one")
 
@@ -80,7 +80,7 @@ _MLP = PartOf(MLPS, "gelu")
 
 
 class ModelOptions(Part):
-    """The model: a transformer with the defaults of a family, any part of which can be set on its own, or another."""
+    """The model: a transformer with the defaults of a family, any of which can be set separately, or another model."""
 
     kind: str = Field("gpt2", description="family whose defaults fill in what is not stated, or another model")
     block_size: PositiveInt = default_from(
@@ -118,9 +118,9 @@ class ModelConfig(ModelOptions):
     )
     init_from: ModelName = Field(
         None,
-        description="begin with the weights and the shape of a trained model, whose values win over those of this "
-        "section but for `block_size` and `dropout`: a folder in Hugging Face's format (GPT-2, Llama, Mistral, Qwen2, "
-        "Qwen3), a name at its hub, or a checkpoint of nanoGPT",
+        description="start with the weights and the shape of a trained model, whose values override this "
+        "section except for `block_size` and `dropout`: a folder in Hugging Face's format (GPT-2, Llama, Mistral, "
+        "Qwen2, Qwen3), a name on the Hugging Face Hub, or a checkpoint of nanoGPT",
     )
     n_layer: PositiveInt = Field(4, le=1000, description="number of transformer blocks")
     n_head: PositiveInt = Field(4, le=2**10, description="attention heads; must divide `n_embd`")
@@ -132,24 +132,26 @@ class ModelConfig(ModelOptions):
     n_inner: PositiveInt = derived("4 `n_embd`; 8/3 of it for `swiglu`", "width inside an MLP", gt=0, le=2**26)
     position: Annotated[PositionConfig, PartOf(POSITIONS, "learned")] = family_default("positional encoding")
     norm: Annotated[NormConfig, PartOf(NORMS, "layernorm")] = family_default("normalisation")
-    norm_eps: float = family_default("what a norm adds to the variance before its root", ge=1e-30, le=1)
+    norm_eps: float = family_default("added to the variance before its square root", ge=1e-30, le=1)
     norm_placement: Literal["pre", "post", "sandwich"] = family_default(
         "before attention and MLP, after their sum with the residual stream, or before and after them"
     )
     mlp: Annotated[MLPConfig, _MLP] = family_default("feed-forward type")
     qk_norm: bool = family_default("normalise queries and keys")
     value_norm: bool = Field(False, description="normalise values")
-    tied_embeddings: bool = family_default("one matrix embeds tokens and predicts them")
+    tied_embeddings: bool = family_default("tie input and output embeddings")
     embedding_norm: bool = family_default("normalise the embeddings before the first block")
     value_embeddings: bool = Field(False, description="each layer adds a learned vector per token to its values")
-    ngram_embeddings: NonNegativeInt = family_default("add embeddings of the last 2, ..., n tokens; 0 does not", le=4)
+    ngram_embeddings: NonNegativeInt = family_default(
+        "add embeddings of the last 2, ..., n tokens; 0 turns it off", le=4
+    )
     ngram_buckets: PositiveInt = Field(
         2**14, le=2**26, description="most rows per table of n-gram embeddings; n-grams beyond that many share rows"
     )
     logit_softcap: Annotated[float, zero_or_from(1e-3)] = Field(
-        0.0, ge=0, le=1e6, description="squash logits to within this bound by tanh; 0 does not"
+        0.0, ge=0, le=1e6, description="bound logits by this value with tanh; 0 turns it off"
     )
-    sliding_window: NonNegativeInt = Field(0, description="attend to this many last tokens only; 0 to all")
+    sliding_window: NonNegativeInt = Field(0, description="attend only to this many last tokens; 0 is all")
     zero_init: bool = family_default("start with all projections into the residual stream and the logits at zero")
 
     def conflicts(self) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -167,13 +169,13 @@ class ModelConfig(ModelOptions):
         if self.init_from is not None and self.file is not None:
             yield ("init_from", "file"), "a model of your own cannot begin with another's weights"
         if self.options and self.file is None:
-            yield ("options",), "means nothing without file: a model of your own, which these are for"
+            yield ("options",), "means nothing without file, the model of your own that these options are for"
         if self.ngram_embeddings == 1:
             yield ("ngram_embeddings",), "n-grams begin with 2 tokens; 0 has none"
         if self.zero_init and self.norm_placement == "sandwich":
             yield (
                 ("zero_init", "norm_placement", "kind"),
-                "a norm behind a projection that starts at zero blows up its first step",
+                "a norm after a projection that starts at zero blows up its first step",
             )
 
     def linear(self, inputs: int, outputs: int) -> int:

@@ -62,7 +62,7 @@ class TokenizerConfig(Part):
 
     @property
     def of_model(self) -> str | None:
-        """The model whose tokenizer it is, if it is one's: a folder, or a name at the hub."""
+        """The model whose tokenizer it is, if it is one's: a folder, or a name on the Hub."""
         return None
 
 
@@ -93,7 +93,7 @@ class PrepareConfig(Section):
     encoding: Annotated[str, AfterValidator(known_encoding)] = Field(
         "utf-8",
         description="encoding of the raw text: any that Python knows, or `auto`: for each file UTF-16 or UTF-32 where "
-        "it is, else UTF-8 where it decodes as such, else Windows-1252. Text that was evidently read in a wrong one is "
+        "it is, else UTF-8 where it decodes as such, else Windows-1252. Text that was clearly read in a wrong one is "
         "refused",
     )
     doc_separator: str | None = Field(

@@ -39,7 +39,7 @@ class SamplingConfig(Section):
     num_samples: PositiveInt = Field(3, le=10**6, description="texts to generate")
     max_new_tokens: PositiveInt = Field(200, description="most tokens per text")
     temperature: float = Field(0.8, ge=0, le=1e30, description="0 always takes the likeliest token")
-    top_k: NonNegativeInt = Field(200, description="choose among this many likeliest tokens; 0 among all")
+    top_k: NonNegativeInt = Field(200, description="choose among this many likeliest tokens; 0 is all")
     top_p: float = Field(
         1.0, gt=0, le=1, description="choose among the likeliest tokens that together have this probability"
     )
@@ -47,10 +47,10 @@ class SamplingConfig(Section):
         0.0, ge=0, le=1, description="choose among tokens at least this many times as likely as the likeliest"
     )
     repetition_penalty: float = Field(
-        1.0, ge=1e-3, le=1e3, description="above 1, tokens that are in the context become less likely; 1 does nothing"
+        1.0, ge=1e-3, le=1e3, description="above 1, tokens already in the context become less likely; 1 turns it off"
     )
     batch_size: PositiveInt = Field(
         1,
         le=10**4,
-        description="texts generated side by side, which is faster; one by one they are printed as they come",
+        description="texts generated at once, which is faster; a single one is printed as it is generated",
     )

@@ -48,7 +48,7 @@ class OptimConfig(Part):
     kind: str = Field("adamw", description="which one")
     learning_rate: float = Field(1e-3, ge=1e-30, le=1e30, description="peak learning rate")
     embedding_learning_rate: float = default_from(
-        "train.optim.learning_rate", "peak learning rate of embeddings that are not the head too", ge=1e-30, le=1e30
+        "train.optim.learning_rate", "peak learning rate of embeddings that are not tied to the head", ge=1e-30, le=1e30
     )
     weight_decay: float = Field(0.1, ge=0, le=1e6, description="weight decay, on matrices only")
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 turns clipping off")
@@ -85,7 +85,7 @@ class DecayingScheduleConfig(ScheduleConfig):
 
     lr_decay_iters: NonNegativeInt = default_from("train.runtime.max_iters", "step at which `min_lr` is reached", ge=0)
     min_lr: float = Field(
-        0.0, ge=0, description="learning rate after the decay, of groups whose peak is `learning_rate`"
+        0.0, ge=0, description="learning rate after the decay, for groups whose peak is `learning_rate`"
     )
 
     @property
@@ -108,7 +108,7 @@ class DecayingScheduleConfig(ScheduleConfig):
 
 
 class SinkConfig(Part):
-    """Where a training reports what it measures. Its kinds are in `ml_playground/run/sinks/`."""
+    """Where a training reports its measurements. Its kinds are in `ml_playground/run/sinks/`."""
 
     kind: str = Field("console", description="which")
 
@@ -138,18 +138,18 @@ class TrainRuntimeConfig(Section):
         ["console", "jsonl", "tensorboard"],
         validate_default=True,
         description="where measurements go: `console` prints them, `jsonl` adds rows to `metrics.jsonl`, `tensorboard` "
-        "writes `logs/tb`; a table instead of a name has options of its own",
+        "writes `logs/tb`; a table instead of a name sets a sink's options",
     )
     always_save_checkpoint: bool = Field(False, description="keep a numbered checkpoint of every evaluation")
     keep_last_n: NonNegativeInt = Field(0, description="numbered checkpoints to keep; 0 keeps all")
     save_merged_on_best: bool = Field(
-        False, description="whenever a model of `[train.hf_model]` is the best so far, do what `merge` does"
+        False, description="merge a fine-tuned model whenever it is the best so far, as `merge` does"
     )
     ckpt_time_interval_minutes: float = Field(
-        10.0, ge=0, description="save `ckpt_last.pt` when the last save is this long ago; 0 turns it off"
+        10.0, ge=0, description="save `ckpt_last.pt` this long after the last save; 0 turns it off"
     )
     early_stop_patience: NonNegativeInt = Field(
-        0, description="stop after this many evaluations in a row without improvement; 0 never does"
+        0, description="stop after this many evaluations in a row without improvement; 0 turns it off"
     )
     ema_decay: float = Field(
         0.0,

@@ -135,7 +135,7 @@ class Tokenizer(ABC):
             ExportError: how llama.cpp calls this tokenizer is not known.
         """
         raise ExportError(
-            "how llama.cpp calls this tokenizer is known to its converter only: set [export.gguf] convert_bin, or "
+            "only llama.cpp's converter knows how to store this tokenizer: set [export.gguf] convert_bin, or "
             "[export.gguf] enabled = false."
         )
 

@@ -1,4 +1,4 @@
-"""The tokenizer that a model came with, in a folder or at the hub: read, and written for other programs."""
+"""The tokenizer that a model came with, in a folder or on the Hub: read, and written for other programs."""
 
 import json
 import shutil
@@ -28,12 +28,12 @@ def tokenizer_of_model(
     """The tokenizer of a model. One of single characters becomes a `CharTokenizer`, but for documents that are ended.
 
     Args:
-        source: a folder, or a name at the hub.
+        source: a folder, or a name on the Hub.
         packing: how texts stand one after the other. Documents that are started begin with the token that ends a text,
             as GPT-2's do; those that are ended with the one that the tokenizer itself puts before a text, if it does.
         tokens: names of tokens to add.
         last: the one of them that ends a text, if one does.
-        revision: that of the hub.
+        revision: branch, tag or commit on the Hub.
 
     Raises:
         CheckpointError: there is no such model.

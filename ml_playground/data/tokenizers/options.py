@@ -133,7 +133,7 @@ class HuggingFace(TokenizerOptions):
         return folder.is_absolute() and folder.is_dir()
 
     def identity(self) -> dict[str, Any]:
-        """See `TokenizerOptions`: folders by their own names, as they may be moved, names at the hub as they are."""
+        """See `TokenizerOptions`: folders by their own names, as they may be moved, names on the Hub as they are."""
         name = Path(str(self.model))
         return {**self.model_dump(), "model": name.name if name.is_absolute() else self.model}
 

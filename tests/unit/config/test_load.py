@@ -340,7 +340,7 @@ def test_a_device_that_is_not_there_is_told_only_to_those_who_need_it(
     text = '[train.runtime]\ndevice = "mps"'
     assert folder.load(text).train.runtime.device == "mps"
     assert folder.problems(text, check_devices=True) == [
-        'config.toml:2: [train.runtime] device: mps needs a Mac with Apple silicon ("auto" takes the best there is)'
+        'config.toml:2: [train.runtime] device: mps needs a Mac with Apple silicon ("auto" takes the best available)'
     ]
 
 

@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: 
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(DataError, match=r"closed cannot be read \(Permission denied\)\. Mend that"):
+    with pytest.raises(DataError, match=r"closed cannot be read \(Permission denied\)\. Fix that"):
         texts_in(tmp_path / "raw")
     assert [path.name for path in contents_of(tmp_path / "raw", (".txt",)).found] == ["b.txt"]
 

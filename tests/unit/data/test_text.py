@@ -75,7 +75,7 @@ LONG = "Grüße aus Köln, schöne Wörter.\n" * 1000
             "auto",
             r"byte 0xff at offset 5,000 is not utf-8, but 5,000",
         ),
-        (LONG.encode() + b"\xe4", "cp1252", r"byte 0xe4 at offset [\d,]+ is not utf-8.*Mend the file"),
+        (LONG.encode() + b"\xe4", "cp1252", r"byte 0xe4 at offset [\d,]+ is not utf-8.*Fix the file"),
         ("Привет, мир\n".encode() * 9 + b"\xff", "auto", "byte 0xff at offset 189"),
         (codecs.BOM_UTF8 + b"plain \xe4", "auto", "begins with the mark of UTF-8|byte 0xe4 at offset 9 is not utf-8"),
         ("Grüße\n".encode(), "latin-1", 'is UTF-8, not latin-1.*such as "utf-8"'),
@@ -145,7 +145,7 @@ def twice(text: str, between: str = "cp1252") -> str:
 )
 def test_utf8_that_was_encoded_twice_is_refused(tmp_path: Path, encoding: str, text: str, between: str) -> None:
     (tmp_path / "a.txt").write_text(twice(text, between) * 50, encoding="utf-8")
-    with pytest.raises(DataError, match=r"a\.txt: evidently UTF-8 that was read as (cp1252|latin1)") as refused:
+    with pytest.raises(DataError, match=r"a\.txt: looks like UTF-8 that was read as (cp1252|latin1)") as refused:
         TextFile.find(tmp_path / "a.txt", encoding)
     codec = str(refused.value).split("iconv -f utf-8 -t ")[1].split()[0]
     assert (tmp_path / "a.txt").read_text(encoding="utf-8").encode(codec).decode() == text * 50
