@@ -90,7 +90,7 @@ def _default(key: KeyPath, field: FieldInfo) -> str:
     if name == "kind" and holder in KINDS["gpt2"]:  # a part of the model
         return ", ".join(f"{family} `{json.dumps(options[holder])}`" for family, options in KINDS.items())
     if sources := default_sources(field):
-        return "that of " + ", else ".join(f"`[{'.'.join(source[:-1])}] {source[-1]}`" for source in sources)
+        return "same as " + ", else ".join(f"`[{'.'.join(source[:-1])}] {source[-1]}`" for source in sources)
     if field.default is None:
         return "none"
     if not field.is_required():

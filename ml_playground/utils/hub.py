@@ -99,7 +99,7 @@ def explain_hub_error(source: str, revision: str | None, error: Exception, token
     if token is None:
         sign_in = "put your token (from https://huggingface.co/settings/tokens) into .env, as HF_TOKEN=..."
     else:
-        sign_in = "see that the token in HF_TOKEN, or in .env, is of an account that may read it"
+        sign_in = "check that the token in HF_TOKEN, or in .env, belongs to an account that may read it"
     nowhere = f"there is no folder {source!r}, and"
     match error:
         case errors.HFValidationError():
