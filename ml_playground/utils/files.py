@@ -100,13 +100,6 @@ def _old(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
 
-def copy_files(folder: Path, to: Path) -> None:
-    """Copy a folder of files to the new folder `to`."""
-    to.mkdir(parents=True)
-    for each in folder.iterdir():
-        shutil.copyfile(each, to / each.name)
-
-
 def _copy_missing(folder: Path, to: Path) -> None:
     """Copy what is in `folder` and not in `to`."""
     for each in folder.iterdir():
