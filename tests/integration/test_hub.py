@@ -79,7 +79,7 @@ def test_a_token_in_env_is_shown_to_the_hub_and_nowhere_else(asking: Project, hu
     (asking.root / ".env").write_text(f"HUGGINGFACE_HUB_TOKEN={TOKEN}\n")
     said = refusal(asking, "some/gated")
     assert f"Bearer {TOKEN}" in hub
-    assert "see that the token in HF_TOKEN, or in .env, is of an account that may read it" in said
+    assert "check that the token in HF_TOKEN, or in .env, belongs to an account that may read it" in said
     assert TOKEN not in said
     asking.configure({"train.hf_model.model_name": '"base"', "train.runtime.max_iters": "2"})
     said = asking.ok("loop").out + asking.ok("describe").out
