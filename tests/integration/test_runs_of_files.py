@@ -50,7 +50,7 @@ def test_nor_do_files_outside_the_runs_project(project: Project, tmp_path_factor
     for each in (one, other):
         each.write_text(PRESET.format(steps=2).replace("tiny/config.toml", str(project.config)))
     project.ok("train", one)
-    assert "this command names" in project.run("train", other).err
+    assert "but this command uses" in project.run("train", other).err
     one.unlink()  # it was moved
     project.ok("train", other)
 
