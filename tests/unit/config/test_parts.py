@@ -169,7 +169,8 @@ def test_a_users_file_that_fails_is_not_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["$NO_SUCH_VARIABLE/lion.py", "~no_such_user/lion.py"])
 def test_a_file_whose_path_cannot_be_has_its_line(tmp_path: Path, name: str) -> None:
     (line,) = problems(tmp_path, f'plugins = ["{name}"]')
-    assert line.startswith("1: plugins: there is no ")
+    assert line.startswith("1: plugins: ")
+    assert name in line
 
 
 def test_only_what_derives_from_the_base_can_be_registered() -> None:
