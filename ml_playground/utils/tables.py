@@ -78,7 +78,8 @@ def toml_lines(tables: Table, at: KeyPath = ()) -> Iterator[str]:
     """Nested tables as TOML lines."""
     values = {key: value for key, value in tables.items() if not is_table(value) and value is not None}
     if values:
-        yield f"[{'.'.join(map(_key, at))}]"
+        if at:
+            yield f"[{'.'.join(map(_key, at))}]"
         yield from (f"{_key(key)} = {_value(value)}" for key, value in values.items())
         yield ""
     for key, value in tables.items():

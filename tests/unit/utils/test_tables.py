@@ -1,4 +1,4 @@
-from ml_playground.utils.tables import has_key, merge, table_at
+from ml_playground.utils.tables import has_key, merge, table_at, toml_lines
 
 
 def test_merge_goes_table_by_table_and_key_by_key() -> None:
@@ -34,3 +34,13 @@ def test_states_tells_keys_that_are_there() -> None:
     assert has_key(values, ("a", "b"))
     assert not has_key(values, ("b",))
     assert not has_key(values, ("a", "b", "c"))
+
+
+def test_values_outside_all_tables_have_no_header() -> None:
+    assert list(toml_lines({"plugins": ["a.py"], "prepare": {"x": 1}})) == [
+        'plugins = ["a.py"]',
+        "",
+        "[prepare]",
+        "x = 1",
+        "",
+    ]
