@@ -26,7 +26,7 @@ _TYPES = {
     "bool_type": "true or false",
     "string_type": "text in quotes",
     "dict_type": "a table",
-    "list_type": 'a list, such as ["q_proj", "v_proj"]',
+    "list_type": "a list",
     "path_type": "a path in quotes",
     "is_instance_of": "a path in quotes",
     "part_type": "a table, or the name of a kind",
@@ -76,6 +76,8 @@ def _describe(error: ErrorDetails, section: type[Section] | None, name: str) -> 
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind in ("path_type", "is_instance_of") and isinstance(value, str) and value:
         return _why_no_path(value)
+    if kind == "list_type" and isinstance(value, str):
+        return f"must be a list, such as {_toml([value])}, not {_toml(value)}"
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}, not {_toml(value)}"
     if kind in _BOUNDS:
@@ -107,14 +109,15 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
     hint = _did_you_mean(name, list(section.model_fields) if section else [])
     others = list(all_option_fields())
     kinds = [kind for path, kinds, _ in others if path == key for kind in kinds]
-    homes = dict.fromkeys(path for path, _, _ in others if path[-1] == name and path != key)
+    homes = dict.fromkeys(path[:-1] for path, _, _ in others if path[-1] == name and path != key)
     sections = dict.fromkeys(path[:-1] for path, _, _ in others if len(path) > 1 and path[-2] == name)
     if kinds:
         hint = f" (it is an option of {' and '.join(map(_toml, kinds))})"
     elif not hint and sort == "section" and sections:
         hint = f" (did you mean {' or '.join(map(key_label, sections))}?)"
     elif not hint and homes:
-        return f"unknown {sort} (it belongs in {' or '.join(key_label(home[:-1]) for home in homes)})"
+        places = " or ".join(key_label(home) for home in homes if home)
+        return f"unknown {sort} (it belongs {f'in {places}' if places else 'at the top of the file'})"
     if section is not None and issubclass(section, Part):
         return f"{_toml(kind_at(tuple(tables), stated))} has no option {name}{hint}"
     return f"unknown {sort}{hint}"

@@ -42,7 +42,7 @@ class Registry:
         return iter(dict.fromkeys([*self._parts, *plugins(self.sort), *self._registered]))
 
     def __contains__(self, name: object) -> bool:
-        return name in set(self)
+        return isinstance(name, str) and name in set(self)
 
     @property
     def built_in(self) -> list[str]:

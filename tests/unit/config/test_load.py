@@ -179,7 +179,7 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
         ),
         (
             '[train.peft]\ntarget_modules = "q_proj"',
-            '2: [train.peft] target_modules: must be a list, such as ["q_proj", "v_proj"], not "q_proj"',
+            '2: [train.peft] target_modules: must be a list, such as ["q_proj"], not "q_proj"',
         ),
         (
             "[train.peft]\nuse_dora = true",
@@ -188,6 +188,14 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
         (
             "[train.runtime]\nsave_merged_on_best = true",
             "2: [train.runtime] save_merged_on_best: needs [train.hf_model] model_name",
+        ),
+        ('[train]\nplugins = ["x.py"]', "2: [train] plugins: unknown key (it belongs at the top of the file)"),
+        (
+            '[train]\noptim.kind = {kind = "muon"}',
+            (
+                '2: [train.optim.kind]: must be one of "adamw", "muon", "adam", "adagrad", "sgd", "rmsprop"; '
+                'not {"kind": "muon"}'
+            ),
         ),
         ('[prepare]\nchair = "drop"', "2: [prepare] chair: unknown key (it belongs in [prepare.source])"),
         (

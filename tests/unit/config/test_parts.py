@@ -215,7 +215,7 @@ def test_a_list_of_parts_is_replaced_as_a_whole(with_sink: Path) -> None:
         ('["jsonl", {kind = "csv", every = 0}]', 'every of "csv" must be at least 1, not 0'),
         ('[{kind = "csv", file = ""}]', 'file of "csv" must be a path in quotes, not ""'),
         ("[1]", "must be a table, or the name of a kind, not 1"),
-        ('"csv"', 'must be a list, such as ["q_proj", "v_proj"], not "csv"'),
+        ('"csv"', 'must be a list, such as ["csv"], not "csv"'),
     ],
 )
 def test_a_mistake_in_a_list_of_parts_has_the_lists_line(with_sink: Path, sinks: str, problem: str) -> None:
