@@ -3,9 +3,9 @@
     python tools/same_bits.py BEFORE [AFTER] [--only NAME ...] [--ignore PATTERN] [--out FOLDER]
 
 BEFORE and AFTER are folders of checkouts, or commits of the repository in which it is run; without AFTER, it is the
-folder of this tool's own checkout. Each trains the small
-configurations of `tools/bits/configurations.toml` in a process of its own, on inputs made on the spot; then all
-weights, metrics and samples are compared. The exit code is 1 if something differs, 2 if it could not be found out.
+checkout of this file. Each trains the small configurations of `tools/bits/configurations.toml` in a process of its own,
+on inputs made on the spot; then all weights, metrics and samples are compared. The exit code is 1 if something differs
+or failed, 2 if nothing could be compared.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,17 +40,23 @@ def main() -> int:
         out = Path(options.out or scratch).resolve()
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
-            sys.exit(f"{out} is not empty")
+            _give_up(f"{out} is not empty")
+        versions = (("before", options.before), ("after", options.after))
+        checkouts = [_checkout(version, out / f"checkout-{side}") for side, version in versions]
         write_inputs(out / "inputs")
         outcomes: list[dict[str, dict[str, Any]]] = []
-        for side, version in (("before", options.before), ("after", options.after)):
-            checkout = _checkout(version, out / f"checkout-{side}")
+        for (side, version), checkout in zip(versions, checkouts, strict=True):
             began = time.perf_counter()
             outcomes.append(_train(checkout, out / side, _jobs(chosen, earlier, out, side)))
             print(f"{side}: {version}, {time.perf_counter() - began:.0f} s", flush=True)
         same = [_report(each.name, out, outcomes, options.ignore) for each in chosen]
     print(f"{sum(same)} of {len(same)} configurations: same bits")
     return 0 if all(same) else 1
+
+
+def _give_up(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
 
 
 def _options() -> argparse.Namespace:
@@ -67,7 +73,7 @@ def _choose(configurations: dict[str, Configuration], only: Sequence[str] | None
     """The configurations to train, in the order of their file, without those whose tokenizer is not at hand."""
     names = set(configurations if only is None else only)
     if unknown := names - configurations.keys():
-        sys.exit(f"no configuration {', '.join(sorted(unknown))}; there are {', '.join(configurations)}")
+        _give_up(f"no configuration {', '.join(sorted(unknown))}; there are {', '.join(configurations)}")
     names |= {needed for name in names for needed in configurations[name].needs}
     chosen = [each for each in configurations.values() if each.name in names]
     if not os.environ.get("TIKTOKEN_CACHE_DIR"):
@@ -84,7 +90,7 @@ def _checkout(version: str, folder: Path) -> Path:
         return Path(version).resolve()
     archive = subprocess.run(["git", "archive", version, "ml_playground"], capture_output=True, check=False)  # noqa: S603, S607 -- the user's own git
     if archive.returncode:
-        sys.exit(f"{version} is neither the folder of a checkout nor a commit: {archive.stderr.decode().strip()}")
+        _give_up(f"{version} is neither the folder of a checkout nor a commit: {archive.stderr.decode().strip()}")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as file:
         file.extractall(folder, filter="data")
     return folder
@@ -114,7 +120,7 @@ def _train(checkout: Path, folder: Path, jobs: list[dict[str, Any]]) -> dict[str
     done = subprocess.run(command, cwd=checkout, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
     outcome = folder / "outcome.json"
     if not outcome.exists():
-        sys.exit(f"training in {checkout} ended with {done.returncode}")
+        _give_up(f"training in {checkout} ended with {done.returncode}")
     found: dict[str, dict[str, Any]] = json.loads(outcome.read_text())
     return found
 

@@ -1,15 +1,16 @@
 """What two runs left behind, compared bit for bit.
 
 It knows as little as possible of the formats: weights are the tensors below a checkpoint's "model", wherever that is,
-and numbers are what the rows of `metrics.jsonl` hold. The run after the change may have more than the one before.
+and numbers are what the rows of `metrics.jsonl` hold, of which there may be more after the change.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file
@@ -30,6 +31,17 @@ _WRITTEN_BY_ALL = ("data/train.bin", "run/ckpt_last.pt", "run/metrics.jsonl", "r
 Tensors = Mapping[str, Tensor]
 
 
+class Difference(NamedTuple):
+    """What differs, in a file or in all; of tensors, by how much at most."""
+
+    text: str
+    by: float = 0.0
+    file: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
 @dataclass
 class Comparison:
     """How much was compared, and what differs."""
@@ -37,12 +49,16 @@ class Comparison:
     tensors: int = 0
     rows: int = 0
     samples: int = 0
-    differences: list[str] = field(default_factory=list[str])
+    differences: list[Difference] = field(default_factory=list[Difference])
     ignored: int = 0
+
+    def add(self, file: str, found: Iterable[Difference]) -> None:
+        """Take in what differs in a file."""
+        self.differences += [each._replace(file=file) for each in found]
 
     def ignore(self, pattern: str) -> None:
         """Take out differences that are meant."""
-        kept = [each for each in self.differences if not re.search(pattern, each)]
+        kept = [each for each in self.differences if not re.search(pattern, str(each))]
         self.ignored += len(self.differences) - len(kept)
         self.differences = kept
 
@@ -51,8 +67,9 @@ class Comparison:
         if not self.differences:
             ignored = f" (but for {self.ignored} differences that are ignored)" if self.ignored else ""
             return f"{counts}: same bits{ignored}"
-        more = len(self.differences) - 1
-        return f"{counts}: {self.differences[0]}" + (f" (and {more} more differences)" if more else "")
+        first, most = self.differences[0], max(self.differences, key=lambda each: each.by)
+        more = f" and {len(self.differences) - 1} more" if len(self.differences) > 1 else ""
+        return f"{counts}: {first}{more}" + (f"; most in {most}" if most.by and most != first else "")
 
 
 def compare_runs(before: Path, after: Path) -> Comparison:
@@ -60,18 +77,17 @@ def compare_runs(before: Path, after: Path) -> Comparison:
     result = Comparison()
     for name in _WRITTEN_BY_ALL:
         if not (before / name).is_file():
-            result.differences.append(f"{name}: missing before the change")
+            result.add(name, [Difference("missing before the change")])
     for name in ("data/train.bin", "data/val.bin"):
         if (other := _other(before, after, name, result)) and (before / name).read_bytes() != other.read_bytes():
-            result.differences.append(f"{name}: differs")
+            result.add(name, [Difference("differs")])
     _compare_json(before, after, result)
     for path in sorted([*before.glob("run/ckpt_*.pt"), *before.glob("run/**/*.safetensors")]):
         name = path.relative_to(before).as_posix()
         if (other := _other(before, after, name, result)) is not None:
             tensors = read_tensors(path)
             result.tensors += len(tensors)
-            found = tensor_differences(tensors, read_tensors(other)) if tensors else ["no tensors were found"]
-            result.differences += [f"{name}: {each}" for each in found]
+            result.add(name, tensor_differences(tensors, read_tensors(other)))
     return result
 
 
@@ -87,7 +103,7 @@ def _compare_json(before: Path, after: Path, result: Comparison) -> None:
         else:
             result.samples = len(rows)
             found = sample_differences(rows, new_rows)
-        result.differences += [f"{name}: {each}" for each in found]
+        result.add(name, found)
 
 
 def _other(before: Path, after: Path, name: str, result: Comparison) -> Path | None:
@@ -96,7 +112,7 @@ def _other(before: Path, after: Path, name: str, result: Comparison) -> Path | N
     if not (before / name).is_file():
         return None
     if not path.is_file():
-        result.differences.append(f"{_new(name)}: missing after the change")
+        result.add(_new(name), [Difference("missing after the change")])
         return None
     return path
 
@@ -143,20 +159,23 @@ def _tensors(values: object) -> Iterable[tuple[str, Tensor]]:
                 yield f"{key}.{name}".rstrip("."), tensor
 
 
-def tensor_differences(before: Tensors, after: Tensors) -> list[str]:
-    """Tensors that are missing or not the same in type, shape and every bit."""
-    differences: list[str] = []
+def tensor_differences(before: Tensors, after: Tensors) -> list[Difference]:
+    """Tensors that are missing or not the same in type, shape and every bit. None at all are a difference too."""
+    if not before:
+        return [Difference("no tensors before the change")]
+    differences: list[Difference] = []
     for name, one in before.items():
         other = after.get(_new(name))
         if other is None:
-            differences.append(f"{name} is missing")
+            differences.append(Difference(f"{name} is missing"))
         elif (one.dtype, one.shape) != (other.dtype, other.shape):
-            differences.append(f"{name} was {_kind(one)} and is {_kind(other)}")
+            differences.append(Difference(f"{name} was {_kind(one)} and is {_kind(other)}"))
         elif not torch.equal(_bytes(one), _bytes(other)):
             most = float((one.double() - other.double()).abs().max())
-            differences.append(f"{name} differs by up to {most:.3g}")
+            by = math.inf if math.isnan(most) else most
+            differences.append(Difference(f"{name} differs by up to {most:.3g}", by))
     known = {_new(name) for name in before}
-    return [*differences, *(f"{name} is new" for name in after if name not in known)]
+    return differences + [Difference(f"{name} is new") for name in after if name not in known]
 
 
 def _kind(tensor: Tensor) -> str:
@@ -167,16 +186,16 @@ def _bytes(tensor: Tensor) -> Tensor:
     return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
-def row_differences(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[str]:
+def row_differences(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[Difference]:
     """Numbers of a step that are missing or not the same. How they are spread over rows does not matter."""
     one, other = _by_step(before), _by_step(after)
-    differences: list[str] = []
+    differences: list[Difference] = []
     for (step, name), values in one.items():
         found = other.get((step, _new(name)))
         if found is None:
-            differences.append(f"step {step}: {name} is missing")
+            differences.append(Difference(f"step {step}: {name} is missing"))
         elif repr(found) != repr(values):  # so that nan is nan, and 1 is not 1.0
-            differences.append(f"step {step}: {name} was {_shown(values)} and is {_shown(found)}")
+            differences.append(Difference(f"step {step}: {name} was {_shown(values)} and is {_shown(found)}"))
     return differences
 
 
@@ -194,11 +213,11 @@ def _shown(values: list[float]) -> str:
     return ", ".join(map(repr, values))
 
 
-def sample_differences(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
+def sample_differences(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[Difference]:
     """Texts that are missing or not the same."""
     one = [row["text"] for row in before]
     other = [row.get(_new("text")) for row in after]
     if len(one) != len(other):
-        return [f"there were {len(one)} samples and there are {len(other)}"]
+        return [Difference(f"there were {len(one)} samples and there are {len(other)}")]
     pairs = enumerate(zip(one, other, strict=True))
-    return [f"sample {number} was {old!r} and is {new!r}" for number, (old, new) in pairs if old != new]
+    return [Difference(f"sample {n} was {old!r} and is {new!r}") for n, (old, new) in pairs if old != new]

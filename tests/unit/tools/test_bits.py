@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tools.bits.compare import compare_runs, read_tensors, row_differences, tensor_differences
+from tools.bits.compare import Comparison, Difference, compare_runs, read_tensors, row_differences, tensor_differences
 from tools.bits.configurations import read_configurations, spellings
 
 ROWS = [{"step": 2, "train/loss": 1.5, "train/tokens_per_sec": 100.0}, {"step": 2, "val/loss": 1.25}]
@@ -35,7 +35,7 @@ def before(tmp_path: Path) -> Path:
 
 
 def differences(before: Path, after: Path) -> list[str]:
-    return compare_runs(before, after).differences
+    return [str(each) for each in compare_runs(before, after).differences]
 
 
 def test_the_same_bits_are_the_same(before: Path, tmp_path: Path) -> None:
@@ -65,6 +65,13 @@ def test_a_missing_file_is_a_difference(before: Path, tmp_path: Path, name: str)
     assert differences(before, after) == [f"{name}: missing after the change"]
 
 
+def test_the_first_difference_and_the_largest_are_shown() -> None:
+    found = Comparison(tensors=2)
+    found.add("run/a.pt", [Difference("head is missing"), Difference("x differs by up to 0.1", 0.1)])
+    found.add("run/b.pt", [Difference("y differs by up to 0.2", 0.2)])
+    assert str(found).endswith(": run/a.pt: head is missing and 2 more; most in run/b.pt: y differs by up to 0.2")
+
+
 def test_nothing_is_not_the_same_as_nothing(tmp_path: Path) -> None:
     assert "run/ckpt_last.pt: missing before the change" in differences(tmp_path, tmp_path)
 
@@ -88,12 +95,15 @@ def test_differences_that_are_meant_can_be_ignored(before: Path, tmp_path: Path)
 )
 def test_tensors_differ_in_type_shape_and_bits(other: Tensor, problem: str | None) -> None:
     found = tensor_differences({"weight": torch.tensor([1.0, math.nan])}, {"weight": other})
-    assert found == ([] if problem is None else [problem])
+    assert [each.text for each in found] == ([] if problem is None else [problem])
 
 
 def test_minus_zero_is_not_zero_and_no_tensor_comes_or_goes_unseen() -> None:
-    assert tensor_differences({"a": torch.tensor(0.0)}, {"a": torch.tensor(-0.0)}) == ["a differs by up to 0"]
-    assert tensor_differences({"a": torch.ones(1)}, {"b": torch.ones(1)}) == ["a is missing", "b is new"]
+    (found,) = tensor_differences({"a": torch.tensor(0.0)}, {"a": torch.tensor(-0.0)})
+    assert found.text == "a differs by up to 0"
+    both = tensor_differences({"a": torch.ones(1)}, {"b": torch.ones(1)})
+    assert [each.text for each in both] == ["a is missing", "b is new"]
+    assert tensor_differences({}, {})
 
 
 def test_weights_are_found_at_any_depth_of_a_checkpoint(tmp_path: Path) -> None:
