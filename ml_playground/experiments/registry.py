@@ -90,17 +90,18 @@ def all_experiments() -> list[Experiment]:
 
 
 def find(name: str) -> Experiment:
-    """The experiment in the folder that `name` is the path of, else the built-in one or that of a package of that name.
+    """The built-in experiment of that name, or a package's, else the one in the folder that `name` is the path of.
 
     Raises:
         PlaygroundError: there is none.
     """
-    by_name = [_HOME / name] if Path(name).name == name else []  # "./phrases" is a path
-    for folder in (Path(name), *by_name):
-        if (folder / "config.toml").is_file():
-            return Experiment.at(real_path(folder))  # whose name is not ".."
-    if name in plugins("experiments"):
-        return _brought_by(name, plugins("experiments")[name])
+    if Path(name).name == name:  # "./phrases" is a path
+        if (_HOME / name / "config.toml").is_file():
+            return Experiment.at(real_path(_HOME / name))
+        if name in plugins("experiments"):
+            return _brought_by(name, plugins("experiments")[name])
+    if (Path(name) / "config.toml").is_file():
+        return Experiment.at(real_path(Path(name)))  # whose name is not ".."
     if name.endswith(".toml") or Path(name).is_file():
         raise PlaygroundError(_name_its_experiment(Path(name)))
     if Path(name).is_dir():
