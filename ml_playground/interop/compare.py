@@ -1,6 +1,7 @@
 """Compares a model with the same model in Transformers, on validation text."""
 
-# pyright: reportUnknownMemberType=false -- Transformers leaves some types out
+# pyright: reportUnknownMemberType=false
+# Transformers leaves some types out.
 
 from collections.abc import Callable, Iterable, Iterator
 
