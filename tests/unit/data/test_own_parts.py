@@ -8,6 +8,7 @@ import pytest
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
 from ml_playground.config.registries import SOURCES, SPLITS, TOKENIZERS
+from ml_playground.data.manifest import differences
 from ml_playground.data.prepare import find_texts, prepare_texts
 from ml_playground.data.store import open_dataset
 from ml_playground.data.tokenizers.options import load_tokenizer
@@ -143,3 +144,16 @@ def test_a_tokenizer_whose_file_is_not_named_is_asked_for(folder: Path, monkeypa
     monkeypatch.setattr(TOKENIZERS, "_registered", {})
     with pytest.raises(CheckpointError, match=r"unknown kind of tokenizer: 'bytes'\. If it is your own"):
         load_tokenizer(manifest.tokenizer)
+
+
+def test_data_is_stale_once_the_code_of_its_source_has_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = load(folder).prepare
+    manifest = prepare_texts(find_texts(prepare), prepare)
+    assert differences(manifest, prepare) == []
+    changed = PARTS.replace('row["story"], {', 'row["story"].upper(), {')
+    assert changed != PARTS
+    (folder / "parts.py").write_text(changed)
+    for registry in (SOURCES, TOKENIZERS, SPLITS):
+        monkeypatch.setattr(registry, "_registered", {})
+    stale = differences(manifest, load(folder).prepare)
+    assert any("[prepare.source] code was" in why for why in stale)
