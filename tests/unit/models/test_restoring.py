@@ -40,7 +40,7 @@ def test_weights_that_do_not_belong(name: str) -> None:
     model = build_model(ARGS)
     state = {**model.state_dict()}
     before = {key: value.clone() for key, value in state.items()}
-    with pytest.raises(CheckpointError, match=r"checkpoint's weights (are of no use|do not fit)"):
+    with pytest.raises(CheckpointError, match=r"checkpoint's weights (are unusable|do not fit)"):
         load_weights(model, {**before, NAME: BAD_VALUES[name](before[NAME])})
 
 
