@@ -49,6 +49,7 @@ $(READY): pyproject.toml constraints.txt
 		|| python3 -m pip install --quiet uv 2>/dev/null \
 		|| python3 -m pip install --quiet --user --break-system-packages uv \
 		|| { echo "pip could not install uv; see https://docs.astral.sh/uv/ for other ways"; exit 1; }; }
+	@test ! -L .venv || { echo ".venv is a link, and setting up would empty the folder that it leads to: remove it"; exit 1; }
 	$(UV) venv --quiet --clear
 	$(UV) pip install --quiet --python .venv --constraints constraints.txt -e '.[dev]'
 	@touch $@
