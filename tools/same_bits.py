@@ -117,7 +117,10 @@ def _train(checkout: Path, folder: Path, jobs: list[dict[str, Any]]) -> dict[str
     settings = {"PYTHONPATH": str(checkout), "PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", **threads}
     script = Path(__file__).parent / "bits" / "train.py"
     command = [sys.executable, "-P", str(script), str(checkout), str(folder / "jobs.json")]
-    done = subprocess.run(command, cwd=checkout, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
+    environment = {**os.environ, **settings}
+    done = subprocess.run(  # noqa: S603 -- this project's own file
+        command, cwd=checkout, env=environment, stdin=subprocess.DEVNULL, check=False
+    )
     outcome = folder / "outcome.json"
     if not outcome.exists():
         _give_up(f"training in {checkout} ended with {done.returncode}")
