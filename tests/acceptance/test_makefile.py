@@ -1,5 +1,6 @@
 """What `make` makes of the options that it is given. Nothing is run: -n prints the commands."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,24 +10,26 @@ import pytest
 from ml_playground.commands import VERBS, ExperimentVerb
 
 ROOT = Path(__file__).parents[2]
+# `make test` passes on its options and its depth, at which make also names the folders that it enters and leaves.
+OUTSIDE_MAKE = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=OUTSIDE_MAKE, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_of_the_table_is_a_target(verb: str) -> None:
-    *_, command = make(verb, "EXP=shakespeare", "CONFIG=x.toml").stdout.splitlines()
+    *_, command = make("-n", verb, "EXP=shakespeare", "CONFIG=x.toml").stdout.splitlines()
     expected = ' "shakespeare" --exp-config "x.toml"' if isinstance(VERBS[verb], ExperimentVerb) else ""
     assert command.rstrip().endswith(f"python -m ml_playground.cli {verb}{expected}")
 
 
 def test_help_has_what_the_command_line_says_of_each_verb_and_no_other() -> None:
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = make("help").stdout
     listed = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", said, re.MULTILINE))
     assert {verb: listed[verb] for verb in VERBS} == {name: verb.help for name, verb in VERBS.items()}
-    database = subprocess.run(["make", "-pn", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    database = make("-pn", "help").stdout
     (found,) = re.findall(r"^VERBS := (.*)$", database, re.MULTILINE)
     assert found.split() == list(VERBS)
 
@@ -36,17 +39,17 @@ def test_help_has_what_the_command_line_says_of_each_verb_and_no_other() -> None
 )
 @pytest.mark.parametrize("target", ["train", "tensorboard", "describe"])
 def test_a_misspelt_option_is_refused_instead_of_running_the_default(option: str, target: str) -> None:
-    outcome = make(target, option)
+    outcome = make("-n", target, option)
     assert outcome.returncode == 2
     assert f"unknown option {option.partition('=')[0]}=: there are EXP= CONFIG=" in outcome.stderr
 
 
 def test_an_empty_experiment_is_refused() -> None:
-    assert "EXP= is empty" in make("train", "EXP=").stderr
+    assert "EXP= is empty" in make("-n", "train", "EXP=").stderr
 
 
 def test_options_reach_the_command_line_whole() -> None:
-    said = make("train", "EXP=../my poems", "CONFIG=a b/c.toml").stdout
+    said = make("-n", "train", "EXP=../my poems", "CONFIG=a b/c.toml").stdout
     assert 'train "../my poems" --exp-config "a b/c.toml"' in said
 
 
@@ -63,5 +66,5 @@ def test_options_reach_the_command_line_whole() -> None:
     ],
 )
 def test_tensorboard_looks_where_the_experiment_is(options: list[str], folder: str) -> None:
-    outcome = make("tensorboard", *options)
+    outcome = make("-n", "tensorboard", *options)
     assert f'tensorboard --logdir "{folder}" ' in outcome.stdout, outcome.stderr
