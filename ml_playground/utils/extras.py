@@ -10,6 +10,7 @@ _HUGGING_FACE = ("transformers", "tokenizers", "safetensors", "huggingface_hub",
 EXTRAS = {
     "finetune": (*_HUGGING_FACE, "peft"),
     "export": (*_HUGGING_FACE, "gguf", "sentencepiece"),
+    "analysis": ("matplotlib", "scipy"),
 }
 """The modules that each extra brings; `[project.optional-dependencies]` has their packages."""
 

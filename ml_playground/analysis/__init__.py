@@ -1,0 +1,1 @@
+"""What is found out from run directories, once training is done."""
