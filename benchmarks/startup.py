@@ -35,6 +35,7 @@ def startup(_nanogpt: NanoGPT, scratch: Path) -> Result:
     ours("train", "phrases", "--exp-config", str(trained))
     first_step = "step 1/"
     waits: dict[str, Callable[[], float]] = {
+        "importing torch, for comparison": lambda: _seconds(None, "-c", "import torch"),
         "`--help`": lambda: _until(None, "--help"),
         "a mistake: no such TOML file": lambda: _until(
             None, "train", "phrases", "--exp-config", str(scratch / "x.toml")
@@ -61,10 +62,16 @@ def _until(start: str | None, *arguments: str, variant: Path | None = None) -> f
 
     A `variant` is the TOML file of a training, which begins from scratch.
     """
-    command = [sys.executable, "-u", "-m", "ml_playground.cli", *arguments]
+    command = ["-u", "-m", "ml_playground.cli", *arguments]
     if variant is not None:
         shutil.rmtree(_run(variant), ignore_errors=True)
         command += ["--exp-config", str(variant)]
+    return _seconds(start, *command)
+
+
+def _seconds(start: str | None, *arguments: str) -> float:
+    """Seconds until Python with these arguments prints such a line, as `_until` has it."""
+    command = [sys.executable, *arguments]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
         assert process.stdout is not None
