@@ -18,6 +18,8 @@ endif
 UV := $(shell command -v uv || echo python3 -m uv)
 RUN := $(UV) run
 CLI := $(RUN) python -m ml_playground.cli
+# Each test computes with one thread, so as many run at once as there are cores.
+PYTEST := $(RUN) pytest -n logical --dist worksteal
 # A target for each verb of the command line, as its table has them.
 TABLE := ml_playground/commands/__init__.py
 VERBS := $(shell sed -n 's/^    "\([a-z]*\)": [A-Za-z]*Verb.*/\1/p' $(TABLE))
@@ -93,10 +95,10 @@ bitsandbytes: $(READY) ## install what [train.hf_model] quantization needs, for 
 	$(UV) pip install --python .venv --constraints constraints.txt bitsandbytes
 
 test: $(READY) ## all tests
-	$(RUN) pytest
+	$(PYTEST)
 
 unit integration e2e acceptance: $(READY)
-	$(RUN) pytest tests/$@
+	$(PYTEST) tests/$@
 unit: ## tests of single modules
 integration: ## tests of several modules together
 e2e: ## tests of the command line in separate processes

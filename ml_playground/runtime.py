@@ -130,7 +130,7 @@ def memory_errors_explained() -> Generator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         if _is_the_compilers(error):
-            lines = str(error).strip().splitlines()
+            _, *lines = str(error).strip().splitlines()  # the first names the backend
             what = next((line for line in lines if "error:" in line), lines[0]).strip().rstrip(".")
             raise DeviceError(
                 f"compile = true: PyTorch could not compile the model ({what}). It needs a working C++ compiler and "

@@ -247,16 +247,16 @@ def test_the_protocols_as_published_can_be_prepared(project: Project, real_data:
 
 
 def test_shakespeare_char_is_on_its_way_to_its_loss(project: Project, real_data: Path) -> None:
-    """The whole recipe ends at 1.90 (docs/benchmarks.md); an eighth of it says whether it would."""
+    """The whole recipe ends at 1.90 (docs/benchmarks.md); a twentieth of it says whether it would."""
     project.folder = project.root / "shakespeare_char"
     original = experiments.find("shakespeare_char").folder
     shutil.copytree(original, project.folder, ignore=shutil.ignore_patterns("datasets", "out"))
-    eighth = 'extends = "config.toml"\n[train.runtime]\nmax_iters = 250\n[train.schedule]\nlr_decay_iters = 2000\n'
-    preset = project.preset("eighth", eighth)
+    start = 'extends = "config.toml"\n[train.runtime]\nmax_iters = 100\n[train.schedule]\nlr_decay_iters = 2000\n'
+    preset = project.preset("start", start)
     project.ok("prepare", preset)
     project.ok("train", preset)
-    project.out = project.folder / "out" / "eighth"
-    assert project.metrics()[-1]["val/loss"] < 2.47
+    project.out = project.folder / "out" / "start"
+    assert project.metrics()[-1]["val/loss"] < 2.61
     assert (real_data / "tinyshakespeare").is_dir()
 
 
