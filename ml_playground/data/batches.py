@@ -16,7 +16,7 @@ from ml_playground.errors import DataError
 Offsets = npt.NDArray[np.int64]
 
 
-IGNORED = -1  # a target that no loss is taken of
+IGNORED = -1  # a target left out of the loss
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Batches:
         return self._offsets(step * self._per_step, self._per_step)
 
     def describe(self, step: int) -> str:
-        """What a step learns from, for a person."""
+        """What a step trains on, for a message."""
         offsets = self.offsets(step)
         first = ", ".join(str(offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
         return f"batch {step}, windows from tokens {first} of the training text"
@@ -65,7 +65,7 @@ class Batches:
     def __call__(self, step: int) -> list[Batch]:
         """The micro-batches of a step, on the CPU.
 
-        How the step's windows are cut into batches does not change which they are.
+        The windows of a step do not depend on how they are cut into micro-batches.
         """
         windows = torch.as_tensor(self._windows[self.offsets(step)].astype(np.int64))  # (grad_accum_steps * B, T + 1)
         return [

@@ -1,4 +1,4 @@
-"""Documents, and the tokens around them for what is known of them."""
+"""Documents with their fields, and the structure tokens around them."""
 
 import json
 import re
@@ -8,18 +8,18 @@ from typing import NamedTuple
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.sources.base import source_of
 
-_BATCH = 2**18  # characters handed on at once
+_BATCH = 2**18  # characters per batch
 _NOTHING: Mapping[str, str] = {}
 
 
 class Document(NamedTuple):
-    """A text, and what is known of it.
+    """A text and its fields.
 
     Attributes:
-        text: the text, in which tags of its source may stand, such as those around interjections.
-        fields: what is known, by name; an empty value is not known.
-        before: tags of its source that stand before the text.
-        raw_bytes: bytes in UTF-8 of what it was made from, line ends and separators included; None: of `text` itself.
+        text: the text; it may contain tags of its source, such as those around interjections.
+        fields: values by name; an empty value means unknown.
+        before: tags of its source to put before the text.
+        raw_bytes: bytes in UTF-8 of what it was made from, line ends and separators included; None for those of `text`.
     """
 
     text: str
@@ -29,11 +29,11 @@ class Document(NamedTuple):
 
 
 class Structure:
-    """The tokens that stand around and in documents, which a model's tokenizer learns.
+    """The tokens around and in documents, which are added to a model's tokenizer.
 
     Attributes:
-        fields: names of what has a token of its own.
-        wrapping: the tokens before and after a text, if there are some.
+        fields: names of the fields that have a token of their own.
+        wrapping: the tokens before and after a text, if any.
         tokens: all of them, in the order in which they are added to a tokenizer.
     """
 
@@ -52,21 +52,21 @@ class Structure:
 
     @classmethod
     def of(cls, config: PrepareConfig) -> "Structure":
-        """What the `[prepare]` section asks for."""
+        """The structure that `[prepare]` asks for."""
         source = source_of(config)
         wrapping = source.wrapping if config.add_structure_tokens else None
         return cls(config.structure_fields, wrapping, [token for tokens in source.tags.values() for token in tokens])
 
     def stripped(self, text: str) -> str:
-        """`text` less these tokens."""
+        """`text` without these tokens."""
         return text if self._pattern is None else self._pattern.sub("", text)
 
     def plain(self, document: Document) -> str:
-        """The text alone, by which documents are told apart and split."""
+        """The text alone, which identifies a document and decides its side of the split."""
         return self.stripped(document.text)
 
     def wrapped(self, document: Document) -> str:
-        """The text as a model learns it."""
+        """The text as the model is trained on it."""
         if self.wrapping is None:
             return document.before + document.text
         known = [(name, document.fields.get(name)) for name in self.fields]
@@ -75,19 +75,19 @@ class Structure:
         return f"{header}{document.before}{first}{document.text}{last}"
 
     def raw_bytes(self, document: Document) -> int:
-        """Bytes in UTF-8 of all raw text that the model learns: the document's, and those of fields before it."""
+        """Bytes in UTF-8 of the raw text that is trained on: the document's, and its fields' where they are added."""
         own = len(self.plain(document).encode()) if document.raw_bytes is None else document.raw_bytes
         named = () if self.wrapping is None else self.fields
         return own + sum(len(document.fields.get(name, "").encode()) for name in named)
 
     def row(self, document: Document) -> bytes:
-        """A line of JSON: the text as the model learns it, and what is known of it."""
+        """A line of JSON: the text as the model is trained on it, and its fields."""
         known = {name: value for name, value in document.fields.items() if value}
         return (json.dumps({"text": self.wrapped(document), **known}, ensure_ascii=False) + "\n").encode()
 
 
 def in_batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """Some documents at a time."""
+    """Documents in batches."""
     batch: list[Document] = []
     size = 0
     for document in documents:

@@ -1,4 +1,4 @@
-"""Documents to token ids in their bytes on disk."""
+"""From documents to token ids, as bytes for the disk."""
 
 import hashlib
 import os
@@ -18,15 +18,15 @@ from ml_playground.data.tokenizers.base import Ids, Tokenizer
 from ml_playground.errors import DataError, PromptError
 from ml_playground.utils.files import atomic_write
 
-_SHOWN = 60  # characters of a text that a message shows
+_SHOWN = 60  # characters of a text shown in a message
 
 
 class Encoded(NamedTuple):
-    """Some documents as ids in their bytes on disk, how much they were, and their lines of JSON if they have any.
+    """Documents as the bytes of their ids, with counts, and their lines of JSON if wanted.
 
     Attributes:
         raw_bytes: those of the raw text in UTF-8.
-        lost: characters that no token stands for.
+        lost: characters that no token represents.
     """
 
     ids: bytes
@@ -47,12 +47,12 @@ def encode(
     separator: Ids | None = None,
     with_rows: bool = False,
 ) -> Encoded:
-    """Documents in a row, each after the start token if there is one, and before the separator if there is one.
+    """Encode documents, each preceded by the start token and followed by the separator, as far as there are any.
 
     Args:
         documents: what to encode.
         tokenizer: makes their tokens.
-        dtype: that of the ids.
+        dtype: of the ids.
         structure: the tokens around them.
         separator: ids that end each document.
         with_rows: whether to make their lines of JSON.
@@ -85,12 +85,12 @@ def _shortened(text: str) -> str:
 
 
 class SideFiles:
-    """One side as it is written: its tokens, and its documents as lines of JSON where that is wanted.
+    """The files of one split while they are written: its tokens, and its documents as lines of JSON if wanted.
 
-    The files take their places when `stack` is closed.
+    The files appear when `stack` is closed.
 
     Attributes:
-        written: how much was written so far, without its bytes.
+        written: the counts so far, without the bytes.
     """
 
     def __init__(self, stack: ExitStack, token_file: Path, document_file: Path | None) -> None:
@@ -117,7 +117,7 @@ class SideFiles:
         )
 
     def info(self, *, is_running_text: bool, added: int) -> SplitInfo:
-        """What was written, all of which is on its way to the disk; `added` bytes of it are not in the raw text."""
+        """The counts of what was written; `added` bytes of it are not in the raw text."""
         self._tokens_file.flush()
         if self._rows_file is not None:
             self._rows_file.flush()
@@ -133,7 +133,7 @@ class SideFiles:
 def in_parallel(
     encode: Callable[[list[Document]], Encoded], parts: Iterable[tuple[Side, list[Document]]]
 ) -> Iterator[tuple[Side, Encoded]]:
-    """Encode parts in threads, as tokenizers work outside Python's lock; in their order, and only some in memory."""
+    """Encode parts in threads, in order, with a few in memory at a time: tokenizers release Python's lock."""
     workers = os.cpu_count() or 1
     under_way: deque[tuple[Side, Future[Encoded]]] = deque()
     with ThreadPoolExecutor(workers) as threads:

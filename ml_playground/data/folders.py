@@ -10,7 +10,7 @@ from pathlib import Path
 from ml_playground.errors import DataError
 from ml_playground.utils.paths import display_path
 
-_HIDDEN = (".", "~$")  # what names of hidden files begin with; Office's locks
+_HIDDEN = (".", "~$")  # prefixes of hidden files and of Office's lock files
 _SYSTEM = {
     "__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
     "desktop.ini",

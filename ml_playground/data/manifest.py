@@ -28,7 +28,7 @@ FORMAT = 4
 _SHOWN = 12  # digits of the hash of a part's code
 
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
-_TICKS_NS = (2 * 10**9, 20 * 10**6)  # the coarsest clocks of file systems: with whole seconds, and others
+_TICKS_NS = (2 * 10**9, 20 * 10**6)  # the coarsest timestamps of file systems: whole seconds, and others
 
 
 class _Record(BaseModel):
@@ -36,9 +36,9 @@ class _Record(BaseModel):
 
 
 class RawFile(_Record):
-    """A file that text was read from; `path` counts from the dataset folder.
+    """A file that text was read from; `path` is relative to the dataset folder.
 
-    Its content is compared again only once its size or its time of change is another.
+    Its content is compared again only if its size or modification time has changed.
     """
 
     path: str
@@ -49,7 +49,7 @@ class RawFile(_Record):
 
     @classmethod
     def of(cls, file: Path, encoding: str, dataset_dir: Path) -> "RawFile":
-        """The file as it is now."""
+        """The file's present state."""
         about = _settled(file)
         return cls(
             path=relative_name(file, dataset_dir),
@@ -60,7 +60,7 @@ class RawFile(_Record):
         )
 
     def has_changed(self, file: Path) -> bool:
-        """Whether `file` holds something else by now."""
+        """Whether the content of `file` has changed."""
         about = file.stat()
         if about.st_size != self.bytes:
             return True
@@ -90,7 +90,7 @@ class Manifest(_Record):
     sources: list[RawFile]
     columns: dict[str, str]  # of a CSV table, by what they hold
     tokenizer: dict[str, Any]
-    tokenizer_files: dict[str, str]  # names in tokenizer/, with their SHA-256
+    tokenizer_files: dict[str, str]  # files of tokenizer/ with their SHA-256
     lost: float  # share of characters without a token
     vocab_size: int
     dtype: str  # uint16 or uint32, little-endian
@@ -130,7 +130,7 @@ def _code_of(part: Part) -> str | None:
 
 
 def manifest_path(dataset_dir: Path) -> Path:
-    """Where the manifest of a dataset stands."""
+    """The path of a dataset's manifest."""
     return dataset_dir / "meta.json"
 
 
@@ -138,7 +138,7 @@ def read_manifest(dataset_dir: Path) -> Manifest | None:
     """The manifest in `dataset_dir`, None where nothing is prepared.
 
     Raises:
-        DataError: it is damaged, or a newer version wrote it.
+        DataError: it is damaged, or written by a newer version.
     """
     path = manifest_path(dataset_dir)
     if not path.exists():
@@ -233,7 +233,7 @@ def path_of(name: str, dataset_dir: Path) -> Path:
 
 
 def _settled(file: Path) -> os.stat_result:
-    """The state of a file, once each later change of it must show in its time of change."""
+    """The state of a file, once any later change must show in its modification time."""
     about = file.stat()
     tick = _TICKS_NS[0] if about.st_mtime_ns % 10**9 == 0 else _TICKS_NS[1]
     age = time.time_ns() - about.st_mtime_ns

@@ -1,4 +1,4 @@
-"""The work that all preparers share: files of text in, token files and a manifest out.
+"""What all preparers share: text files in, token files and a manifest out.
 
 The text streams several times: to find its encoding, its split and its characters, and to be encoded, by as many
 threads as there are processors.
@@ -87,7 +87,7 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     library reads it, in `tokenizer/`. Nothing is written where nothing is to be done.
 
     Args:
-        files: the raw text, in the order in which it is joined.
+        files: the raw text, in order.
         config: the `[prepare]` section.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare_texts(files: Sequence[Path], config: PrepareConfig) -> Manifest:
     if manifest is not None:
         return _nothing_to_do(manifest, config)
     config.dataset_dir.mkdir(parents=True, exist_ok=True)
-    with locked(config.dataset_dir / "prepare.lock", wait=True):  # a second process waits, and finds it done
+    with locked(config.dataset_dir / "prepare.lock", wait=True):  # a second process waits, then finds it done
         if _contents(manifest_path(config.dataset_dir)) != before:
             manifest, why_not = _there(files, config)
         if manifest is not None:
@@ -158,7 +158,7 @@ def _find(files: Sequence[Path], config: PrepareConfig) -> tuple[list[TextFile],
 
 
 def _columns(texts: Sequence[TextFile], config: PrepareConfig) -> dict[str, str]:
-    """What the columns of tables were taken for, which is printed."""
+    """How the columns of tables were understood, which is printed."""
     source = source_of(config)
     found: dict[str, str] = {}
     for text in texts:
@@ -201,7 +201,7 @@ def _pieces(source: RunningText, texts: Sequence[TextFile], passes: Iterator[int
 def _documents(
     source: Documents, texts: Sequence[TextFile], config: PrepareConfig, passes: Iterator[int]
 ) -> Iterator[list[Document]]:
-    """Some documents at a time; the rest is as in `_pieces`."""
+    """Documents in batches, otherwise like `_pieces`."""
     with _progress(texts, passes) as bar:
         each = (source.documents(text, config, bar.update) for text in texts)
         yield from in_batches(chain.from_iterable(each))

@@ -1,4 +1,4 @@
-"""What `prepare` warns of: text that tokens lose, and sides that are not what one would expect."""
+"""What `prepare` warns of: characters without a token, and a split of unexpected sizes."""
 
 import unicodedata
 from collections import Counter
@@ -12,7 +12,7 @@ from ml_playground.utils.paths import display_path
 
 _NAMED = 8  # characters
 _FILES = 4
-_MUCH = 0.05  # of the validation text, from files that training does not see
+_MUCH = 0.05  # share of the validation text from files that training does not see
 
 
 def lost_share(sides: Sequence[Encoded], config: PrepareConfig) -> float:

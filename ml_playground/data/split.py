@@ -1,6 +1,6 @@
-"""Training and validation text: a deterministic split of a text that is too large to hold.
+"""A deterministic split into training and validation text, of text that may not fit into memory.
 
-Both ways look through the text once when they are made, and stream it again each time their parts are asked for.
+Each kind reads the text once when it is made, and streams it again each time its parts are asked for.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ SIDES: tuple[Side, ...] = ("train", "val")
 
 
 class Split(ABC):
-    """Text with its sides.
+    """Text with the split that each piece belongs to.
 
     Attributes:
         unseen: files of which training gets nothing, each with its share of the validation text.
@@ -141,7 +141,7 @@ class DocumentSplit(Split):
 class HashSplit(DocumentSplit):
     """The documents with the smallest hashes go to validation.
 
-    So neither order nor neighbours decide, and one that stands twice in the text is on one side only.
+    So the order does not matter, and a document that occurs twice is in one split only.
     """
 
     def __init__(self, documents: SomeDocuments, plain: PlainText, val_fraction: float) -> None:
@@ -168,7 +168,7 @@ Ranks = npt.NDArray[np.uint64]
 
 
 def _distinct(some_ranks: Iterable[Ranks]) -> Ranks:
-    """All ranks in their order, each once; takes less than 20 bytes of memory for a document."""
+    """All ranks in order, without duplicates, in less than 20 bytes of memory per document."""
     memory = bytearray()
     for ranks in some_ranks:
         memory += ranks.tobytes()

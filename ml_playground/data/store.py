@@ -13,7 +13,7 @@ from ml_playground.data.tokenizers.options import load_tokenizer
 from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 
-_RESIDENT = 2**28  # bytes; a larger file is left to the system's cache, which gives its memory up when others need it
+_RESIDENT = 2**28  # bytes; a larger file is memory-mapped, so that the system can drop its pages
 
 Tokens = npt.NDArray[np.unsignedinteger]
 
@@ -24,17 +24,17 @@ def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger]:
 
 
 def token_file(dataset_dir: Path, split: str) -> Path:
-    """Where the tokens of `train` or `val` stand."""
+    """The token file of `train` or `val`."""
     return dataset_dir / f"{split}.bin"
 
 
 def document_file(dataset_dir: Path, split: str) -> Path:
-    """Where the documents of `train` or `val` stand, one per line, if the data was prepared from documents in files."""
+    """The documents of `train` or `val`, one JSON object per line, if the source has documents in files."""
     return dataset_dir / f"{split}.jsonl"
 
 
 def tokenizer_folder(dataset_dir: Path) -> Path:
-    """Where that data's tokenizer stands, for other programs."""
+    """The folder with that data's tokenizer, for other programs."""
     return dataset_dir / "tokenizer"
 
 

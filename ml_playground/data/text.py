@@ -1,4 +1,4 @@
-"""Raw text as a stream of pieces: read as often as it is needed, never held whole."""
+"""Raw text as a stream of pieces: read as often as needed, never held in memory as a whole."""
 
 import codecs
 import io

@@ -1,1 +1,1 @@
-"""What needs nothing of this project but its errors."""
+"""Helpers that depend on nothing else here but the errors."""

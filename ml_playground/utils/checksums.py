@@ -1,4 +1,4 @@
-"""Folders that are read back: `checksums.json` in them covers every file that was written with it."""
+"""Checksums of a folder: its `checksums.json` covers every file written with it."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def verify_checksums(folder: Path) -> None:
-    """Compare the files in `folder` with its checksums; files that came later are not looked at.
+    """Compare the files in `folder` with its checksums; files added later are ignored.
 
     Raises:
         DamagedFolderError: a file, or the list itself, is missing, cut short or altered.

@@ -1,4 +1,4 @@
-"""Libraries that are not in every installation: which extra of this package brings them."""
+"""Optional libraries, and the extra of this package that brings each."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ EXTRAS = {
 
 @contextmanager
 def needing(extra: str) -> Generator[None]:
-    """Report a module that cannot be found by the command that installs it.
+    """Turn a missing module into a message with the command that installs it.
 
     Args:
         extra: what brings it, if it does; else it is another that does.

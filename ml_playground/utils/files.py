@@ -27,7 +27,7 @@ _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 @contextmanager
 def atomic_write(path: Path) -> Generator[BinaryIO]:
-    """A binary file that appears at `path` when the block ends well, whole and on the disk, or not at all.
+    """A binary file that appears at `path`, whole and synced to disk, when the block succeeds, or not at all.
 
     Raises:
         StorageError: the system refused to write; the file that was at `path` is untouched.
@@ -51,7 +51,7 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
 def atomic_replace(path: Path, *, replace: bool = False) -> Generator[Path]:
     """A place for a file or a folder that others write; what is there when the block ends well goes to `path`.
 
-    The caller holds a lock that keeps other writers of `path` out. What else was in a folder at `path` stays there,
+    The caller holds a lock that keeps other writers of `path` out. Other files of a folder at `path` stay there,
     unless `replace` is set. Between two renames a folder is absent from `path`: readers use `current`.
 
     Raises:
@@ -129,14 +129,14 @@ def _discard(path: Path) -> None:
 
 
 def _sync_all(path: Path) -> None:
-    """Have a file, or a folder with all that is in it, on the disk."""
+    """Sync a file, or a folder with all its files, to disk."""
     for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
         if not each.is_symlink():
             sync(each)
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk."""
+    """Sync a file's content, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         _sync_descriptor(descriptor)

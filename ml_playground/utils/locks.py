@@ -1,4 +1,4 @@
-"""One writer at a time: locks that end with the process that holds them, however it ends."""
+"""One writer at a time: locks that end with the process that holds them."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Paths: their real names, as messages show them, and those of what this package brings."""
+"""Paths: resolved, as messages show them, and of files in this package."""
 
 import os
 from pathlib import Path

@@ -26,7 +26,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
 
 
 def table_at(values: Table, path: Sequence[str]) -> Table | None:
-    """The table at `path`, None where there is none or something else stands there."""
+    """The table at `path`, None where there is none or the value there is not a table."""
     at: Any = values
     for name in path:
         at = at.get(name) if is_table(at) else None

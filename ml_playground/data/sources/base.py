@@ -1,4 +1,4 @@
-"""What a source is: the files that it reads, and the text or the documents in them."""
+"""The interface of a source: the files that it reads, and the text or documents in them."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from ml_playground.data.text import TextFile
 
 OnRead = Callable[[int], object]
-"""Is told how many bytes were read since it was told last."""
+"""Called with the number of bytes read since its last call."""
 
 
 class Source(SourceConfig):
-    """What the raw text is, and what of it is a document. The kinds are in `ml_playground/data/sources/`."""
+    """Where text comes from, and what counts as a document. The kinds are in `ml_playground/data/sources/`."""
 
     # What a kind states if it differs from running text in .txt files, beside what `SourceConfig` has.
     one_file: ClassVar[bool] = False
@@ -40,7 +40,7 @@ class Documents(Source):
     default_split = "hash"
 
     def documents(self, file: "TextFile", config: PrepareConfig, on_read: OnRead) -> "Iterator[Document]":
-        """The documents of a file, in their order. It is asked for them several times.
+        """The documents of a file, in their order. It is called several times.
 
         Args:
             file: one of those that it reads.

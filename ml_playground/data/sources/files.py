@@ -15,7 +15,7 @@ class Files(Documents):
     """Each `.txt` file is a document, or as many as `doc_separator` stands between."""
 
     def documents(self, file: "TextFile", config: PrepareConfig, on_read: OnRead) -> "Iterator[Document]":
-        """See `Documents`. Blank ones are left out; what they hold, and separators, count as the one before."""
+        """See `Documents`. Blank ones are skipped; their bytes and separators count toward the document before."""
         from ml_playground.data.document import Document, Structure
 
         text, structure = "".join(file.pieces(on_read)), Structure.of(config)

@@ -22,7 +22,7 @@ class Lines(Documents):
         config: PrepareConfig,  # noqa: ARG002 -- of other kinds
         on_read: OnRead,
     ) -> "Iterator[Document]":
-        """See `Documents`. The bytes of a line's end and of blank lines count as those of the line before."""
+        """See `Documents`. The bytes of line ends and blank lines count toward the line before."""
         from ml_playground.data.document import Document
         from ml_playground.data.text import whole_lines
 

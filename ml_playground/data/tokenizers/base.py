@@ -95,7 +95,7 @@ class Tokenizer(ABC):
         return Counter()
 
     def untrained_tokens(self) -> dict[int, list[int]]:
-        """Ids that the model whose tokenizer it is has never seen, each with the ids that its name had before."""
+        """Ids that the tokenizer's model was never trained on, each with the ids that its name had before."""
         return {}
 
     def safe_chunks(self, pieces: Iterable[str]) -> Iterable[str]:
@@ -107,7 +107,7 @@ class Tokenizer(ABC):
         return b"".join(self.token_bytes(token) for token in ids).decode(errors="replace")
 
     def separator(self) -> Ids | None:
-        """What stands after each document that ends with a separator, unless the configuration names something else.
+        """What follows each document that ends with a separator, unless the configuration names something else.
 
         None where the next one's start token is enough.
 

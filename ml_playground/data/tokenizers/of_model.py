@@ -29,7 +29,7 @@ def tokenizer_of_model(
 
     Args:
         source: a folder, or a name on the Hub.
-        packing: how texts stand one after the other. Documents that are started begin with the token that ends a text,
+        packing: how texts follow each other. Documents that are started begin with the token that ends a text,
             as GPT-2's do; those that are ended with the one that the tokenizer itself puts before a text, if it does.
         tokens: names of tokens to add.
         last: the one of them that ends a text, if one does.

@@ -18,8 +18,8 @@ class Texts(NamedTuple):
     """What a tokenizer is made for.
 
     Attributes:
-        stream: streams all text that is to be encoded, as often as it is called.
-        packing: how the texts stand one after the other.
+        stream: streams all text to encode, each time it is called.
+        packing: how texts follow each other.
         tokens: names of tokens to add, for the structure of documents.
         last: the one of them that ends a text, if one does.
     """
@@ -52,11 +52,11 @@ class TokenizerOptions(TokenizerConfig):
         return False
 
     def identity(self) -> dict[str, Any]:
-        """The options that decide what tokens are, by which data is told to be stale."""
+        """The options that decide what tokens are, which decide whether prepared data is stale."""
         return self.model_dump()
 
     def write(self, tokenizer: "Tokenizer", folder: Path) -> None:
-        """Write its files for other programs. Only called where it `has_folder`."""
+        """Write its files for other programs. Only called if it `has_folder`."""
         raise NotImplementedError
 
 
@@ -95,7 +95,7 @@ class Tiktoken(TokenizerOptions):
 
 
 class HuggingFace(TokenizerOptions):
-    """That of a model in Hugging Face's format."""
+    """The tokenizer of a model in Hugging Face's format."""
 
     takes_tokens = is_of_model = True
 
