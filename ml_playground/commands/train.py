@@ -3,11 +3,12 @@
 import sys
 from dataclasses import replace
 
+from ml_playground.analysis.reference import Reference, reference_path
 from ml_playground.commands.build import Start, build_runtime, build_trainer, fresh_start, origin_of
 from ml_playground.commands.recording import failed_start_recorded, record_start, summarised
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import StoppedBySignalError
+from ml_playground.errors import RunDirectoryError, StoppedBySignalError
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import Checkpoint, resume
@@ -120,9 +121,23 @@ def _print_end(config: ExperimentConfig, run: RunDirectory, trainer: Trainer) ->
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
     if progress.best_step >= 0:
         print(f"best validation loss {progress.best_val_loss:.4f}, at step {progress.best_step:,}")
+    if (line := _as_expected(config, trainer)) is not None:
+        print(line)
     if trainer.best_is_of_an_earlier_run:
         with_adapters = ", and so is adapters/best" if run.adapters("best").exists() else ""
         print(
             f"ckpt_best.pt, which sample uses, is from an earlier run and better{with_adapters}; "
             "move it away to sample from this one"
         )
+
+
+def _as_expected(config: ExperimentConfig, trainer: Trainer) -> str | None:
+    """Whether the loss is what other runs of the configuration reached, where that is known."""
+    try:
+        reference = Reference.read(reference_path(config.file.path))
+    except RunDirectoryError as error:
+        return f"! {error}"
+    if reference is None:
+        return None
+    origin = trainer.origin
+    return reference.verdict(origin.config["train"], origin.data, origin.versions, trainer.progress)

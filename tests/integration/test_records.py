@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_playground.analysis.reference import Reference, reference_path
 from ml_playground.errors import RunDirectoryError, StorageError
 from ml_playground.run.opened import Run
 from ml_playground.run.records import Changed, Commit, RunRecord, Summary
@@ -141,3 +142,20 @@ def test_many_runs_are_listed_without_torch_and_without_their_weights(project: P
         [sys.executable, "-c", LIST, str(project.out.parent)], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert listed.stdout.split() == ["500", "False"]
+
+
+def test_a_training_says_whether_its_loss_is_as_expected(project: Project) -> None:
+    runs: list[Run] = []
+    for seed in range(5):
+        out = f"tiny/out/seed-{seed}"
+        project.configure({"train.runtime.seed": str(seed), "train.runtime.out_dir": f'"{out}"'})
+        assert "as expected" not in project.ok("train").out
+        runs.append(Run.open(project.root / out))
+    reference = Reference.of(runs)
+    reference.write(reference_path(project.config))
+    project.configure({"train.runtime.seed": "5", "train.runtime.out_dir": '"tiny/out/seed-5"'})
+    assert "the validation loss is " in project.ok("train").out
+    project.configure({"train.optim.learning_rate": "0.5", "train.runtime.out_dir": '"tiny/out/fast"'})
+    assert "the validation loss is " not in project.ok("train").out
+    reference_path(project.config).write_text("{}")
+    assert "! tiny/reference.json is damaged" in project.ok("train").out
