@@ -25,6 +25,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.run.opened import Run
 from ml_playground.runtime import mix_seed, resolve
 from ml_playground.utils.extras import needing
+from ml_playground.utils.registry import use
 
 
 def prepare(experiment: str | Path, config: str | Path | None = None) -> Manifest:
@@ -115,6 +116,7 @@ class LoadedRun(Run):
             if self.config is None:
                 trained = load_trained(self.directory)
             else:
+                use(self.config.plugins)  # another configuration may have been loaded since
                 trained = load_trained(self.directory, spec_of(self.config.train, self.config.file.root))
         trained.model.eval()
         return trained

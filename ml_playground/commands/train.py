@@ -20,6 +20,7 @@ from ml_playground.training.resume import Reconciled, reconcile
 from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
 from ml_playground.utils.paths import display_path
+from ml_playground.utils.registry import use
 
 
 def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
@@ -38,6 +39,7 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
     Raises:
         StoppedBySignalError: a signal ended it; everything is saved.
     """
+    use(config.plugins)  # another configuration may have been loaded since
     settings = config.train.runtime
     run = RunDirectory(settings.out_dir)
     require_same_file(run, config.file)

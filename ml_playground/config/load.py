@@ -19,13 +19,13 @@ from ml_playground.config.fields import ConfigFile, expanded
 from ml_playground.config.files import TomlFile, anchor_paths, read_toml_files
 from ml_playground.config.messages import describe_error, key_label
 from ml_playground.errors import ConfigError, PlaygroundError
-from ml_playground.utils.modules import import_file
+from ml_playground.utils import registry
 from ml_playground.utils.paths import display_path, name_in_package, output_folder, project_root, real_path
 from ml_playground.utils.tables import KeyPath, Table, has_key, merge, table_at
 
 
 def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = False) -> ExperimentConfig:
-    """Read `path` and what it extends, fill in defaults and check the result.
+    """Read `path` and what it extends, fill in defaults and check the result. Its `plugins` are in use from then on.
 
     Args:
         path: the TOML file.
@@ -44,6 +44,7 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
     _refuse_other_experiments(toml_files, folder)
     if top.path != own:
         _refuse_missing_extends(toml_files, own)
+    registry.use([])  # not those of a configuration that was loaded before
     for toml in toml_files:
         _import_plugins(toml)
         root = project_root(toml.path)
@@ -125,7 +126,7 @@ def _import_plugins(toml: TomlFile) -> None:
             continue
         try:
             if path is not None:
-                import_file(path)
+                registry.run_file(path)
         except PlaygroundError as error:
             at = f"{display_path(toml.path)}:{toml.lines[('plugins',)]}"
             raise ConfigError([f"{at}: plugins: {error}"]) from None

@@ -1,6 +1,6 @@
 """Python files that users bring: `prepare.py` and models of their own, with the helpers beside them.
 
-The folder of such a file is made a package under a name that nothing else has. In its files, `import helper` finds
+For each such file, its folder is made a package under a name that nothing else has. In its files, `import helper` finds
 their own folder's `helper.py` first. Nothing is added to `sys.path`: two experiments may each have a helper of that
 name, and libraries never get a user's file instead of what they import.
 """
@@ -33,11 +33,11 @@ def import_file(path: Path) -> ModuleType:
     """
     if path.suffix != ".py" or not path.is_file():
         raise PlaygroundError(f"{path} is not a Python file that could be imported")
-    folder = path.resolve().parent
-    package = ModuleType(_PREFIX + hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:16])
+    resolved = path.resolve()
+    package = ModuleType(_PREFIX + hashlib.sha256(str(resolved).encode(errors="surrogateescape")).hexdigest()[:16])
     for name in [each for each in sys.modules if each.partition(".")[0] == package.__name__]:
         del sys.modules[name]
-    package.__path__ = [str(folder)]
+    package.__path__ = [str(resolved.parent)]
     sys.modules[package.__name__] = package
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

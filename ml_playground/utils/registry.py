@@ -2,16 +2,21 @@
 
 A part is imported when it is used, so that a name costs nothing and help shows at once. A package adds one by an entry
 point in the group `ml_playground.plugins`, such as `optimizers.lion = "my_package.lion:Lion"`; a file that a TOML names
-in `plugins` adds one by `@OPTIMIZERS.register("lion")`.
+in `plugins` adds one by `@OPTIMIZERS.register("lion")`. The parts of such files are found while a configuration that
+names them is in use: that which was loaded last, or whose files `use` was last called with.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ml_playground.errors import PlaygroundError
+from ml_playground.utils.modules import import_file
+from ml_playground.utils.paths import display_path, real_path
 
 ENTRY_POINTS = "ml_playground.plugins"
 
@@ -36,10 +41,13 @@ class Registry:
         self.sort = sort
         self._base = base
         self._parts = dict(parts)
-        self._registered: dict[str, type[Any]] = {}
+        self._registered: dict[
+            Path | None, dict[str, type[Any]]
+        ] = {}  # by the file that was run; None for no such file
+        _REGISTRIES.append(self)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._parts, *plugins(self.sort), *self._registered]))
+        return iter(dict.fromkeys([*self._parts, *plugins(self.sort), *self._in_use()]))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in set(self)
@@ -74,8 +82,8 @@ class Registry:
             KeyError: there is none.
             PlaygroundError: an installed package names something else, or what is not there.
         """
-        if name in self._registered:
-            return self._registered[name]
+        if (registered := self._in_use().get(name)) is not None:
+            return registered
         if name in self._parts:
             part: type[Any] = named_by(self._parts[name])
             return part
@@ -89,17 +97,89 @@ class Registry:
         return found
 
     def register(self, name: str) -> Callable[[C], C]:
-        """A decorator that adds a class under a name, which no class of the project or of a package has."""
+        """A decorator that adds a class under a name that no other has.
+
+        Raises:
+            TypeError: what it decorates does not derive from `base`.
+            PlaygroundError: a class of the project, of a package or of another file in use has that name.
+        """
 
         def add(part: C) -> C:
             if not issubclass(part, self.base):
                 raise TypeError(f"{part.__name__} is not a {self.base.__name__}")
             if name in self._parts or name in plugins(self.sort):
                 raise PlaygroundError(f"{part.__name__}: there is {name!r} among the {self.sort} already")
-            self._registered[name] = part
+            other = self._in_use().get(name)
+            if other is not None and _place(other) != _place(part):
+                raise PlaygroundError(
+                    f"{part.__name__} in {_file(part)} and {other.__name__} in {_file(other)} have the same name, "
+                    f"{name!r}, among the {self.sort}"
+                )
+            self._registered.setdefault(_files.running, {})[name] = part
             return part
 
         return add
+
+    def forget(self, file: Path) -> None:
+        """Remove what was registered while a file ran."""
+        self._registered.pop(file, None)
+
+    def _in_use(self) -> dict[str, type[Any]]:
+        """The registered classes that are found, by name."""
+        return {name: part for file in (None, *_files.in_use) for name, part in self._registered.get(file, {}).items()}
+
+
+class _Files:
+    """Users' files that register parts.
+
+    Attributes:
+        in_use: those whose parts are found.
+        running: the one that is being run, None if none is.
+    """
+
+    in_use: tuple[Path, ...] = ()
+    running: Path | None = None
+
+
+_files = _Files()
+_REGISTRIES: list[Registry] = []
+
+
+def use(files: Iterable[Path]) -> None:
+    """Have the parts of these files found, which `run_file` has run before, and those of no others.
+
+    A program that loads several configurations calls it with the `plugins` of the one that it works with next.
+    """
+    _files.in_use = tuple(dict.fromkeys(map(real_path, files)))
+
+
+def run_file(file: Path) -> None:
+    """Run a file that registers parts, as it is now; its parts are found beside those of the files in use.
+
+    Raises:
+        PlaygroundError: it is not there, not a Python file, or registers a name that is taken. What it raises itself
+            comes through.
+    """
+    real = real_path(file)
+    for registry in _REGISTRIES:
+        registry.forget(real)
+    use([*_files.in_use, real])
+    _files.running = real
+    try:
+        import_file(file)
+    finally:
+        _files.running = None
+
+
+def _place(part: type[Any]) -> tuple[str, str]:
+    """The file and the name of a class: the same for one that was imported again."""
+    return _file(part), part.__qualname__
+
+
+def _file(part: type[Any]) -> str:
+    """Where a class is from, for a message; what is typed in has a module and no file."""
+    file: str | None = getattr(sys.modules.get(part.__module__), "__file__", None)
+    return part.__module__ if file is None else display_path(real_path(Path(file)))
 
 
 def named_by(place: str) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from ml_playground.config.registries import SINKS
 from ml_playground.data.batches import IGNORED, Batch, Batches
 from ml_playground.run.checkpoint import Checkpoint
 from ml_playground.run.records import MetricRow
@@ -269,10 +268,7 @@ def test_a_prompt_outside_the_vocabulary_is_told_before_the_training(project: Pr
     assert not project.out.exists()
 
 
-def test_a_users_file_brings_a_sink_and_what_is_not_chosen_is_not_written(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(SINKS, "_registered", {})
+def test_a_users_file_brings_a_sink_and_what_is_not_chosen_is_not_written(project: Project) -> None:
     (project.root / "csv_sink.py").write_text(CSV)
     project.config.write_text('plugins = ["csv_sink.py"]\n' + project.config.read_text())
     project.configure({"train.runtime.sinks": '["jsonl", {kind = "csv", file = "table.csv"}]'})

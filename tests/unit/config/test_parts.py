@@ -6,18 +6,18 @@ import pytest
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
-from ml_playground.config.registries import OPTIMIZERS, SINKS
+from ml_playground.config.registries import OPTIMIZERS
 from ml_playground.errors import ConfigError
 from ml_playground.run.sinks.jsonl import JsonLinesOptions
 from ml_playground.training.optimizers.muon import MuonOptions
 from ml_playground.training.optimizers.sgd import SGDOptions
-from ml_playground.utils.registry import Registry
+from ml_playground.utils.registry import Registry, use
 from tests.sink_plugin import CSV
 
 LION = """
 from pydantic import Field
 
-from ml_playground.config.registries import OPTIMIZERS, SINKS
+from ml_playground.config.registries import OPTIMIZERS
 from ml_playground.config.sections import OptimConfig
 
 
@@ -124,8 +124,7 @@ def test_a_file_that_keeps_the_kind_keeps_its_options(tmp_path: Path) -> None:
     assert same.momentum == 0.3
 
 
-def test_a_users_file_brings_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OPTIMIZERS, "_registered", {})
+def test_a_users_file_brings_a_part(tmp_path: Path) -> None:
     (tmp_path / "lion.py").write_text(LION)
     config = load(tmp_path, 'plugins = ["lion.py"]\n[train.optim]\nkind = "lion"\npull = 0.7')
     assert config.train.optim.model_dump()["pull"] == 0.7
@@ -136,14 +135,61 @@ def test_a_users_file_brings_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_the_files_of_a_file_that_is_extended_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OPTIMIZERS, "_registered", {})
+def test_the_files_of_a_file_that_is_extended_stay(tmp_path: Path) -> None:
     (tmp_path / "lion.py").write_text(LION)
     (tmp_path / "tiger.py").write_text(LION.replace("lion", "tiger"))
     load(tmp_path, 'plugins = ["lion.py"]\ntrain.optim = "lion"')
     over = load(tmp_path, 'extends = "config.toml"\nplugins = ["tiger.py", "lion.py"]', "over.toml")
     assert over.resolved()["plugins"] == ["lion.py", "tiger.py"]
     assert over.train.optim.kind == "lion"
+
+
+def test_a_configuration_finds_the_parts_of_its_own_files_only(tmp_path: Path) -> None:
+    (tmp_path / "lion.py").write_text(LION)
+    (tmp_path / "other.py").write_text(LION.replace("0.9", "0.3"))
+    one = load(tmp_path, 'plugins = ["lion.py"]\ntrain.optim = "lion"')
+    assert problems(tmp_path, 'train.optim = "lion"')[0].startswith("1: [train.optim] kind: must be one of ")
+    other = load(tmp_path, 'extends = false\nplugins = ["other.py"]\ntrain.optim = "lion"', "other.toml")
+    assert [each.train.optim.model_dump()["pull"] for each in (one, other)] == [0.9, 0.3]
+    assert OPTIMIZERS.load("lion") is type(other.train.optim)
+    use(one.plugins)
+    assert OPTIMIZERS.load("lion") is type(one.train.optim)
+    use([])
+    assert "lion" not in OPTIMIZERS
+
+
+def test_two_files_with_parts_of_one_name_are_both_named(tmp_path: Path) -> None:
+    (tmp_path / "lion.py").write_text(LION)
+    (tmp_path / "tiger.py").write_text(LION.replace("class Lion", "class Tiger"))
+    (line,) = problems(tmp_path, 'plugins = ["lion.py", "tiger.py"]\ntrain.optim = "lion"')
+    assert line.startswith("1: plugins: Tiger in ")
+    assert "tiger.py and Lion in " in line
+    assert line.endswith("lion.py have the same name, 'lion', among the optimizers")
+
+
+def test_two_parts_of_one_name_in_one_file_are_refused(tmp_path: Path) -> None:
+    again = LION.partition("@OPTIMIZERS")[2].replace("class Lion", "class Lynx")
+    (tmp_path / "lion.py").write_text(f"{LION}\n\n@OPTIMIZERS{again}")
+    (line,) = problems(tmp_path, 'plugins = ["lion.py"]\ntrain.optim = "lion"')
+    assert "Lynx in " in line
+    assert "Lion in " in line
+
+
+def test_a_file_may_import_another_one_that_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "lion.py").write_text(LION)
+    tiger = """
+from lion import OPTIMIZERS, Lion
+
+
+@OPTIMIZERS.register("tiger")
+class Tiger(Lion):
+    \"\"\"A larger one.\"\"\"
+"""
+    (tmp_path / "tiger.py").write_text(tiger)
+    for files in ('"lion.py", "tiger.py"', '"tiger.py", "lion.py"'):
+        optim = load(tmp_path, f"plugins = [{files}]\ntrain.optim = {{kind = 'tiger', pull = 0.5}}").train.optim
+        assert optim.model_dump()["pull"] == 0.5
+        assert "lion" in OPTIMIZERS
 
 
 @pytest.mark.parametrize(
@@ -183,8 +229,7 @@ PLUGIN = 'plugins = ["csv_sink.py"]\n[train.runtime]\n'
 
 
 @pytest.fixture
-def with_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(SINKS, "_registered", {})
+def with_sink(tmp_path: Path) -> Path:
     (tmp_path / "csv_sink.py").write_text(CSV)
     return tmp_path
 

@@ -7,12 +7,12 @@ import pytest
 
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.load import load_config
-from ml_playground.config.registries import SOURCES, SPLITS, TOKENIZERS
 from ml_playground.data.manifest import differences
 from ml_playground.data.prepare import find_texts, prepare_texts
 from ml_playground.data.store import open_dataset
 from ml_playground.data.tokenizers.options import load_tokenizer
 from ml_playground.errors import CheckpointError, ConfigError
+from ml_playground.utils.registry import use
 
 PARTS = '''
 import json
@@ -104,10 +104,8 @@ STORIES = [("Ada", "Ein Fuß."), ("Bo", "Zwei Füße."), ("Ada", "x"), ("Cy", "D
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with the parts and some stories; what they register is forgotten afterwards."""
-    for registry in (SOURCES, TOKENIZERS, SPLITS):
-        monkeypatch.setattr(registry, "_registered", {})
+def folder(tmp_path: Path) -> Path:
+    """A project with the parts and some stories."""
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "parts.py").write_text(PARTS)
     (tmp_path / "raw").mkdir()
@@ -138,22 +136,20 @@ def test_only_fields_of_the_source_can_have_tokens(folder: Path) -> None:
         load(folder, CONFIG.replace('"author"]', '"autor"]'))
 
 
-def test_a_tokenizer_whose_file_is_not_named_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tokenizer_whose_file_is_not_named_is_asked_for(folder: Path) -> None:
     prepare = load(folder).prepare
     manifest = prepare_texts(find_texts(prepare), prepare)
-    monkeypatch.setattr(TOKENIZERS, "_registered", {})
+    use([])
     with pytest.raises(CheckpointError, match=r"unknown kind of tokenizer: 'bytes'\. If it is your own"):
         load_tokenizer(manifest.tokenizer)
 
 
-def test_data_is_stale_once_the_code_of_its_source_has_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_stale_once_the_code_of_its_source_has_changed(folder: Path) -> None:
     prepare = load(folder).prepare
     manifest = prepare_texts(find_texts(prepare), prepare)
     assert differences(manifest, prepare) == []
     changed = PARTS.replace('row["story"], {', 'row["story"].upper(), {')
     assert changed != PARTS
     (folder / "parts.py").write_text(changed)
-    for registry in (SOURCES, TOKENIZERS, SPLITS):
-        monkeypatch.setattr(registry, "_registered", {})
     stale = differences(manifest, load(folder).prepare)
     assert any("[prepare.source] code was" in why for why in stale)
