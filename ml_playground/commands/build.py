@@ -16,7 +16,7 @@ from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.checkpoint import Provenance
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.store import Artifact, CheckpointStore
-from ml_playground.run.surroundings import library_versions
+from ml_playground.run.surroundings import versions_of
 from ml_playground.runtime import Runtime, compile_model, resolve, seed_everything
 from ml_playground.training.curriculum import Curriculum, Stage
 from ml_playground.training.optim import build_optimizer
@@ -57,12 +57,13 @@ def fresh_start(config: ExperimentConfig, dataset: Dataset) -> Start:
 def origin_of(config: ExperimentConfig, dataset: Dataset, spec: ModelSpec) -> Provenance:
     """What a run of the model `spec` is made of."""
     resolved = config.resolved()
+    train = {**resolved["train"], **spec.stated(resolved["train"])}
     return Provenance(
         model_args=dict(spec.options),
         tokenizer=dataset.tokenizer.describe(),
         data=dataset.manifest.fingerprint,
-        config={**resolved, "train": {**resolved["train"], **spec.stated(resolved["train"])}},
-        versions=library_versions(),
+        config={**resolved, "train": train},
+        versions=versions_of(train),
         model_identity=spec.identity(),
     )
 

@@ -1,6 +1,8 @@
 """Sections that name one of several kinds of part, each with options of its own."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import Field, GetCoreSchemaHandler, ValidationError
@@ -8,8 +10,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from ml_playground.config.fields import Section
+from ml_playground.utils.modules import code_hash
 from ml_playground.utils.registry import Registry
 from ml_playground.utils.tables import is_table
+
+_SHOWN = 12  # digits of the hash of a part's code
 
 
 class Part(Section):
@@ -87,6 +92,23 @@ def list_of_parts(field: FieldInfo) -> PartOf | None:
     entries = get_args(field.annotation) if get_origin(field.annotation) is list else ()
     marks = (each for entry in entries for each in getattr(entry, "__metadata__", ()))
     return next((each for each in marks if isinstance(each, PartOf)), None)
+
+
+def classes_in(mark: PartOf, stated: object) -> Iterator[tuple[str, type[Any]]]:
+    """The class of a resolved part and of each part within it, by sort and kind, such as "optimizers.lion"."""
+    options = mark.options(stated)
+    yield f"{mark.registry.sort}.{mark.kind(stated)}", options
+    for name, field in options.model_fields.items():
+        if (inner := part_of(field)) is not None and is_table(stated) and name in stated:
+            yield from classes_in(inner, stated[name])
+
+
+def code_of(part: type[Any]) -> str | None:
+    """A hash of the file that a part's class is from, which may change without its options; None if it is built-in."""
+    if part.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return None
+    code = code_hash(Path(inspect.getfile(part)))
+    return None if code is None else code[:_SHOWN]
 
 
 def _plain(value: Part) -> Mapping[str, Any] | str:

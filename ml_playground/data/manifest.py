@@ -1,7 +1,6 @@
 """`meta.json`: what prepared data was made from and how, so that nothing stale is used silently."""
 
 import hashlib
-import inspect
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_playground.config.parts import Part
+from ml_playground.config.parts import code_of
 from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.document import Structure
 from ml_playground.data.folders import contents_of, require_file
@@ -21,11 +20,8 @@ from ml_playground.data.tokenizers.options import Texts, tokenizer_options
 from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 from ml_playground.utils.files import json_text
-from ml_playground.utils.modules import code_hash
 
 FORMAT = 4
-
-_SHOWN = 12  # digits of the hash of a part's code
 
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
 _TICKS_NS = (2 * 10**9, 20 * 10**6)  # the coarsest timestamps of file systems: whole seconds, and others
@@ -116,17 +112,9 @@ def settings_of(config: PrepareConfig) -> dict[str, Any]:
         "split": config.split.model_dump(mode="json"),
     }
     for name, part in (("source", config.source), ("tokenizer", config.tokenizer), ("split", config.split)):
-        if (code := _code_of(part)) is not None:
+        if (code := code_of(type(part))) is not None:
             parts[name] = {**parts[name], "code": code}
     return settings | {f"{name}.{key}": value for name, options in parts.items() for key, value in options.items()}
-
-
-def _code_of(part: Part) -> str | None:
-    """A hash of the file that brings a part which is not built in: it may change without its options."""
-    if type(part).__module__.partition(".")[0] == __name__.partition(".")[0]:
-        return None
-    code = code_hash(Path(inspect.getfile(type(part))))
-    return None if code is None else code[:_SHOWN]
 
 
 def manifest_path(dataset_dir: Path) -> Path:

@@ -15,6 +15,7 @@ from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.run import sealed
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import FORMAT, Progress
+from ml_playground.run.surroundings import versions_of
 from ml_playground.utils.files import link_or_copy, unused_name
 from ml_playground.utils.tables import Table, has_key, is_table
 
@@ -39,13 +40,15 @@ class Provenance:
     tokenizer: dict[str, Any]
     data: str  # Manifest.fingerprint
     config: dict[str, Any]
-    versions: dict[str, str]
+    versions: dict[str, str]  # surroundings.versions_of
     model_identity: str | None  # hash of what else the model is made of, such as a user's file
 
     def with_model(self, model_args: Mapping[str, Any], sections: Table) -> "Provenance":
         """A copy for another model, with its arguments and its sections of `[train]`."""
         train = {**self.config["train"], **sections}
-        return replace(self, model_args=dict(model_args), config={**self.config, "train": train})
+        return replace(
+            self, model_args=dict(model_args), config={**self.config, "train": train}, versions=versions_of(train)
+        )
 
 
 @dataclass(frozen=True)

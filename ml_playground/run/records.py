@@ -136,7 +136,7 @@ class RunRecord:
         model_identity: hash of what else it is made of, such as a user's file.
         data: fingerprint of the prepared data.
         parameters: number of trainable values.
-        versions: of this project, Python and the libraries.
+        versions: of this project, Python, the libraries, and the code of parts that are not built in.
         commit: of the user's project, None outside git.
         machine: what the run is computed on.
         threads: that compute on the CPU.

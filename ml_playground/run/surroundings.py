@@ -9,18 +9,41 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ml_playground.config.parts import PartOf, classes_in, code_of
+from ml_playground.config.registries import MODELS, OPTIMIZERS, SCHEDULES
 from ml_playground.run.records import Commit, Machine
+from ml_playground.utils.tables import Table
 
 _LIBRARIES = ("torch", "numpy", "transformers", "peft")
+_PARTS = {  # of [train], those that its results depend on
+    "model": PartOf(MODELS, "gpt2"),
+    "optim": PartOf(OPTIMIZERS, "adamw"),
+    "schedule": PartOf(SCHEDULES, "cosine"),
+}
+CODE = "code of "
+"""With what versions of parts that are not built in begin, such as "code of optimizers.lion"."""
+
 _PATIENCE = 2  # seconds for git, which can take long in a large project on a network drive
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of this project, of Python, and of the libraries that are installed."""
+def versions_of(train: Table) -> dict[str, str]:
+    """Versions of what a run is computed by.
+
+    Args:
+        train: its resolved `[train]` tables.
+
+    Returns:
+        Versions of this project, of Python and of the libraries that are installed; and a hash of the file of each
+        optimiser, schedule, model and part of a model that is not built in.
+    """
     versions = {"ml_playground": version("ml-playground"), "python": platform.python_version()}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
+    for section, mark in _PARTS.items():
+        for name, part in classes_in(mark, train[section]):
+            if (code := code_of(part)) is not None:
+                versions[f"{CODE}{name}"] = code
     return versions
 
 

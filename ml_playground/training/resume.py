@@ -11,6 +11,7 @@ from ml_playground.evaluation import Evaluator
 from ml_playground.models.spec import ModelSpec
 from ml_playground.run.checkpoint import Checkpoint, Provenance, Report, load_best
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.surroundings import CODE
 from ml_playground.runtime import Runtime
 from ml_playground.utils.tables import Change, Table, changes
 
@@ -26,6 +27,7 @@ class Reconciled:
         kept: model options of the checkpoint that the configuration has changed.
         changed: settings that change from now on.
         torch: the version that it was trained with before, None if unchanged or unknown.
+        code: of which parts that are not built in it has changed.
     """
 
     spec: ModelSpec
@@ -34,6 +36,7 @@ class Reconciled:
     kept: list[Change]
     changed: list[Change]
     torch: str | None
+    code: list[str]
 
     def kept_lines(self) -> Iterator[str]:
         """Messages about configured values that are not used."""
@@ -46,6 +49,8 @@ class Reconciled:
         """Messages about settings that change from this step on."""
         for key, before, now in self.changed:
             yield f"{key} = {_toml(now)} from step {self.step} on, {_toml(before)} before"
+        for name in self.code:
+            yield f"the {name} has changed since ckpt_last.pt; the new code is used from step {self.step} on"
         if self.torch is not None:
             yield rounding_warning("torch", self.torch, self.origin.versions["torch"])
 
@@ -79,6 +84,11 @@ def reconcile(checkpoint: Checkpoint, spec: ModelSpec, origin: Provenance) -> Re
         kept=kept,
         changed=list(changes(before, now, "train")),
         torch=None if torch == origin.versions["torch"] else torch,
+        code=[
+            name
+            for name, version in origin.versions.items()
+            if name.startswith(CODE) and saved.versions.get(name, version) != version
+        ],
     )
 
 

@@ -270,3 +270,65 @@ def test_an_emptied_run_json_is_written_anew(project: Project) -> None:
     (project.out / "run.json").write_text("")
     project.ok("train")
     assert len(json.loads((project.out / "run.json").read_text())["starts"]) == 1
+
+
+OWN_PARTS = '''
+import torch
+
+from ml_playground.config.registries import NORMS, OPTIMIZERS, SCHEDULES
+from ml_playground.config.sections import NormConfig, OptimConfig, ScheduleConfig
+
+
+@OPTIMIZERS.register("plain")
+class Plain(OptimConfig):
+    """Plain gradient descent."""
+
+    def build(self, groups):
+        return torch.optim.SGD(groups)
+
+
+@SCHEDULES.register("halved")
+class Halved(ScheduleConfig):
+    """Half of the rate."""
+
+    def after_warmup(self, step, peak):
+        return peak / 2
+
+
+@NORMS.register("whole")
+class Whole(NormConfig):
+    """Divides by the norm of all values."""
+
+    def build(self, width, model):
+        return torch.nn.LayerNorm(width)
+'''
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ({"train.optim.kind": '"plain"'}, "optimizers.plain"),
+        ({"train.schedule.kind": '"halved"'}, "schedules.halved"),
+        ({"train.model.norm": '"whole"'}, "norms.whole"),
+    ],
+)
+def test_a_part_whose_file_has_changed_is_reported_and_recorded(
+    project: Project, option: dict[str, str], part: str
+) -> None:
+    (project.root / "parts.py").write_text(OWN_PARTS)
+    project.config.write_text('plugins = ["parts.py"]\n' + project.config.read_text())
+    project.configure({**option, "train.runtime.max_iters": "2"})
+    project.ok("train")
+    project.configure({"train.runtime.max_iters": "4"})
+    assert "has changed since" not in project.ok("train").out
+    (project.root / "parts.py").write_text(f"{OWN_PARTS}\n# another one\n")
+    project.configure({"train.runtime.max_iters": "6"})
+    expected = f"the code of {part} has changed since ckpt_last.pt; the new code is used from step 4 on"
+    assert expected in project.ok("train").out
+    *_, unchanged, last = json.loads((project.out / "run.json").read_text())["starts"]
+    key = f"[versions] code of {part}"
+    assert key not in [each["key"] for each in unchanged["changed"]]
+    (change,) = [each for each in last["changed"] if each["key"] == key]
+    assert None not in (change["before"], change["now"])
+    assert change["before"] != change["now"]
+    assert "has changed since" not in project.ok("train").out
