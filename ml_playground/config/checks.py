@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ml_playground.config.devices import missing_device
 from ml_playground.config.experiment import ExperimentConfig, ExportConfig
-from ml_playground.config.sections import DecayingScheduleConfig, HfModelConfig, PeftConfig, PrepareConfig
+from ml_playground.config.sections import DecayingScheduleConfig, HfModelConfig, PeftConfig, PrepareConfig, SweepConfig
 from ml_playground.utils.tables import KeyPath
 
 
@@ -31,6 +31,7 @@ def find_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
         )
     yield from _export_conflicts(config.export)
     yield from _schedule_conflicts(config)
+    yield from _sweep_conflicts(config.sweep)
 
 
 def _schedule_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
@@ -156,6 +157,17 @@ def _export_conflicts(export: ExportConfig) -> Iterator[Conflict]:
         yield Conflict(
             (("export", "gguf", "dtype"), ("export", "ollama", "quant_bin")),
             "quant_bin needs weights that are not quantized yet: set f16 or f32",
+        )
+
+
+def _sweep_conflicts(sweep: SweepConfig) -> Iterator[Conflict]:
+    if not sweep.seeds:
+        others = tuple(("sweep", name) for name in SweepConfig.model_fields if name != "seeds")
+        yield Conflict((("sweep", "seeds"), *others), "a sweep needs seeds, such as [sweep] seeds = [1, 2, 3, 4, 5]")
+    if sweep.halving and len(sweep.horizons) == 1:
+        yield Conflict(
+            (("sweep", "halving"),),
+            "drops arms between horizons: set two or more, such as [0.25, 0.5, 1.0]",
         )
 
 

@@ -24,6 +24,7 @@ from ml_playground.config.sections import (
     SampleRuntimeConfig,
     SamplingConfig,
     ScheduleConfig,
+    SweepConfig,
     TrainRuntimeConfig,
 )
 from ml_playground.utils.tables import KeyPath, Table, is_table, merge, table_at
@@ -68,6 +69,7 @@ class ExperimentConfig(Section):
     train: TrainConfig
     sample: SampleConfig
     export: ExportConfig
+    sweep: SweepConfig
     _file: ConfigFile = PrivateAttr()
 
     @property
@@ -81,8 +83,8 @@ class ExperimentConfig(Section):
         return self
 
     def resolved(self) -> Table:
-        """All values as JSON types; paths below the project are relative to it."""
-        values: Table = relative_paths(self.model_dump(), self.file.root)
+        """All values as JSON types; paths below the project are relative to it. `[sweep]` is no part of a run."""
+        values: Table = relative_paths(self.model_dump(exclude={"sweep"}), self.file.root)
         return values
 
 

@@ -106,7 +106,9 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
     section, elsewhere = section_at(key[:-1], stated), synonyms.OPTIONS.get(name.lower())
     if elsewhere is not None and sort == "key":
         return f"unknown {sort} (here it is {elsewhere})"
-    hint = _did_you_mean(name, list(section.model_fields) if section else [])
+    tables_too = sort == "section" or len(key) > 1
+    known = [each for each in (section.model_fields if section else ()) if tables_too or section_at((each,)) is None]
+    hint = _did_you_mean(name, known)
     others = list(all_option_fields())
     kinds = [kind for path, kinds, _ in others if path == key for kind in kinds]
     homes = dict.fromkeys(path[:-1] for path, _, _ in others if path[-1] == name and path != key)

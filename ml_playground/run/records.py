@@ -50,7 +50,7 @@ class Summary:
             RunDirectoryError: the file holds something else.
         """
         try:
-            values: Table | None = _read(path, Table)
+            values: Table | None = read_record(path, Table)
             if values is None:
                 return None
             status, time, max_iters = values["status"], values["time"], values["max_iters"]
@@ -168,7 +168,7 @@ class RunRecord:
         Raises:
             RunDirectoryError: the file holds something else.
         """
-        record: Self | None = _read(path, cls)
+        record: Self | None = read_record(path, cls)
         return record
 
     def started(self, step: int, time: str, before: "RunRecord | None") -> "RunRecord":
@@ -273,7 +273,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _read(path: Path, kind: Any) -> Any:
+def read_record(path: Path, kind: Any) -> Any:
     """A JSON file validated as a type, None if there is no file. Raises RunDirectoryError."""
     try:
         return _adapter(kind).validate_json(read_file(path))

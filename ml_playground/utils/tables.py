@@ -33,6 +33,15 @@ def table_at(values: Table, path: Sequence[str]) -> Table | None:
     return at if is_table(at) else None
 
 
+def nested(path: Sequence[str], value: object) -> Table:
+    """The tables that have `value` at `path`."""
+    *tables, name = path
+    inner: Table = {name: value}
+    for table in reversed(tables):
+        inner = {table: inner}
+    return inner
+
+
 class Change(NamedTuple):
     """A key, such as "[train.optim] learning_rate", that has another value than before."""
 

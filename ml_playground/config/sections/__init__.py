@@ -9,6 +9,7 @@ from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
 from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
 from ml_playground.config.sections.prepare import Packing, PrepareConfig, SourceConfig, SplitConfig, TokenizerConfig
 from ml_playground.config.sections.sample import SampleRuntimeConfig, SamplingConfig
+from ml_playground.config.sections.sweep import Match, SweepConfig
 from ml_playground.config.sections.training import (
     DataConfig,
     DecayingScheduleConfig,
@@ -31,6 +32,7 @@ __all__ = [
     "GGUFType",
     "HfModelConfig",
     "MLPConfig",
+    "Match",
     "ModelConfig",
     "ModelName",
     "ModelOptions",
@@ -48,6 +50,7 @@ __all__ = [
     "SinkConfig",
     "SourceConfig",
     "SplitConfig",
+    "SweepConfig",
     "TokenizerConfig",
     "TrainRuntimeConfig",
 ]
