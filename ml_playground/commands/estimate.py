@@ -72,14 +72,14 @@ def estimate(config: ExperimentConfig) -> None:
         step_seconds=step_seconds,
         threads=threads,
         one_thread_seconds=one_thread_seconds,
-        evaluation_seconds=_evaluation_seconds(config, dataset, trainer.model, runtime),
+        evaluation_seconds=evaluation_seconds(config, dataset, trainer.model, runtime),
     )
     print("\n".join(estimated.lines()))
     for warning in estimate_warnings(estimated, config.train.schedule, max_iters=settings.max_iters):
         print(f"! {warning}")
 
 
-def _evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: LanguageModel, runtime: Runtime) -> float:
+def evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: LanguageModel, runtime: Runtime) -> float:
     """How long an evaluation takes, from one of its first windows only."""
     size, windows = config.train.data.block_size, config.train.runtime.eval_iters
     all_windows = -(-(len(dataset.val) - 1) // size)

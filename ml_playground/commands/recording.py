@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 
 import torch
 
@@ -12,7 +11,7 @@ from ml_playground.errors import DivergedError, PlaygroundError, RunDirectoryErr
 from ml_playground.run.checkpoint import Checkpoint
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
-from ml_playground.run.records import RunRecord, Status, Summary
+from ml_playground.run.records import RunRecord, Status, Summary, utc_now
 from ml_playground.run.surroundings import commit_of, machine
 from ml_playground.run.toml_file import file_name
 from ml_playground.runtime import Runtime, device_name
@@ -63,7 +62,7 @@ def record_start(
         machine=machine(device_name(runtime.device)),
         threads=threads,
     )
-    record.started(trainer.progress.step, _now(), before).write(run.info)
+    record.started(trainer.progress.step, utc_now(), before).write(run.info)
 
 
 @contextmanager
@@ -102,8 +101,4 @@ def _mark_failed(run: RunDirectory, progress: Progress, max_iters: int, status: 
 
 
 def _summary(progress: Progress, status: Status, max_iters: int) -> Summary:
-    return Summary(status, _now(), max_iters, progress)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return Summary(status, utc_now(), max_iters, progress)

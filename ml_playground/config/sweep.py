@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from ml_playground.config.checks import Conflict
 from ml_playground.config.experiment import ExperimentConfig, with_base
 from ml_playground.config.messages import key_label
+from ml_playground.config.paths import relative_paths
 from ml_playground.config.statements import Statements, anchor, read_statements
 from ml_playground.config.validate import first_stated, validate
 from ml_playground.errors import ConfigError
@@ -227,6 +228,11 @@ class Sweep:
             if config is None or texts:
                 raise ConfigError([str(Mistake(file, line, f"arm {arm.name}: {text}")) for text in texts])
         return config.read_from(self._statements.file)
+
+    def overrides(self, arm: Arm) -> Table:
+        """What an arm changes, as JSON types."""
+        values: Table = relative_paths(arm.overrides, self.base.file.root)
+        return values
 
     def stretched(self, arm: Arm, steps: int, horizon: float) -> Table:
         """The changes that give an arm's runs another number of steps, and its schedule the same shape over them.

@@ -6,6 +6,7 @@ Nothing here imports torch, so that many runs can be listed quickly.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -266,6 +267,11 @@ class SampleRow:
         """Read what `as_json` returned. Raises KeyError if a value is missing."""
         known = {each.name: row[each.name] for each in fields(cls) if each.name != "options"}
         return cls(**known, options={key: value for key, value in row.items() if key not in known})
+
+
+def utc_now() -> str:
+    """The time, as the records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @cache

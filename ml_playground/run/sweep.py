@@ -21,14 +21,12 @@ class Measured:
     """What a few timed steps of an arm's first run have shown.
 
     Attributes:
-        key: hash of what was measured: it is measured again when that changes.
         tokens_per_step: over all accumulated batches.
         flops_per_token: of forward and backward pass, by the model's estimate.
         step_seconds: of a step, the median.
         evaluation_seconds: of one evaluation.
     """
 
-    key: str
     tokens_per_step: int
     flops_per_token: int
     step_seconds: float
@@ -44,7 +42,8 @@ class SweepArm:
         overrides: what it changes in the base, as nested tables.
         point: its value at each key of the grid, by dotted key; empty if it is not of the grid.
         max_iters: optimiser steps of a run at a horizon of 1.
-        measured: None where that failed.
+        measured: what a few steps have shown; None where they failed.
+        measured_for: hash of what was measured: it is measured again when that changes.
     """
 
     name: str
@@ -52,6 +51,7 @@ class SweepArm:
     point: Table
     max_iters: int
     measured: Measured | None
+    measured_for: str
 
 
 @dataclass(frozen=True)

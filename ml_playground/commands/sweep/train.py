@@ -1,0 +1,136 @@
+"""Training the runs of a plan that are not done."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ml_playground.commands.sweep import halving
+from ml_playground.commands.sweep.plan import Plan
+from ml_playground.commands.sweep.progress import Progress, listed
+from ml_playground.commands.sweep.workers import Outcome, Task, Workers
+from ml_playground.run.sweep import SweepRecord, SweepRun
+from ml_playground.training.signals import StopSignals
+from ml_playground.utils.paths import display_path
+
+_REASONS = 4  # in a line
+
+
+class Training:
+    """The runs of a plan, as they are trained."""
+
+    def __init__(self, plan: Plan, record: SweepRecord, data: dict[str, str]) -> None:
+        """Plan them; `data` is the fingerprint of each arm's data."""
+        self._plan, self.record, self._data = plan, record, data
+        self._steps = {arm.name: arm.max_iters for arm in record.arms}
+
+    def states(self) -> dict[str, str]:
+        """How far each run is, by its folder: what its summary says, or `to come`."""
+        found: dict[str, str] = {}
+        for run in self.record.runs:
+            summary = self._plan.run_folder(run).summary
+            found[run.folder] = "to come" if summary is None else summary.status
+        return found
+
+    def left(self) -> list[SweepRun]:
+        """The runs that are not done."""
+        return [run for run in self.record.runs if not self._is_done(run)]
+
+    def seconds(self, run: SweepRun) -> float:
+        """What a run is expected to take from now on; as the base where its arm could not be timed."""
+        base, *_ = self.record.arms
+        measured = self.record.arm(run.arm).measured or base.measured
+        if measured is None:
+            return 0.0
+        config, summary = self._plan.run_config(run, self._steps[run.arm]), self._plan.run_folder(run).summary
+        steps = run.max_iters - (0 if summary is None else summary.progress.step)
+        evaluations = 1 + -(-max(0, steps) // config.train.runtime.eval_interval)
+        return max(0, steps) * measured.step_seconds + evaluations * measured.evaluation_seconds
+
+    def run(self, workers: Workers, signals: StopSignals, progress: Progress) -> None:
+        """Do them, with halving those of a horizon after the other, until a signal comes.
+
+        Raises:
+            PlaygroundError: something is in the way of all runs, such as a full disk.
+        """
+        stages = halving.stages(self.record)
+        for horizons in stages:
+            self.record.write(self._plan.folder)
+            runs = [run for run in self.record.runs if run.horizon in horizons]
+            self._do(self._ready(runs, progress), workers, signals, progress)
+            if signals.received is not None:
+                return
+            if horizons != stages[-1]:
+                self._drop(horizons[-1], progress)
+        self.record.write(self._plan.folder)
+
+    def _do(self, runs: Sequence[SweepRun], workers: Workers, signals: StopSignals, progress: Progress) -> None:
+        """Do some runs, whose folders are ready."""
+        tasks: dict[Task, SweepRun] = {}
+        for run in runs:
+            folder = self._plan.run_folder(run)
+            tasks[self._plan.task("train", folder.config, folder.log)] = run
+        ended = workers.do(
+            list(tasks),
+            signals,
+            begin=lambda task: progress.begin(tasks[task]),
+            show=lambda current: progress.show([tasks[task] for task in current]),
+        )
+        for task, outcome in ended:
+            run = tasks[task]
+            if outcome.status == "failed":
+                self._plan.run_folder(run).mark_failed(run.max_iters)
+            if outcome.status != "stopped":
+                progress.end(run, self._result(run, outcome), remarkable=outcome.status != "finished")
+
+    def _result(self, run: SweepRun, outcome: Outcome) -> str:
+        if outcome.status == "finished":
+            return f"validation loss {self._loss(run):.4f}"
+        first, *_ = outcome.message.split(". ")  # all of it is in its train.log
+        return f"{outcome.status}: {first}"
+
+    def _ready(self, runs: Iterable[SweepRun], progress: Progress) -> list[SweepRun]:
+        """Those of some runs that are not done, each with its TOML file; what belongs to another is set aside."""
+        todo: list[SweepRun] = []
+        again: dict[tuple[str, ...], list[str]] = {}
+        for run in runs:
+            if self._is_done(run):
+                continue
+            folder, config = self._plan.run_folder(run), self._plan.run_config(run, self._steps[run.arm])
+            reasons = folder.changes(config, self._data[run.arm], any_threads=self._plan.chooses_threads(run.arm))
+            if reasons:
+                folder.set_aside(self._plan.folder / "replaced", run.folder.replace("/", "-"))
+                again.setdefault(reasons, []).append(run.folder)
+            if not folder.config.exists():
+                folder.write_config(config)
+            todo.append(run)
+        for reasons, names in again.items():
+            why = "; ".join(reasons[:_REASONS]) + ("; ..." if len(reasons) > _REASONS else "")
+            aside = display_path(self._plan.folder / "replaced")
+            progress.write(f"again: {listed(names)}, where {why}. What was there is now in {aside}.")
+        return todo
+
+    def _is_done(self, run: SweepRun) -> bool:
+        """Whether a run with its present configuration and data has finished, or diverged, as it would again."""
+        folder = self._plan.run_folder(run)
+        if folder.summary is None or folder.summary.status not in ("finished", "diverged"):
+            return False
+        config = self._plan.run_config(run, self._steps[run.arm])
+        return not folder.changes(config, self._data[run.arm], any_threads=self._plan.chooses_threads(run.arm))
+
+    def _drop(self, horizon: float, progress: Progress) -> None:
+        """Drop the arms that halving leaves out of the next horizon."""
+        runs: dict[str, list[SweepRun]] = {}
+        for run in self.record.runs:
+            if run.horizon == horizon:
+                runs.setdefault(run.arm, []).append(run)
+        losses = {arm: [self._loss(run) for run in of_arm] for arm, of_arm in runs.items()}
+        self.record, dropped = halving.without_the_worst(self.record, horizon, losses)
+        out = {each.arm for each in dropped}
+        named = {arm: f"{arm} ({halving.mean_loss(each):.4f})" for arm, each in losses.items()}
+        kept, gone = (", ".join(named[arm] for arm in named if (arm in out) is is_out) for is_out in (False, True))
+        progress.write(f"after horizon {horizon:g} {kept} are kept, {gone or 'none'} dropped (mean validation loss)")
+        progress.expect({run.folder: self.seconds(run) for run in self.left()})
+
+    def _loss(self, run: SweepRun) -> float:
+        """The final validation loss of a run in nats per token; NaN if it has not finished."""
+        summary = self._plan.run_folder(run).summary
+        return math.nan if summary is None or summary.status != "finished" else summary.progress.val_loss
