@@ -29,6 +29,7 @@ from ml_playground.runtime import (
 )
 from ml_playground.training.schedules import schedule_warnings
 from ml_playground.training.trainer import Trainer
+from ml_playground.utils.text import duration
 
 _MANY_EPOCHS = 20
 _MUCH_EVALUATION = 0.3
@@ -51,13 +52,13 @@ def estimate(config: ExperimentConfig) -> None:
     with TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch))
         trainer = build_trainer(config, dataset, runtime, run, fresh_start(config, dataset))
-    step_seconds = time_steps(trainer, _TIMED_STEPS)
+    step_seconds = statistics.median(time_steps(trainer, _TIMED_STEPS))
     peak_bytes = peak_memory(runtime.device)
     threads = torch.get_num_threads() if runtime.device.type == "cpu" else 1
     one_thread_seconds = None
     if threads > 1:
         use_threads(1)
-        one_thread_seconds = time_steps(trainer, _TIMED_STEPS)
+        one_thread_seconds = statistics.median(time_steps(trainer, _TIMED_STEPS))
         use_threads(threads)
     estimated = Estimate(
         parameters=trainer.model.num_parameters(),
@@ -170,20 +171,20 @@ class Estimate:
                 f"1 takes {self.one_thread_seconds * 1000:.1f} ms"
             )
         yield (
-            f"time        {_duration(self.seconds)}, of which {self.evaluation_share:.0%} for "
+            f"time        {duration(self.seconds)}, of which {self.evaluation_share:.0%} for "
             f"{self.evaluations:,} evaluations of {self.evaluation_seconds:.1f} s"
         )
 
 
-def time_steps(trainer: Trainer, count: int) -> float:
-    """Take one step to warm up and `count` more; the median of their seconds. Nothing is saved."""
+def time_steps(trainer: Trainer, count: int) -> list[float]:
+    """Take one step to warm up and `count` more; the seconds of these. Nothing is saved."""
     seconds: list[float] = []
     for _ in range(1 + count):
         before = trainer.progress.seconds
         trainer.update()
         trainer.synchronize()
         seconds.append(trainer.progress.seconds - before)
-    return statistics.median(seconds[1:])
+    return seconds[1:]
 
 
 def state_bytes(trainer: Trainer) -> int:
@@ -210,9 +211,3 @@ def estimate_warnings(expected: Estimate, schedule: ScheduleConfig, *, max_iters
             f"Evaluations take {expected.evaluation_share:.0%} of the time. Set [train.runtime] eval_interval higher, "
             "or eval_iters to a number of windows."
         )
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

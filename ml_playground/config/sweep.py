@@ -114,8 +114,8 @@ def _short(key: str, others: Iterable[str]) -> str:
 
 def _slug(value: object) -> str:
     """A value as a part of a folder's name."""
-    if is_table(value) and "kind" in value:
-        value = value["kind"] if len(value) == 1 else f"{value['kind']}-{json.dumps(value)}"
+    if is_table(value):
+        return "-".join(_slug(each) if key == "kind" else f"{key}-{_slug(each)}" for key, each in value.items())
     text = value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
     return re.sub(r"[^\w.+-]+", "-", text).strip("-")[:40] or "empty"
 
@@ -137,7 +137,7 @@ def mistakes_in_arms(
             if (key := changed or first_stated(problem, stated)) is not None:
                 label = key_label(key, table_at(stated, key))
                 yield Mistake(*statements.place(_place(arm, changed)), f"arm {arm.name}: {label}: {problem.text}")
-        if config is not None and not problems:
+        if config is not None and all(first_stated(problem, stated) is None for problem in problems):
             same = seen.setdefault(repr(config), arm.name)
             if same != arm.name and not arm.point:
                 yield Mistake(
@@ -150,11 +150,8 @@ def _unusable(arm: Arm, stated: Table) -> Iterator[tuple[KeyPath, str]]:
     if arm.is_base:
         return
     if not _NAME.fullmatch(arm.name) or arm.name in _TAKEN:
-        yield (
-            (),
-            "cannot be its name, which a folder gets: letters, digits, _ . + - = and commas, but not "
-            + " ".join(_TAKEN),
-        )
+        taken = f"{', '.join(_TAKEN)} are taken"
+        yield (), f"names a folder, in which only letters, digits and . _ - + = , can be; {taken}"
     for key, why in _REFUSED.items():
         if has_key(arm.overrides, key):
             yield key, why

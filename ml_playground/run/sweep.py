@@ -24,12 +24,14 @@ class Measured:
         tokens_per_step: over all accumulated batches.
         flops_per_token: of forward and backward pass, by the model's estimate.
         step_seconds: of a step, the median.
+        fastest_step_seconds: of the step that other programs have disturbed the least.
         evaluation_seconds: of one evaluation.
     """
 
     tokens_per_step: int
     flops_per_token: int
     step_seconds: float
+    fastest_step_seconds: float
     evaluation_seconds: float
 
 

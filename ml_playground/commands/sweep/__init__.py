@@ -43,6 +43,7 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:
             measured = measure(plan, data, before, workers, signals)
             _raise_if_stopped(signals, "nothing is trained yet")
             training = Training(plan, _record(plan, measured), data)
+            training.drop_known()
             left = training.left()
             _print_plan(plan, training, runs_left=len(left))
             total = sum(halving.arms_at(training.record).values()) * len(config.sweep.seeds)

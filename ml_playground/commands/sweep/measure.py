@@ -1,14 +1,18 @@
 """A few timed steps of each arm, which say how long the sweep will take, and how many steps match those of the base."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ml_playground.commands.sweep.folders import toml_text
 from ml_playground.commands.sweep.plan import Plan, measure_key
+from ml_playground.commands.sweep.progress import in_short
 from ml_playground.commands.sweep.workers import Task, Workers
 from ml_playground.run.sweep import Measured, SweepRecord
 from ml_playground.training.signals import StopSignals
+
+_ROUNDS = 4  # over all arms, where they get the same seconds
 
 
 def measure(
@@ -38,9 +42,19 @@ def measure(
                 path = Path(scratch) / f"{index}.toml"
                 path.write_bytes(toml_text(config, path))
                 tasks[plan.task("measure", path, plan.folder / "measure.log")] = arm.name
-        for task, outcome in workers.do(list(tasks), signals):
-            name = tasks[task]
-            found[name] = outcome.measured, found[name][1]
-            if outcome.measured is None and outcome.status != "stopped":
-                print(f"! arm {name}: its steps could not be timed: {outcome.message}")
+        failed: set[str] = set()
+        alone = [[task] for _ in range(_ROUNDS) for task in tasks]  # not beside arms that other arms are not beside
+        together = alone if plan.sweep.base.sweep.match == "seconds" else [list(tasks)]
+        for task, outcome in chain.from_iterable(workers.do(each, signals) for each in together):
+            (best, key), name = found[tasks[task]], tasks[task]
+            if outcome.measured is not None:
+                found[name] = _faster(best, outcome.measured), key
+            elif outcome.status != "stopped" and name not in failed:
+                failed.add(name)
+                print(f"! arm {name}: its steps could not be timed: {in_short(outcome.message)}")
     return found
+
+
+def _faster(one: Measured | None, other: Measured) -> Measured:
+    """The one that other programs have disturbed less."""
+    return other if one is None or other.fastest_step_seconds < one.fastest_step_seconds else one

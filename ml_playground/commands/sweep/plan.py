@@ -105,7 +105,7 @@ class Plan:
         """All runs, round-robin over the arms, so that an interrupted sweep has as much of each."""
         settings = self.sweep.base.sweep
         for horizon in settings.horizons:
-            length = "" if settings.horizons == [1.0] else f"horizon-{horizon:g}/"
+            length = "" if horizon == 1.0 else f"horizon-{horizon:g}/"
             for seed in settings.seeds:
                 for arm in self.sweep.arms:
                     max_iters = max(1, round(steps[arm.name] * horizon))
@@ -129,7 +129,7 @@ def matched_steps(sweep: Sweep, measured: Mapping[str, Measured | None]) -> dict
 def _cost(measured: Measured, match: Match) -> float:
     """What one step takes."""
     if match == "seconds":
-        return measured.step_seconds
+        return measured.fastest_step_seconds
     return measured.tokens_per_step * (measured.flops_per_token if match == "flops" else 1)
 
 

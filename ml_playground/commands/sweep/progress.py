@@ -1,5 +1,6 @@
 """What a sweep shows: one live line on a terminal, a line for each run that ends anywhere else."""
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -93,3 +94,8 @@ def listed(names: Sequence[str]) -> str:
     """Some names, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
+
+
+def in_short(message: str) -> str:
+    """The beginning of a message that is a whole one in the log of a run."""
+    return re.split(r"\. | \(|\n", message)[0]

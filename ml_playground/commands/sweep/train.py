@@ -1,11 +1,11 @@
 """Training the runs of a plan that are not done."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ml_playground.commands.sweep import halving
 from ml_playground.commands.sweep.plan import Plan
-from ml_playground.commands.sweep.progress import Progress, listed
+from ml_playground.commands.sweep.progress import Progress, in_short, listed
 from ml_playground.commands.sweep.workers import Outcome, Task, Workers
 from ml_playground.run.sweep import SweepRecord, SweepRun
 from ml_playground.training.signals import StopSignals
@@ -20,6 +20,8 @@ class Training:
     def __init__(self, plan: Plan, record: SweepRecord, data: dict[str, str]) -> None:
         """Plan them; `data` is the fingerprint of each arm's data."""
         self._plan, self.record, self._data = plan, record, data
+        self._stages = halving.stages(record)
+        self._dropped_after: set[float] = set()
         self._steps = {arm.name: arm.max_iters for arm in record.arms}
 
     def states(self) -> dict[str, str]:
@@ -51,16 +53,23 @@ class Training:
         Raises:
             PlaygroundError: something is in the way of all runs, such as a full disk.
         """
-        stages = halving.stages(self.record)
-        for horizons in stages:
+        for horizons in self._stages:
             self.record.write(self._plan.folder)
             runs = [run for run in self.record.runs if run.horizon in horizons]
             self._do(self._ready(runs, progress), workers, signals, progress)
             if signals.received is not None:
                 return
-            if horizons != stages[-1]:
-                self._drop(horizons[-1], progress)
+            if self._drop_after(horizons, progress.write):
+                progress.expect({run.folder: self.seconds(run) for run in self.left()})
         self.record.write(self._plan.folder)
+
+    def drop_known(self) -> None:
+        """Drop the arms of which it is known already that halving drops them."""
+        for horizons in self._stages:
+            if all(self._is_done(run) for run in self.record.runs if run.horizon in horizons):
+                self._drop_after(horizons, print)
+            else:
+                return
 
     def _do(self, runs: Sequence[SweepRun], workers: Workers, signals: StopSignals, progress: Progress) -> None:
         """Do some runs, whose folders are ready."""
@@ -84,8 +93,7 @@ class Training:
     def _result(self, run: SweepRun, outcome: Outcome) -> str:
         if outcome.status == "finished":
             return f"validation loss {self._loss(run):.4f}"
-        first, *_ = outcome.message.split(". ")  # all of it is in its train.log
-        return f"{outcome.status}: {first}"
+        return f"{outcome.status}: {in_short(outcome.message)}"
 
     def _ready(self, runs: Iterable[SweepRun], progress: Progress) -> list[SweepRun]:
         """Those of some runs that are not done, each with its TOML file; what belongs to another is set aside."""
@@ -116,8 +124,12 @@ class Training:
         config = self._plan.run_config(run, self._steps[run.arm])
         return not folder.changes(config, self._data[run.arm], any_threads=self._plan.chooses_threads(run.arm))
 
-    def _drop(self, horizon: float, progress: Progress) -> None:
-        """Drop the arms that halving leaves out of the next horizon."""
+    def _drop_after(self, horizons: Sequence[float], report: Callable[[str], None]) -> bool:
+        """Drop the arms that halving leaves out once these horizons are done; False if none, or they are already."""
+        *_, horizon = horizons
+        if horizon in self._dropped_after or horizon == self.record.horizons[-1]:
+            return False
+        self._dropped_after.add(horizon)
         runs: dict[str, list[SweepRun]] = {}
         for run in self.record.runs:
             if run.horizon == horizon:
@@ -125,10 +137,11 @@ class Training:
         losses = {arm: [self._loss(run) for run in of_arm] for arm, of_arm in runs.items()}
         self.record, dropped = halving.without_the_worst(self.record, horizon, losses)
         out = {each.arm for each in dropped}
-        named = {arm: f"{arm} ({halving.mean_loss(each):.4f})" for arm, each in losses.items()}
+        means = {arm: halving.mean_loss(each) for arm, each in losses.items()}
+        named = {arm: f"{arm} ({f'{mean:.4f}' if math.isfinite(mean) else 'no loss'})" for arm, mean in means.items()}
         kept, gone = (", ".join(named[arm] for arm in named if (arm in out) is is_out) for is_out in (False, True))
-        progress.write(f"after horizon {horizon:g} {kept} are kept, {gone or 'none'} dropped (mean validation loss)")
-        progress.expect({run.folder: self.seconds(run) for run in self.left()})
+        report(f"mean validation losses at horizon {horizon:g}: kept {kept}; dropped {gone or 'none'}")
+        return True
 
     def _loss(self, run: SweepRun) -> float:
         """The final validation loss of a run in nats per token; NaN if it has not finished."""

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import statistics
 import sys
 import traceback
 from pathlib import Path
@@ -29,7 +30,7 @@ from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.extras import needing
 from ml_playground.utils.files import system_error
 
-_TIMED_STEPS = 7
+_TIMED_STEPS = 10
 
 
 def do(task: Task) -> Outcome:
@@ -74,10 +75,12 @@ def _measured(config: ExperimentConfig) -> Measured:
     with TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch))
         trainer = build_trainer(config, dataset, runtime, run, fresh_start(config, dataset))
+    seconds = time_steps(trainer, _TIMED_STEPS)
     return Measured(
         tokens_per_step=data.batch_size * data.grad_accum_steps * data.block_size,
         flops_per_token=trainer.model.flops_per_token(data.block_size),
-        step_seconds=time_steps(trainer, _TIMED_STEPS),
+        step_seconds=statistics.median(seconds),
+        fastest_step_seconds=min(seconds),
         evaluation_seconds=evaluation_seconds(config, dataset, trainer.model, runtime),
     )
 

@@ -29,7 +29,9 @@ def _dotted_keys(grid: object) -> object:
     if is_table(grid):
         for key, values in grid.items():
             if is_table(values):
-                raise ValueError(f'needs each key whole and in quotes, such as "{key}.….learning_rate" = [1e-3, 3e-3]')
+                raise ValueError(
+                    'needs each key whole and in quotes, such as "train.optim.learning_rate" = [1e-3, 3e-3]'
+                )
             if values == []:
                 raise ValueError(f"{key} has no values")
     return grid
