@@ -191,9 +191,7 @@ VERBS: dict[str, Verb] = {
     "loop": ExperimentVerb("prepare, train and sample", checks_devices=True),
     "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
-    "sweep": ExperimentVerb(
-        "train all arms of a sweep with all seeds, resuming where it was stopped", checks_devices=True
-    ),
+    "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),
     "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
     "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),
