@@ -99,7 +99,7 @@ def _points(grid: Table, statements: Statements) -> Iterator[Arm]:
 
 def _anchored(changes: Table, place: KeyPath, statements: Statements) -> Table:
     file, _ = statements.place(place)
-    copied = merge({}, changes)
+    copied = with_base({}, changes)  # in which a text that names a kind has become a table
     anchor(copied, statements.values, project_root(file))
     return copied
 
@@ -140,9 +140,7 @@ def mistakes_in_arms(
         if config is not None and all(first_stated(problem, stated) is None for problem in problems):
             same = seen.setdefault(repr(config), arm.name)
             if same != arm.name and not arm.point:
-                yield Mistake(
-                    *statements.place(arm.place), f"arm {arm.name}: is the same as {same}: it changes nothing"
-                )
+                yield Mistake(*statements.place(arm.place), f"arm {arm.name}: is the same as {same}")
 
 
 def _unusable(arm: Arm, stated: Table) -> Iterator[tuple[KeyPath, str]]:

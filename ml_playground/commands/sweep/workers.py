@@ -106,8 +106,9 @@ class Workers:
     """A number of workers, which end with the block."""
 
     def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
-        """Start one in each of these environments: variables that are set before torch is imported."""
-        self._all = [Worker(environment) for environment in environments]
+        """Have one in each of these environments: variables that are set before torch is imported. None starts yet."""
+        self._environments = list(environments)
+        self._all: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +143,8 @@ class Workers:
             PlaygroundError: something is in the way of all tasks.
         """
         waiting = deque(tasks)
+        missing = self._environments[len(self._all) : len(tasks)]
+        self._all += [Worker(environment) for environment in missing]
         while waiting or self._tasks:
             if signals.received is not None:
                 yield from self._stop()

@@ -158,7 +158,7 @@ def test_every_mistake_in_every_arm_is_reported_with_its_line_all_at_once(folder
         "config.toml:7: arm two: [train.runtime] seed: every arm has the same seeds: [sweep] seeds",
         "config.toml:7: arm two: [trian]: unknown section (did you mean train?)",
         'config.toml:8: arm long: [train.runtime] max_iters: follows from [sweep] match = "flops"',
-        "config.toml:9: arm same: changes nothing: it is the same as base",
+        "config.toml:9: arm same: is the same as base",
         f"config.toml:10: arm base: {names}",
         f"config.toml:11: arm a/b: {names}",
         f'config.toml:14: arm spread: [train.model.position] kind: must be one of {positions}; not "rop" {hint}',
