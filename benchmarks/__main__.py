@@ -4,7 +4,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.ablations import ablations
 from benchmarks.contenders import NanoGPT, ours
 from benchmarks.overhead import loop_overhead
 from benchmarks.preparation import preparation
@@ -21,7 +20,6 @@ BENCHMARKS = {
     "sampling": sampling,
     "preparation": preparation,
     "start-up": startup,
-    "ablations": ablations,
 }
 
 

@@ -94,10 +94,7 @@ class NanoGPT:
 
 
 def train_ours(config: Path, text: Path, folder: Path, **changes: object) -> Training:
-    """Train with a configuration on a text's characters, with the `[train.runtime]` changes; all goes to `folder`.
-
-    A training that is finished there already is not repeated.
-    """
+    """Train with a configuration on a text's characters, with the `[train.runtime]` changes; all goes to `folder`."""
     out = folder / "run"
     folder.mkdir(parents=True, exist_ok=True)
     changes = {"out_dir": str(out), "log_interval": 1} | changes

@@ -11,6 +11,7 @@ import pytest
 
 from ml_playground import experiments
 from ml_playground.config.load import load_config
+from ml_playground.config.sweep import Sweep
 from ml_playground.errors import ConfigError
 from ml_playground.experiments import Experiment, all_experiments
 from ml_playground.interop.huggingface.families import family_of
@@ -37,7 +38,7 @@ PRESETS = [
         "speakger_cuda",
     )
 ]
-ABLATIONS = sorted((PACKAGE / "configs" / "ablations").glob("*.toml"))
+SWEEPS = sorted((PACKAGE / "sweeps").glob("*.toml"))
 SECTIONS = [
     "Overview",
     "Data",
@@ -114,12 +115,12 @@ def test_what_is_shipped_can_be_taken_elsewhere(name: str) -> None:
     assert family_of(shape(config.train.model)).hf_class in ("GPT2LMHeadModel", "Qwen3ForCausalLM", "LlamaForCausalLM")
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, *ABLATIONS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Path) -> None:
     base = re.search(r'^extends = "ml_playground/experiments/(\w+)/config.toml"$', preset.read_text(), re.MULTILINE)
     assert base is not None
     experiment = experiments.find(base[1])
-    assert preset in ABLATIONS or preset.stem.startswith(experiment.name.removesuffix("_mps"))
+    assert preset.stem.startswith(experiment.name.removesuffix("_mps"))
     ours = load_config(preset, name=experiment.name, folder=experiment.folder).resolved()
     theirs = load_config(experiment.config_path, name=experiment.name, folder=experiment.folder).resolved()
     assert ours["train"]["runtime"]["out_dir"] != theirs["train"]["runtime"]["out_dir"]
@@ -130,11 +131,24 @@ def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Pa
         assert section.get(key) != value, f"[{table}] {key} is what it was anyway"
 
 
-@pytest.mark.parametrize("what", ["position", "norm", "mlp", "qk_norm", "optim"])
-def test_an_ablation_is_three_lines(what: str) -> None:
-    presets = [preset for preset in ABLATIONS if preset.stem.startswith(what)]
-    assert presets
-    assert all(len(preset.read_text().splitlines()) == 3 for preset in presets)
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_sweep_extends_an_experiment_and_has_sound_arms(path: Path) -> None:
+    base = re.search(r'^extends = "ml_playground/experiments/(\w+)/config.toml"$', path.read_text(), re.MULTILINE)
+    assert base is not None
+    experiment = experiments.find(base[1])
+    load_config(path, name=experiment.name, folder=experiment.folder)
+    sweep = Sweep(path, name=experiment.name, folder=experiment.folder)
+    assert sweep.folder == experiment.folder / "out" / path.stem
+    assert len(sweep.arms) > 1
+    assert len(sweep.base.sweep.seeds) >= 5, "fewer say too little"
+
+
+def test_the_ablations_change_one_part_each() -> None:
+    (arms,) = (tomllib.loads(path.read_text())["sweep"]["arms"] for path in SWEEPS if path.stem == "ablations")
+    for name, changes in arms.items():
+        ((section, inner),) = changes["train"].items()
+        (part,) = inner if section == "model" else (section,)
+        assert name.startswith(part)
 
 
 def stated(preset: Path) -> list[tuple[str, str, object]]:
@@ -149,6 +163,7 @@ def test_the_readme_lists_every_experiment_and_preset() -> None:
     listed = (PACKAGE / "experiments" / "Readme.md").read_text()
     assert all(f"({name}/Readme.md)" in listed for name in SHIPPED)
     assert all(f"`{preset.name}`" in (PACKAGE / "configs" / "Readme.md").read_text() for preset in PRESETS)
+    assert all(f"`{path.name}`" in (PACKAGE / "sweeps" / "Readme.md").read_text() for path in SWEEPS)
 
 
 def test_the_phrases_are_those_that_their_script_writes() -> None:
