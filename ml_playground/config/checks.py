@@ -30,6 +30,9 @@ def find_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
             f"{data.block_size} is beyond the model's block_size = {model.block_size}",
         )
     yield from _export_conflicts(config.export)
+    sinks = config.train.runtime.sinks
+    if twice := next((each for index, each in enumerate(sinks) if each in sinks[:index]), None):
+        yield Conflict((("train", "runtime", "sinks"),), f'has "{twice.kind}" twice, with the same options')
     yield from _schedule_conflicts(config)
     yield from _sweep_conflicts(config.sweep)
 
@@ -78,10 +81,14 @@ def _prepare_conflicts(prepare: PrepareConfig) -> Iterator[Conflict]:
             f'"{split.kind}" splits {parts}, but [prepare] source = "{source.kind}" has {whole}',
         )
     listed = prepare.add_structure_tokens if isinstance(prepare.add_structure_tokens, list) else []
-    if unknown := [name for name in listed if name not in source.fields]:
+    twice = next((name for index, name in enumerate(listed) if name in listed[:index]), None)
+    if twice is not None:
+        yield Conflict((("prepare", "add_structure_tokens"),), f'has "{twice}" twice')
+    unknown = [name for name in listed if name not in source.fields]
+    if unknown and source.packing == "ended":
         known = f"has {', '.join(source.fields)}" if source.fields else "has no fields"
         yield Conflict((("prepare", "add_structure_tokens"),), f'source = "{source.kind}" {known}, not {unknown[0]}')
-    if tokenizer.takes_tokens or source.packing != "ended" or unknown:
+    if tokenizer.takes_tokens or source.packing != "ended" or unknown or twice is not None:
         return
     added = [("prepare", "source", option) for option in source.tags]
     for key in [*added, *([("prepare", "add_structure_tokens")] if prepare.add_structure_tokens else [])]:

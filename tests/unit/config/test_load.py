@@ -222,6 +222,14 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
             '2: [prepare] add_structure_tokens: needs a source of whole documents, such as "files", not "text"',
         ),
         (
+            '[prepare]\nsource = "lines"\nadd_structure_tokens = ["mood"]',
+            '3: [prepare] add_structure_tokens: needs a source of whole documents, such as "files", not "lines"',
+        ),
+        (
+            '[prepare]\nsource = "speeches"\nadd_structure_tokens = ["party", "year", "party"]',
+            '3: [prepare] add_structure_tokens: has "party" twice',
+        ),
+        (
             '[prepare]\nadd_structure_tokens = "yes"',
             "2: [prepare] add_structure_tokens: must be true, false or a list of names in quotes",
         ),
