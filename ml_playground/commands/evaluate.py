@@ -9,6 +9,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import open_dataset
 from ml_playground.errors import CheckpointError, DamagedCheckpointError
 from ml_playground.experiments import Experiment
+from ml_playground.inference.load import no_checkpoint_error
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.checkpoint import Checkpoint, load
@@ -59,21 +60,22 @@ def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, Checkpoint]]:
     Raises:
         CheckpointError: there is none.
     """
-    found = 0
+    found = damaged = 0
     for choices in ([run.best_checkpoint], [run.last_checkpoint, run.previous_checkpoint]):
         for path in filter(Path.exists, choices):
             try:
                 checkpoint = load(path)
             except DamagedCheckpointError as error:
+                damaged += 1
                 print(error, file=sys.stderr)
             else:
                 found += 1
                 yield path, checkpoint
                 break
+    if damaged and not found:
+        raise CheckpointError(f"{display_path(run.path)}: no intact checkpoint is left.")
     if not found:
-        raise CheckpointError(
-            f"{display_path(run.path)}: no intact checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate."
-        )
+        raise no_checkpoint_error(run, option="[train.runtime] out_dir")
 
 
 def _restored(spec: ModelSpec, path: Path, checkpoint: Checkpoint) -> LanguageModel:

@@ -67,7 +67,7 @@ def load_trained(run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str 
     if run.nanogpt_checkpoint.exists():
         return replace(_load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary), warnings=tuple(problems))
     if problems:
-        raise CheckpointError("\n".join([*problems, f"{run.path}: no intact checkpoint is left."]))
+        raise CheckpointError("\n".join([*problems, f"{display_path(run.path)}: no intact checkpoint is left."]))
     raise no_checkpoint_error(run)
 
 
@@ -123,14 +123,14 @@ def weights_hash(path: Path) -> str:
     return sha256_of(path / RunDirectory.ADAPTER_WEIGHTS)
 
 
-def no_checkpoint_error(run: RunDirectory) -> CheckpointError:
-    """The error for a run that has no model yet."""
+def no_checkpoint_error(run: RunDirectory, option: str = "[sample.runtime] out_dir") -> CheckpointError:
+    """The error for a run that has no model yet; `option` is what names the run."""
     beside = ", ".join(
         display_path(each.path) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path
     )
-    others = f" Or set [sample.runtime] out_dir to an existing run: {beside}" if beside else ""
+    others = f" Or set {option} to an existing run: {beside}" if beside else ""
     return CheckpointError(
-        f"{run.path}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.{others}"
+        f"{display_path(run.path)}: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.{others}"
     )
 
 

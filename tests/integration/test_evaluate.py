@@ -59,7 +59,8 @@ def test_the_previous_checkpoint_is_taken_where_the_last_is_damaged(project: Pro
 def test_a_checkpoint_is_needed(project: Project) -> None:
     outcome = project.run("evaluate")
     assert outcome.code == 2
-    assert outcome.err == "tiny/out/tiny: no intact checkpoint (ckpt_best.pt or ckpt_last.pt) to evaluate.\n"
+    expected = "tiny/out/tiny: no checkpoint (ckpt_best.pt, ckpt_last.pt or ckpt.pt). Run 'train' first.\n"
+    assert outcome.err == project.run("sample").err == expected
     assert not project.out.exists()
     project.ok("train")
     for name in ("ckpt_best.pt", "ckpt_last.pt", "ckpt_prev.pt"):
@@ -72,6 +73,8 @@ def test_a_checkpoint_is_needed(project: Project) -> None:
         "ckpt_prev.pt",
         "tiny",
     ]
+    project.configure({"train.runtime.out_dir": '"tiny/out/other"'})
+    assert "Or set [train.runtime] out_dir to an existing run: tiny/out/tiny" in project.run("evaluate").err
 
 
 def test_data_and_context_must_be_those_of_the_run(project: Project) -> None:
