@@ -26,6 +26,10 @@ class DataError(PlaygroundError):
     """Text or prepared data is missing, does not decode, is stale, or is too short."""
 
 
+class TooLittleTextError(DataError):
+    """Training or validation would get no text."""
+
+
 class PromptError(PlaygroundError):
     """A prompt cannot be encoded with the model's vocabulary."""
 

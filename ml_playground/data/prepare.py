@@ -39,7 +39,7 @@ from ml_playground.data.store import document_file, token_dtype, token_file, tok
 from ml_playground.data.text import TextFile
 from ml_playground.data.tokenizers.base import Ids, Tokenizer
 from ml_playground.data.tokenizers.options import Texts, tokenizer_options
-from ml_playground.errors import DataError
+from ml_playground.errors import DataError, TooLittleTextError
 from ml_playground.utils.checksums import sha256_of
 from ml_playground.utils.files import atomic_write
 from ml_playground.utils.locks import locked
@@ -184,7 +184,10 @@ def _split(texts: Sequence[TextFile], config: PrepareConfig) -> Split:
     source, split = source_of(config), split_of(config)
     if isinstance(source, Documents):
         assert isinstance(split, DocumentsSplit)  # the configuration is refused otherwise
-        return split.build(partial(_documents, source, texts, config, count(1)), Structure.of(config).plain)
+        try:
+            return split.build(partial(_documents, source, texts, config, count(1)), Structure.of(config).plain)
+        except TooLittleTextError as error:
+            raise DataError(f"{error} {source.more_documents}".rstrip()) from error
     assert isinstance(source, RunningText)
     assert isinstance(split, TextSplit)
     return split.build(partial(_pieces, source, texts, count(1)))

@@ -18,13 +18,10 @@ import numpy.typing as npt
 from ml_playground.data.document import Document
 from ml_playground.data.splits import Pieces, PlainText, SomeDocuments
 from ml_playground.data.text import joined
-from ml_playground.errors import DataError
+from ml_playground.errors import TooLittleTextError
 
 _ADD_TEXT = "Add text, or change [prepare.split]."
-_ADD_DOCUMENTS = (
-    "Add documents, or change [prepare.split], or set [prepare] doc_separator to what stands between the documents of "
-    'a text file, such as "\\n\\n".'
-)
+_ADD_DOCUMENTS = "Add documents, or change [prepare.split]."
 
 Side = Literal["train", "val"]
 SIDES: tuple[Side, ...] = ("train", "val")
@@ -58,7 +55,7 @@ class PositionSplit(Split):
     """The first part for training and the rest for validation, cut between characters as nanoGPT does."""
 
     def __init__(self, text: Pieces, val_fraction: float, *, each_file: bool = False) -> None:
-        """Cut the text, or each of its files where `each_file` is set. Raises DataError if a side gets nothing."""
+        """Cut the text, or each of its files where `each_file` is set. Raises TooLittleTextError if a side gets nothing."""
         super().__init__()
         self._text = text
         lengths: dict[int, int] = {}
@@ -111,13 +108,13 @@ class DocumentSplit(Split):
     """Whole documents to either side, each side in its old order."""
 
     def __init__(self, documents: SomeDocuments, plain: PlainText, is_validation: Callable[[Document], bool]) -> None:
-        """Raises DataError if a side gets nothing."""
+        """Raises TooLittleTextError if a side gets nothing."""
         super().__init__()
         self._documents = documents
         self._plain = plain
         self._is_validation = is_validation
         counts = Counter(side for some in documents() for side in self._sides(some))
-        _require_both(counts["train"], counts["val"], "documents")
+        _require_both(counts["train"], counts["val"], "documents", _ADD_DOCUMENTS)
 
     def texts(self) -> Iterator[str]:
         """See `Split`."""
@@ -145,7 +142,7 @@ class HashSplit(DocumentSplit):
     """
 
     def __init__(self, documents: SomeDocuments, plain: PlainText, val_fraction: float) -> None:
-        """Raises DataError if a side gets nothing: there are too few different documents."""
+        """Raises TooLittleTextError if a side gets nothing: there are too few different documents."""
         Split.__init__(self)  # which document goes where is only known once all have been seen
         self._documents = documents
         self._plain = plain
@@ -181,7 +178,7 @@ def _distinct(some_ranks: Iterable[Ranks]) -> Ranks:
 
 def _require_both(train: int, validation: int, unit: str, advice: str = _ADD_TEXT) -> None:
     if not train or not validation:
-        raise DataError(
+        raise TooLittleTextError(
             f"too little text to split ({train + validation:,} {unit}): training and validation need some each. "
             f"{advice}"
         )

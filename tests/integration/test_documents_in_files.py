@@ -206,7 +206,7 @@ def test_one_document_cannot_be_split(texts: Project) -> None:
     refused = texts.run("prepare")
     assert refused.code == 2
     assert "too little text to split (1 different documents)" in refused.err
-    assert "set [prepare] doc_separator to what stands between the documents of a text file" in refused.err
+    assert "set [prepare] doc_separator to what is between the documents of a text file" in refused.err
 
 
 def test_characters_and_gpt2s_tokens_know_documents_too(texts: Project) -> None:

@@ -38,6 +38,7 @@ class Documents(Source):
 
     packing: ClassVar[Packing] = "ended"
     default_split = "hash"
+    more_documents: ClassVar[str] = ""  # how its files could be read as more of them, for a message
 
     def documents(self, file: "TextFile", config: PrepareConfig, on_read: OnRead) -> "Iterator[Document]":
         """The documents of a file, in their order. It is called several times.

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 class Files(Documents):
     """Each `.txt` file is a document, or as many as `doc_separator` stands between."""
 
+    more_documents = (
+        "Or set [prepare] doc_separator to what is between the documents of a text file, "
+        r'such as "\n\n".'
+    )
+
     def documents(self, file: "TextFile", config: PrepareConfig, on_read: OnRead) -> "Iterator[Document]":
         """See `Documents`. Blank ones are skipped; their bytes and separators count toward the document before."""
         from ml_playground.data.document import Document, Structure

@@ -187,8 +187,9 @@ def test_nothing_prepared_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "kind"), [("", "text"), ("x", "text"), ("\n\n", "lines"), ("one\n", "lines")])
 def test_too_little_text_to_split_is_refused(source: Path, tmp_path: Path, text: str, kind: str) -> None:
     source.write_text(text)
-    with pytest.raises(DataError, match="too little text to split"):
+    with pytest.raises(DataError, match="too little text to split") as error:
         prepare_texts([source], config_for(tmp_path, source=kind))
+    assert "doc_separator" not in str(error.value)  # which these kinds do not have
 
 
 def test_a_failed_preparation_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
