@@ -1,8 +1,6 @@
 """TOML files and what they extend, with the line that states each key."""
 
-import errno
 import os
-import stat
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ml_playground.config.fields import expanded, is_model_name, is_prompt
 from ml_playground.config.locate import key_lines, too_deep
 from ml_playground.errors import ConfigError
+from ml_playground.utils.files import read_file
 from ml_playground.utils.paths import display_path, in_package, project_root, real_path
 from ml_playground.utils.tables import KeyPath, Table, large_integers, table_at
 
@@ -74,28 +73,9 @@ def _extended(extends: object, file: Path, at: str) -> Path:
     return real_path(found)
 
 
-def read_regular_file(path: Path, at_most: int | None = None) -> bytes:
-    """The bytes of a file. Nothing else is opened: a pipe or a device could keep its reader waiting for ever.
-
-    Raises:
-        OSError: it cannot be read, is not a file, or has more bytes than `at_most`.
-    """
-    try:
-        about = path.stat()
-    except ValueError:  # a NUL character
-        raise OSError(errno.EINVAL, "That cannot be the name of a file", str(path)) from None
-    if stat.S_ISDIR(about.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(about.st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    if at_most is not None and about.st_size > at_most:
-        raise OSError(errno.EFBIG, f"File too large ({about.st_size:,} bytes)", str(path))
-    return path.read_bytes()
-
-
 def _read(path: Path) -> tuple[str, Table]:
     try:
-        text = read_regular_file(path, _LARGEST).decode("utf-8-sig")  # some editors begin files with a mark
+        text = read_file(path, _LARGEST).decode("utf-8-sig")  # some editors begin files with a mark
     except OSError as error:
         raise ConfigError([f"{display_path(path)}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ml_playground.config.files import read_regular_file
 from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.errors import PromptError
+from ml_playground.utils.files import read_file
 
 
 def read_prompt(start: str) -> str:
@@ -17,7 +17,7 @@ def read_prompt(start: str) -> str:
         return start
     path = Path(start.removeprefix("FILE:"))
     try:
-        text = read_regular_file(path).decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except OSError as error:
         raise PromptError(f"[sample.sample] start: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -218,17 +218,23 @@ def _reason(path: Path, cause: OSError) -> str:
 def refuse_other(path: Path) -> None:
     """Raises OSError if there is something at `path` that is not a file: a pipe or a device could wait for ever."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EISDIR, "not a file", str(path))
+        words = os.strerror(errno.EISDIR) if path.is_dir() else "Not a regular file"
+        raise OSError(errno.EISDIR, words, str(path))
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, at_most: int | None = None) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: there is none, or it cannot be read.
+        OSError: there is none, it cannot be read, or it has more bytes than `at_most`.
     """
     refuse_other(path)
-    return path.read_bytes()
+    try:
+        if at_most is not None and (size := path.stat().st_size) > at_most:
+            raise OSError(errno.EFBIG, f"File too large ({size:,} bytes)", str(path))
+        return path.read_bytes()
+    except ValueError:  # a NUL character
+        raise OSError(errno.EINVAL, "That cannot be the name of a file", str(path)) from None
 
 
 def write_json(path: Path, value: Any) -> None:

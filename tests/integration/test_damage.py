@@ -179,7 +179,7 @@ def test_a_pipe_in_place_of_a_file_is_neither_waited_for_nor_a_traceback(trained
     outcomes = trained.run("train"), trained.run("sample")
     assert all(outcome.code in (0, 2) for outcome in outcomes)
     if name in ("metrics.jsonl", "train.lock"):
-        assert "could not be written: not a file" in outcomes[0].err
+        assert "could not be written: Not a regular file" in outcomes[0].err
     elif name == "samples.jsonl":
         assert "! samples cannot be saved in " in outcomes[1].err
 
