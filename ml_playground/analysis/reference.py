@@ -13,37 +13,19 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from ml_playground.analysis.configs import learned_from
 from ml_playground.errors import RunDirectoryError
 from ml_playground.run.opened import Run
 from ml_playground.run.progress import Progress
 from ml_playground.run.records import Machine, RunRecord
 from ml_playground.utils.files import read_file, write_json
 from ml_playground.utils.paths import display_path
-from ml_playground.utils.tables import Table, is_table
+from ml_playground.utils.tables import Table
 
 CONFIDENCE = 0.95
 """Share of further runs that are expected within the band."""
 
 _FEWEST = 5  # runs
-# Options that say where and when something is written, or how fast it is computed, but not what is learned.
-_WITHOUT_EFFECT = {
-    "data": {"dataset_dir"},
-    "runtime": {
-        "out_dir",
-        "seed",
-        "device",
-        "threads",
-        "compile",
-        "deterministic",
-        "eval_interval",
-        "log_interval",
-        "sinks",
-        "always_save_checkpoint",
-        "keep_last_n",
-        "save_merged_on_best",
-        "ckpt_time_interval_minutes",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -171,16 +153,6 @@ class Reference:
 def reference_path(toml: Path) -> Path:
     """Where the reference of a TOML file is."""
     return toml.with_name("reference.json" if toml.name == "config.toml" else f"{toml.stem}.reference.json")
-
-
-def learned_from(train: Table) -> Table:
-    """The `[train]` tables without options that do not change what is learned."""
-    return {
-        name: {key: value for key, value in table.items() if key not in _WITHOUT_EFFECT.get(name, ())}
-        if is_table(table)
-        else table
-        for name, table in train.items()
-    }
 
 
 def _finished(run: Run) -> RunRecord:
