@@ -87,7 +87,7 @@ class NanoGPT:
         tokenizer = nanogpt_tokenizer(vocabulary, model.vocab_size)
         tokens = np.fromfile(vocabulary.with_name("val.bin"), dtype="<u2")
         size = len(tokenizer.decode(tokens.tolist()).encode())
-        evaluator = Evaluator(tokens, text_bytes=size, vocab_size=tokenizer.vocab_size, block_size=64, max_windows=0)
+        evaluator = Evaluator(tokens, text_bytes=size, vocab_size=tokenizer.vocab_size, context=64)
         evaluation = evaluator(model, resolve("cpu", "float32"))
         assert evaluation is not None
         return evaluation.loss

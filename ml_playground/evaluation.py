@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,45 +30,89 @@ class Evaluation:
         bits_per_byte: the same in bits per UTF-8 byte of the raw text.
         accuracy: share of the tokens that were the likeliest prediction, 0 to 1.
         tokens: how many were predicted.
+        windows: what the predictions of each window sum to, in nats, shape (W,), in the order of the text.
+            `run.windows.predictions` has their number.
     """
 
     loss: float
     bits_per_byte: float
     accuracy: float
     tokens: int
+    windows: npt.NDArray[np.float64] = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.loss:.4f} nats/token, {self.bits_per_byte:.4f} bits/byte over {self.tokens:,} tokens"
+
+
+class _Rows(NamedTuple):
+    """Windows to compute at once.
+
+    Attributes:
+        inputs: token ids (B, T).
+        targets: the ids that follow them (B, T).
+        counted: how many predictions of each window count, the last ones: those before were counted elsewhere.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    counted: int
+
+
+class _Score(NamedTuple):
+    """What the predictions of some windows are worth.
+
+    Attributes:
+        nats: all of them together.
+        right: how many targets were the likeliest.
+        windows: nats of each window (B,).
+    """
+
+    nats: float
+    right: int
+    windows: npt.NDArray[np.float64]
 
 
 class Evaluator:
     """Measures models on one validation text.
 
     Bits per byte are the loss of all predictions in the split, divided by the bytes of its raw text: whatever its
-    tokens are and whatever stands between its documents, the text has the same bytes. Where only some windows are
-    used, they stand for the rest: their mean loss is taken for that of all predictions.
+    tokens are and whatever stands between its documents, the text has the same bytes. Where only the beginning is
+    used, it stands for the rest: its mean loss is taken for that of all predictions.
     """
 
-    def __init__(self, tokens: Tokens, *, text_bytes: int, vocab_size: int, block_size: int, max_windows: int) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        *,
+        text_bytes: int,
+        vocab_size: int,
+        context: int,
+        stride: int | None = None,
+        max_tokens: int = 0,
+    ) -> None:
         """Cut the text into windows.
 
         Args:
             tokens: the validation split, shape (N,).
             text_bytes: bytes in UTF-8 of the raw text that they stand for, as the manifest has them.
             vocab_size: number of ids.
-            block_size: predictions per window; the last one may be shorter.
-            max_windows: use only this many windows from the start; 0 uses all.
+            context: inputs per window.
+            stride: tokens from one window to the next, at most `context`, which is the default. Every token is
+                predicted once, in the window that gives it most tokens before it: at least `context - stride`, except
+                in the first window. With the default the last window may be shorter.
+            max_tokens: predict only this many from the start; 0 predicts all.
 
         Raises:
             DataError: there is nothing to predict.
         """
-        length = len(tokens) if not max_windows else min(len(tokens), max_windows * block_size + 1)
+        length = len(tokens) if not max_tokens else min(len(tokens), max_tokens + 1)
         if length < 2:
             raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
         self._tokens = tokens[:length]
         self._predictions_per_byte = (len(tokens) - 1) / text_bytes
-        self._block_size = block_size
-        self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // vocab_size) // block_size)
+        self._context = context
+        self._stride = context if stride is None else stride
+        self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // vocab_size) // context)
 
     def __call__(
         self, model: LanguageModel, runtime: Runtime, *, stop: Callable[[], bool] = lambda: False
@@ -76,43 +122,57 @@ class Evaluator:
         model.eval()
         try:
             nats, right = 0.0, 0
-            for inputs, targets in self._batches():
+            windows: list[npt.NDArray[np.float64]] = []
+            for rows in self._batches():
                 if stop():
                     return None
-                more = _scored(model, inputs.to(runtime.device), targets.to(runtime.device), runtime)
-                nats, right = nats + more[0], right + more[1]
+                score = _scored(model, rows, runtime)
+                nats, right = nats + score.nats, right + score.right
+                windows.append(score.windows)
         finally:
             model.train(training)
         count = len(self._tokens) - 1
         loss = nats / count
         bits_per_byte = loss / math.log(2) * self._predictions_per_byte
-        return Evaluation(loss, bits_per_byte, right / count, count)
+        return Evaluation(loss, bits_per_byte, right / count, count, np.concatenate(windows))
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets (B, T): all full windows, then the shorter last one by itself."""
-        size, count = self._block_size, len(self._tokens) - 1
-        full = count // size * size
-        for start in range(0, full, self._rows * size):
-            end = min(start + self._rows * size, full)
-            yield self._pair(start, end, size)
-        if full < count:
-            yield self._pair(full, count, count - full)
+    def _batches(self) -> Iterator[_Rows]:
+        """All windows, several of one shape at once."""
+        count = len(self._tokens) - 1
+        context = min(self._context, count)
+        stride = min(self._stride, context)
+        counted = 0
+        if stride < context:  # of the first window all predictions count, of the others those that are new
+            yield self._pair(np.array([0]), context, context)
+            counted = context
+        starts = np.arange(counted + stride - context, count - context + 1, stride)
+        for at in range(0, len(starts), self._rows):
+            yield self._pair(starts[at : at + self._rows], context, stride)
+        counted += stride * len(starts)
+        if counted < count:
+            left = count - counted
+            width = context if stride < context else left
+            yield self._pair(np.array([count - width]), width, left)
 
-    def _pair(self, start: int, end: int, size: int) -> tuple[Tensor, Tensor]:
-        """The predictions of tokens start + 1 to end, in rows of `size`."""
-        ids = torch.as_tensor(self._tokens[start : end + 1].astype(np.int64))
-        return ids[:-1].view(-1, size), ids[1:].view(-1, size)
+    def _pair(self, starts: npt.NDArray[np.int64], width: int, counted: int) -> _Rows:
+        """The windows of `width` inputs that begin at `starts`."""
+        windows = np.lib.stride_tricks.sliding_window_view(self._tokens, width + 1)[starts]  # (B, T + 1)
+        ids = torch.as_tensor(windows.astype(np.int64))
+        return _Rows(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), counted)
 
 
 @torch.no_grad()
-def _scored(model: LanguageModel, inputs: Tensor, targets: Tensor, runtime: Runtime) -> tuple[float, int]:
-    """Sum of the loss in nats, and how many of `targets` were the likeliest.
+def _scored(model: LanguageModel, rows: _Rows, runtime: Runtime) -> _Score:
+    """What the predictions of `rows` that count are worth.
 
     Rows are added up in float64 so that the number of rows at once does not matter.
     """
+    inputs, targets = rows.inputs.to(runtime.device), rows.targets.to(runtime.device)
     with runtime.autocast():
         logits = model(inputs)  # (B, T, V)
+    logits, targets = logits[:, -rows.counted :], targets[:, -rows.counted :]
     logits, wanted = logits.float().flatten(0, 1), targets.flatten()  # (B * T, V), (B * T,)
     losses = F.cross_entropy(logits, wanted, reduction="none")  # (B * T,)
     right = (logits.argmax(dim=1) == wanted).sum()
-    return float(losses.view(targets.shape).sum(dim=1).cpu().double().sum()), int(right)
+    windows = losses.view(targets.shape).sum(dim=1).cpu().double()  # (B,)
+    return _Score(float(windows.sum()), int(right), windows.numpy())

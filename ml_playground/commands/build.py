@@ -122,12 +122,23 @@ def build_runtime(settings: TrainRuntimeConfig) -> Runtime:
     return resolve(settings.device, settings.dtype, deterministic=settings.deterministic, threads=settings.threads)
 
 
-def build_evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
-    """Measures models as `[train.runtime]` says."""
+def build_evaluator(
+    config: ExperimentConfig, dataset: Dataset, *, context: int | None = None, stride: int | None = None
+) -> Evaluator:
+    """Measures models as `[train.runtime]` says, on the same text whatever the `context` and the `stride`.
+
+    Args:
+        config: whose training.
+        dataset: the opened data.
+        context: tokens per window; that of the training if it is not given.
+        stride: tokens from one window to the next; `context` if it is not given.
+    """
+    block_size = config.train.data.block_size
     return Evaluator(
         dataset.val,
         text_bytes=dataset.manifest.val.bytes,
         vocab_size=dataset.tokenizer.vocab_size,
-        block_size=config.train.data.block_size,
-        max_windows=config.train.runtime.eval_iters,
+        context=block_size if context is None else context,
+        stride=stride,
+        max_tokens=config.train.runtime.eval_iters * block_size,
     )

@@ -90,8 +90,8 @@ def evaluation_seconds(config: ExperimentConfig, dataset: Dataset, model: Langua
         dataset.val,
         text_bytes=dataset.manifest.val.bytes,
         vocab_size=dataset.tokenizer.vocab_size,
-        block_size=size,
-        max_windows=few,
+        context=size,
+        max_tokens=few * size,
     )
     evaluator(model, runtime)  # the first time may be that of compiling
     began = time.perf_counter()

@@ -2,20 +2,28 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_playground.commands.build import build_evaluator, build_runtime
 from ml_playground.config.experiment import ExperimentConfig
-from ml_playground.data.store import open_dataset
-from ml_playground.errors import CheckpointError, DamagedCheckpointError
+from ml_playground.config.sections import EvaluateConfig
+from ml_playground.data.store import Dataset, open_dataset, text_hash
+from ml_playground.errors import CheckpointError, DamagedCheckpointError, RunDirectoryError
+from ml_playground.evaluation import Evaluation
 from ml_playground.experiments import Experiment
 from ml_playground.inference.load import no_checkpoint_error
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.checkpoint import Checkpoint, load
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.evaluations import StoredEvaluation, add_evaluations, read_evaluations
+from ml_playground.run.seal import recorded_digest
 from ml_playground.run.toml_file import other_file_warning
+from ml_playground.run.windows import write_windows
 from ml_playground.runtime import memory_errors_explained
+from ml_playground.utils.files import unused_name
 from ml_playground.utils.paths import display_path
 
 
@@ -26,9 +34,9 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG0
 
 @memory_errors_explained()
 def evaluate(config: ExperimentConfig) -> None:
-    """Print the validation loss of `ckpt_best.pt` and `ckpt_last.pt`, measured as `[train.runtime]` says.
+    """Print the loss of `ckpt_best.pt` and `ckpt_last.pt` on the validation text, in windows as `[evaluate]` says.
 
-    Nothing is written. Instead of a damaged `ckpt_last.pt` the one before is taken.
+    The results are kept in the run's `evaluations.json`. Instead of a damaged `ckpt_last.pt` the one before is taken.
 
     Raises:
         CheckpointError: there is no sound checkpoint, or one is of other data or weights.
@@ -38,24 +46,78 @@ def evaluate(config: ExperimentConfig) -> None:
         print(f"! {warning}", file=sys.stderr)
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     runtime = build_runtime(config.train.runtime)
-    evaluator = build_evaluator(config, dataset)
+    context, stride = config.evaluate.context, config.evaluate.stride
+    evaluator = build_evaluator(config, dataset, context=context, stride=stride)
     spec = spec_of(config.train, config.file.root).for_data(dataset.tokenizer)
-    for path, checkpoint in _sound_checkpoints(run):
+    measured: list[_Measured] = []
+    for path, digest, checkpoint in _sound_checkpoints(run):
         if checkpoint.origin.data != dataset.manifest.fingerprint:
             raise CheckpointError(
                 f"{path} was trained on different data than is prepared now. Prepare the old data again."
             )
         model = _restored(spec, path, checkpoint).to(runtime.device)
-        if config.train.data.block_size > model.block_size:
+        if context > model.block_size:
+            key = "[train.data] block_size" if context == config.train.data.block_size else "[evaluate] context"
             raise CheckpointError(
-                f"[train.data] block_size = {config.train.data.block_size} is beyond the model in {path.name}, "
-                f"whose block_size is {model.block_size}."
+                f"{key} = {context} is beyond the model in {path.name}, whose block_size is {model.block_size}."
             )
-        print(f"{path.name}, step {checkpoint.progress.step:,}: {evaluator(model, runtime)}")
+        evaluation = evaluator(model, runtime)
+        assert evaluation is not None  # no `stop` was given
+        print(f"{path.name}, step {checkpoint.progress.step:,}: {evaluation}")
+        measured.append(_Measured(path, digest, checkpoint.progress.step, evaluation))
+    _keep(run, measured, dataset, config.evaluate)
 
 
-def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, Checkpoint]]:
-    """The best checkpoint and the newest; each that is damaged is reported on stderr.
+class _Measured(NamedTuple):
+    """A checkpoint with its digest and step, and what it is worth."""
+
+    path: Path
+    digest: str
+    step: int
+    evaluation: Evaluation
+
+
+def _keep(run: RunDirectory, measured: list[_Measured], dataset: Dataset, settings: EvaluateConfig) -> None:
+    """Write what was measured beside the run."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    text = text_hash(dataset.val, dataset.tokenizer)
+    with run.lock("evaluate"), run.writing():
+        new: list[StoredEvaluation] = []
+        for path, digest, step, evaluation in measured:
+            windows = run.evaluation_windows(path, settings.context, settings.stride)
+            write_windows(windows, evaluation.windows)
+            new.append(
+                StoredEvaluation(
+                    checkpoint=path.name,
+                    digest=digest,
+                    step=step,
+                    context=settings.context,
+                    stride=settings.stride,
+                    tokens=evaluation.tokens,
+                    loss=evaluation.loss,
+                    bits_per_byte=evaluation.bits_per_byte,
+                    accuracy=evaluation.accuracy,
+                    text=text,
+                    token_ids=dataset.manifest.val.sha256,
+                    time=now,
+                    windows=windows.relative_to(run.path).as_posix(),
+                )
+            )
+        _set_aside_if_damaged(run.evaluations)
+        add_evaluations(run.evaluations, new)
+
+
+def _set_aside_if_damaged(path: Path) -> None:
+    try:
+        read_evaluations(path)
+    except RunDirectoryError as error:
+        aside = unused_name(path)
+        path.rename(aside)
+        print(f"! {error}; it is now {aside.name}", file=sys.stderr)
+
+
+def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, str, Checkpoint]]:
+    """The best checkpoint and the newest, each with its digest; each that is damaged is reported on stderr.
 
     Raises:
         CheckpointError: there is none.
@@ -64,18 +126,26 @@ def _sound_checkpoints(run: RunDirectory) -> Iterator[tuple[Path, Checkpoint]]:
     for choices in ([run.best_checkpoint], [run.last_checkpoint, run.previous_checkpoint]):
         for path in filter(Path.exists, choices):
             try:
-                checkpoint = load(path)
+                digest, checkpoint = _loaded(path)
             except DamagedCheckpointError as error:
                 damaged += 1
                 print(error, file=sys.stderr)
             else:
                 found += 1
-                yield path, checkpoint
+                yield path, digest, checkpoint
                 break
     if damaged and not found:
         raise CheckpointError(f"{display_path(run.path)}: no intact checkpoint is left.")
     if not found:
         raise no_checkpoint_error(run, option="[train.runtime] out_dir")
+
+
+def _loaded(path: Path) -> tuple[str, Checkpoint]:
+    """A checkpoint with its digest; it is read again where a training replaces it meanwhile."""
+    while True:
+        digest, checkpoint = recorded_digest(path), load(path)
+        if digest is not None and digest == recorded_digest(path):
+            return digest, checkpoint
 
 
 def _restored(spec: ModelSpec, path: Path, checkpoint: Checkpoint) -> LanguageModel:

@@ -29,12 +29,26 @@ def find_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
             (("train", "data", "block_size"), ("train", "model", "block_size")),
             f"{data.block_size} is beyond the model's block_size = {model.block_size}",
         )
+    yield from _evaluation_conflicts(config)
     yield from _export_conflicts(config.export)
     sinks = config.train.runtime.sinks
     if twice := next((each for index, each in enumerate(sinks) if each in sinks[:index]), None):
         yield Conflict((("train", "runtime", "sinks"),), f'has "{twice.kind}" twice, with the same options')
     yield from _schedule_conflicts(config)
     yield from _sweep_conflicts(config.sweep)
+
+
+def _evaluation_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:
+    evaluate, hf_model = config.evaluate, config.train.hf_model
+    context = ("evaluate", "context")
+    name, section = ("model", config.train.model) if hf_model.model_name is None else ("hf_model", hf_model)
+    if evaluate.context > section.block_size:
+        yield Conflict((context,), f"{evaluate.context} is beyond [train.{name}] block_size = {section.block_size}")
+    if evaluate.stride > evaluate.context:
+        yield Conflict(
+            (("evaluate", "stride"), context),
+            f"{evaluate.stride} is beyond context = {evaluate.context}: tokens in between would not be predicted",
+        )
 
 
 def _schedule_conflicts(config: ExperimentConfig) -> Iterator[Conflict]:

@@ -13,6 +13,7 @@ from ml_playground.config.paths import relative_paths
 from ml_playground.config.registries import MODELS, OPTIMIZERS, SCHEDULES
 from ml_playground.config.sections import (
     DataConfig,
+    EvaluateConfig,
     ExportGgufConfig,
     ExportHfConfig,
     ExportOllamaConfig,
@@ -67,6 +68,7 @@ class ExperimentConfig(Section):
     )
     prepare: PrepareConfig
     train: TrainConfig
+    evaluate: EvaluateConfig
     sample: SampleConfig
     export: ExportConfig
     sweep: SweepConfig

@@ -1,5 +1,6 @@
 """Prepared data on disk: `train.bin` and `val.bin`, token ids in a row, as nanoGPT reads them too."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ml_playground.errors import DataError
 from ml_playground.utils.checksums import sha256_of
 
 _RESIDENT = 2**28  # bytes; a larger file is memory-mapped, so that the system can drop its pages
+_HASHED = 2**16  # tokens at once
 
 Tokens = npt.NDArray[np.unsignedinteger]
 
@@ -73,6 +75,17 @@ def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
         _open_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train),
         _open_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val),
     )
+
+
+def text_hash(tokens: Tokens, tokenizer: Tokenizer) -> str:
+    """The SHA-256 of the text that `tokens` (N,) stand for, in UTF-8: of one text the same, whatever its tokens are."""
+    digest = hashlib.sha256()
+    known: dict[int, bytes] = {}
+    for start in range(0, len(tokens), _HASHED):
+        ids: list[int] = tokens[start : start + _HASHED].tolist()
+        known |= {token: tokenizer.token_bytes(token) for token in set(ids) - known.keys()}
+        digest.update(b"".join(map(known.__getitem__, ids)))
+    return digest.hexdigest()
 
 
 def _open_tokens(path: Path, dtype: str, split: SplitInfo) -> Tokens:

@@ -1,6 +1,7 @@
 """The one place that knows the names of the files in a run directory."""
 
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain, count
@@ -9,11 +10,16 @@ from typing import Literal
 
 from ml_playground.errors import LockedError, RunDirectoryError
 from ml_playground.utils.files import storage_errors, unused_name
-from ml_playground.utils.locks import locked
+from ml_playground.utils.locks import is_locked, locked
 
-Use = Literal["train", "merge", "export"]
+Use = Literal["train", "merge", "export", "evaluate"]
 
-_USES: dict[Use, str] = {"train": "training", "merge": "merge, or export of the merged model,", "export": "export"}
+_USES: dict[Use, str] = {
+    "train": "training",
+    "merge": "merge, or export of the merged model,",
+    "export": "export",
+    "evaluate": "evaluation",
+}
 
 
 class RunDirectory:
@@ -33,6 +39,8 @@ class RunDirectory:
         self.nanogpt_vocabulary = path / "meta.pkl"
         self.info = path / "run.json"
         self.metrics = path / "metrics.jsonl"
+        self.validation_windows = path / "val_windows.npy"  # of the evaluation at the end of training
+        self.evaluations = path / "evaluations.json"  # of checkpoints, by `evaluate`
         self.samples = path / "samples.jsonl"
         self.sample_texts = path / "samples"
         self.summary = path / "summary.json"
@@ -50,6 +58,20 @@ class RunDirectory:
             return [cls(path.parent) for path in sorted(folder.glob("*/run.json"))]
         return []
 
+    @classmethod
+    def all_below(cls, folder: Path) -> Iterator["RunDirectory"]:
+        """The runs in a folder and in all folders below it, by path; a run has no others in it."""
+        for path, folders, names in os.walk(folder):
+            if {"run.json", "summary.json"} & set(names):
+                folders.clear()
+                yield cls(Path(path))
+            folders.sort()
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a process is training in it now."""
+        return is_locked(self.path / "train.lock")
+
     def numbered_checkpoint(self, step: int) -> Path:
         """The checkpoint that `always_save_checkpoint` keeps for the evaluation after `step` steps."""
         return self.path / f"ckpt_{step:08d}.pt"
@@ -61,6 +83,10 @@ class RunDirectory:
     def adapters(self, which: Literal["last", "best", "final"]) -> Path:
         """The folder of a fine-tuned model's adapters, in PEFT's format."""
         return self.path / "adapters" / which
+
+    def evaluation_windows(self, checkpoint: Path, context: int, stride: int) -> Path:
+        """The file with what the windows sum to that `evaluate` measured a checkpoint in."""
+        return self.path / "evaluations" / f"{checkpoint.stem}-{context}-{stride}.npy"
 
     def sample_text(self, time: datetime) -> Path:
         """A new file for the texts that are sampled from this time on."""

@@ -5,13 +5,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from ml_playground.errors import CheckpointError, RunDirectoryError
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.evaluations import StoredEvaluation, read_evaluations
 from ml_playground.run.progress import Progress, load_progress
-from ml_playground.run.records import MetricRow, RunRecord, SampleRow, Summary
+from ml_playground.run.records import MetricRow, RunRecord, SampleRow, Status, Summary
 from ml_playground.run.rows import read_jsonl
+
+if TYPE_CHECKING:
+    from ml_playground.run.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,53 @@ class Run:
     def summary(self) -> Summary | None:
         """`summary.json`, None where there is none. Raises RunDirectoryError if it is damaged."""
         return Summary.read(self.directory.summary)
+
+    @property
+    def status(self) -> Status | Literal["killed"]:
+        """How it ended, or whether it is running: a training that was killed has left `running` in `summary.json`.
+
+        Raises RunDirectoryError if that is damaged.
+        """
+        recorded: Status = "running" if self.summary is None else self.summary.status
+        return "killed" if recorded == "running" and not self.directory.is_training else recorded
+
+    @property
+    def reached_max_iters(self) -> bool:
+        """Whether the last step is done: a finished training without it was stopped early."""
+        return self.summary is not None and self.summary.progress.step >= self.summary.max_iters
+
+    def evaluations(self) -> list[MetricRow]:
+        """The rows of `metrics.jsonl` with a validation loss, `val/loss`, in order."""
+        return [row for row in self.metrics() if "val/loss" in row.values]
+
+    @cached_property
+    def end(self) -> MetricRow | None:
+        """The last evaluation of a finished training: its exact loss at the end. None unless it is finished.
+
+        Where `metrics.jsonl` lacks it, it is made from `summary.json`, which has no `val/accuracy`.
+        """
+        if self.summary is None or self.summary.status != "finished":
+            return None
+        progress = self.summary.progress
+        rows = [row for row in self.evaluations() if row.step == progress.step]
+        if rows and rows[-1].values["val/loss"] == progress.val_loss:
+            return rows[-1]
+        measured = {"val/loss": progress.val_loss, "val/bits_per_byte": progress.bits_per_byte}
+        return MetricRow(progress.step, progress.tokens, progress.seconds, progress.flops, measured)
+
+    def windows(self) -> "Windows | None":
+        """What the windows of the evaluation at the `end` sum to, in nats, shape (W,), in the order of the text.
+
+        None unless the training is finished and `val_windows.npy` is there. `run.windows.predictions` has the number
+        of predictions in each. Raises RunDirectoryError if the file is damaged.
+        """
+        from ml_playground.run.windows import read_windows  # which takes numpy
+
+        return None if self.end is None else read_windows(self.directory.validation_windows)
+
+    def measured(self) -> list[StoredEvaluation]:
+        """What `evaluate` measured of its checkpoints. Raises RunDirectoryError if `evaluations.json` is damaged."""
+        return read_evaluations(self.directory.evaluations)
 
     def metrics(self) -> list[MetricRow]:
         """The rows of `metrics.jsonl`; malformed lines are skipped."""

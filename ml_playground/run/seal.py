@@ -27,6 +27,16 @@ def read_header(path: Path) -> Table | None:
     return None if seal is None else seal.header
 
 
+def recorded_digest(path: Path) -> str | None:
+    """The SHA-256 that a checkpoint records of itself, None if it has no seal; it is read, not computed.
+
+    Raises:
+        DamagedCheckpointError: the header is altered.
+        CheckpointError: the file is missing or cannot be read.
+    """
+    return (read_header(path) or {}).get("sha256")
+
+
 class Seal(NamedTuple):
     """A header, and the length in bytes of the zip comment that holds it."""
 

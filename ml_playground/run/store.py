@@ -7,6 +7,7 @@ from typing import Literal
 
 from ml_playground.run.checkpoint import Checkpoint, Report, load, save
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.windows import Windows, write_windows
 from ml_playground.utils.files import link_or_copy, storage_errors, unused_name
 
 Which = Literal["last", "best", "final"]
@@ -110,6 +111,11 @@ class CheckpointStore:
             up_to_now = [path for path in self.run.numbered_checkpoints() if path <= latest]
             for path in up_to_now[: -self._keep_last_n]:
                 path.unlink()
+
+    def keep_windows(self, windows: Windows) -> None:
+        """Write what the windows of the evaluation at the end of training sum to."""
+        self.run.require()
+        write_windows(self.run.validation_windows, windows)
 
     def finish(self) -> None:
         """Write the final artifacts: training is done and its last checkpoint is saved."""

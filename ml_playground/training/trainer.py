@@ -171,6 +171,8 @@ class Trainer:
                 "val/accuracy": evaluation.accuracy,
             },
         )
+        if self.finished:
+            self._store.keep_windows(evaluation.windows)
         is_best = evaluation.loss < self._stored_best_loss
         self._save(telemetry, is_best=is_best, numbered=self._settings.always_save_checkpoint)
         self._stored_best_loss = min(self._stored_best_loss, evaluation.loss)

@@ -2,8 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
+from ml_playground.commands import load_experiment
+from ml_playground.data.store import Tokens, open_dataset, text_hash
+from ml_playground.models.base import LanguageModel
+from ml_playground.models.spec import spec_of
+from ml_playground.run.opened import Run
+from ml_playground.run.seal import recorded_digest
+from ml_playground.run.windows import predictions, read_windows
 from tests.integration.runs import weights
 from tests.project import Project
 
@@ -14,12 +24,12 @@ def everything_in(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_prints_what_training_measured_and_changes_nothing(project: Project) -> None:
+def test_it_prints_what_training_measured_and_changes_none_of_its_files(project: Project) -> None:
     project.configure({"train.runtime.ema_decay": "0.9"})
     project.ok("train")
     before = everything_in(project.root)
     outcome = project.ok("evaluate")
-    assert everything_in(project.root) == before
+    assert before.items() <= everything_in(project.root).items()
     rows = {row["step"]: row for row in project.metrics() if "val/loss" in row}
     expected = []
     for name in ("ckpt_best.pt", "ckpt_last.pt"):
@@ -53,7 +63,7 @@ def test_the_previous_checkpoint_is_taken_where_the_last_is_damaged(project: Pro
     outcome = project.ok("evaluate")
     assert "ckpt_last.pt: damaged" in outcome.err
     assert "ckpt_prev.pt, step 4: " in outcome.out
-    assert everything_in(project.out) == before
+    assert before.items() <= everything_in(project.out).items()
 
 
 def test_a_checkpoint_is_needed(project: Project) -> None:
@@ -101,3 +111,92 @@ def test_a_run_of_another_file_is_named(project: Project) -> None:
     outcome = project.ok("evaluate", project.folder / "other.toml")
     assert outcome.err == "! tiny/out/other was trained with tiny/wide.toml, another TOML file\n"
     assert "ckpt_last.pt, step 6: " in outcome.out
+
+
+def slowly(model: LanguageModel, ids: Tokens, context: int, stride: int) -> list[float]:
+    """The loss of each token but the first, each computed by itself, in the window that predicts it."""
+    model.eval()
+    tokens = torch.as_tensor(ids.astype(np.int64))
+    losses: list[float] = []
+    end = min(context, len(tokens) - 1)
+    with torch.no_grad():
+        for place in range(1, len(tokens)):
+            if place > end:
+                end = min(end + stride, len(tokens) - 1)
+            before = place - 1 - (place - 1) % context if stride == context else max(0, end - context)
+            logits = model(tokens[None, before:place])[0, -1]
+            losses.append(F.cross_entropy(logits.float(), tokens[place]).item())
+    return losses
+
+
+@pytest.mark.parametrize("fixture", ["project", "qwen"])
+@pytest.mark.parametrize(("context", "stride"), [(8, 8), (8, 3), (5, 5), (6, 1)])
+def test_it_measures_at_the_context_and_the_stride_that_are_stated(
+    fixture: str, context: int, stride: int, request: pytest.FixtureRequest
+) -> None:
+    project: Project = request.getfixturevalue(fixture)
+    project.ok("prepare")
+    project.ok("train")
+    project.configure({"evaluate.context": str(context), "evaluate.stride": str(stride)})
+    said = project.ok("evaluate").out
+    _, config = load_experiment(project.folder)
+    dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
+    best, last = Run.open(project.out).measured()
+    assert (best.checkpoint, last.checkpoint) == ("ckpt_best.pt", "ckpt_last.pt")
+    for each in (best, last):
+        checkpoint = weights(project, each.checkpoint)
+        spec = spec_of(config.train, config.file.root).for_data(dataset.tokenizer)
+        model = spec.resume(checkpoint.origin.model_args)[0].restore(checkpoint.averaged_weights)
+        losses = slowly(model, dataset.val, context, stride)
+        assert each.loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+        assert (each.step, each.tokens) == (checkpoint.progress.step, len(losses))
+        assert f"{each.checkpoint}, step {each.step}: {each.loss:.4f} nats/token" in said
+        assert each.digest == recorded_digest(project.out / each.checkpoint)
+        assert each.text == text_hash(dataset.val, dataset.tokenizer)
+        windows = read_windows(project.out / each.windows)
+        assert windows is not None
+        assert windows.shape == predictions(each.tokens, context=context, stride=stride).shape
+        assert windows.sum() / each.tokens == pytest.approx(each.loss, rel=1e-12)
+
+
+def test_a_newer_result_replaces_one_of_the_same_checkpoint_and_settings(project: Project) -> None:
+    project.ok("train")
+    project.ok("evaluate")
+    project.configure({"evaluate.stride": "4"})
+    project.ok("evaluate")
+    first = Run.open(project.out).measured()
+    assert [(each.checkpoint, each.stride) for each in first] == [
+        (name, stride) for stride in (8, 4) for name in ("ckpt_best.pt", "ckpt_last.pt")
+    ]
+    project.configure({"train.runtime.max_iters": "8"})
+    project.ok("train")
+    project.ok("evaluate")
+    second = Run.open(project.out).measured()
+    assert second[:2] == first[:2]
+    assert [(each.stride, each.step) for each in second[2:]] == [(4, 8), (4, 8)]
+
+
+def test_the_same_text_is_measured_whatever_the_context(project: Project) -> None:
+    project.ok("train")
+    project.configure({"train.runtime.eval_iters": "2", "evaluate.context": "4"})
+    assert project.ok("evaluate").out.count(" over 16 tokens\n") == 2
+
+
+def test_a_damaged_record_is_set_aside(project: Project) -> None:
+    project.ok("train")
+    (project.out / "evaluations.json").write_text("[{}]")
+    assert "evaluations.json is damaged" in project.ok("evaluate").err
+    assert len(Run.open(project.out).measured()) == 2
+    assert (project.out / "evaluations-1.json").read_text() == "[{}]"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"evaluate.context": "9"}, "[evaluate] context: 9 is beyond [train.model] block_size = 8"),
+        ({"evaluate.stride": "9"}, "[evaluate] stride: 9 is beyond context = 8"),
+    ],
+)
+def test_windows_must_fit_the_model_and_leave_nothing_out(project: Project, options: dict[str, str], said: str) -> None:
+    project.configure(options)
+    assert said in project.run("evaluate").err

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ml_playground.errors import DataError
 from ml_playground.evaluation import Evaluation, Evaluator
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model
+from ml_playground.run.windows import predictions
 from ml_playground.runtime import Runtime, resolve
 
 VOCAB = 7
@@ -33,14 +35,14 @@ def text(length: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
     return np.random.RandomState(1).randint(0, VOCAB, length).astype(np.uint16)
 
 
-def measure(model: LanguageModel, runtime: Runtime, length: int, *, max_windows: int = 0) -> Evaluation:
-    result = evaluator(length, max_windows=max_windows)(model, runtime)
+def measure(model: LanguageModel, runtime: Runtime, length: int, *, max_tokens: int = 0, stride: int = 8) -> Evaluation:
+    result = evaluator(length, max_tokens=max_tokens, stride=stride)(model, runtime)
     assert result is not None
     return result
 
 
-def evaluator(length: int, *, max_windows: int = 0) -> Evaluator:
-    return Evaluator(text(length), text_bytes=BYTES, vocab_size=VOCAB, block_size=8, max_windows=max_windows)
+def evaluator(length: int, *, max_tokens: int = 0, stride: int = 8) -> Evaluator:
+    return Evaluator(text(length), text_bytes=BYTES, vocab_size=VOCAB, context=8, stride=stride, max_tokens=max_tokens)
 
 
 @pytest.mark.parametrize("length", [2, 8, 9, 10, 17, 100])
@@ -78,11 +80,11 @@ def test_the_same_model_gets_the_same_number_and_stays_as_it_was(model: Language
     assert not model.training
 
 
-def test_a_cap_takes_the_first_windows(model: LanguageModel, runtime: Runtime) -> None:
-    few, alone = measure(model, runtime, 100, max_windows=3), measure(model, runtime, 25)
+def test_a_cap_takes_the_first_tokens(model: LanguageModel, runtime: Runtime) -> None:
+    few, alone = measure(model, runtime, 100, max_tokens=24), measure(model, runtime, 25)
     assert (few.loss, few.tokens) == (alone.loss, 24)
     assert few.bits_per_byte == pytest.approx(few.loss * 99 / math.log(2) / BYTES)  # as if all were like these
-    assert measure(model, runtime, 100, max_windows=1000) == measure(model, runtime, 100)
+    assert measure(model, runtime, 100, max_tokens=8000) == measure(model, runtime, 100)
 
 
 def test_it_can_be_stopped_between_batches(
@@ -110,3 +112,45 @@ def test_accuracy_is_the_share_of_tokens_whose_likeliest_prediction_is_right(
         window = ids[start : start + 9]
         right += int((model(window[None, :-1])[0].argmax(dim=1) == window[1:]).sum())
     assert measure(model, runtime, length).accuracy == right / (length - 1)
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 10, 17, 100])
+@pytest.mark.parametrize("stride", [8, 5, 1])
+def test_windows_sum_to_the_loss(
+    model: LanguageModel, runtime: Runtime, length: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_TOKENS_AT_ONCE", 3 * 8)
+    result = measure(model, runtime, length, stride=stride)
+    counts = predictions(length - 1, context=8, stride=stride)
+    assert result.windows.shape == counts.shape
+    assert result.windows.dtype == np.float64
+    assert counts.sum() == result.tokens == length - 1
+    assert result.windows.sum() / result.tokens == pytest.approx(result.loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("length", [2, 7, 8, 9, 10, 13, 14, 17, 18, 100])
+@pytest.mark.parametrize("stride", [1, 3, 5, 7])
+@pytest.mark.parametrize("at_once", [8, 3 * 8, 2**13])
+def test_overlapping_windows_predict_every_token_once_with_enough_before_it(
+    model: LanguageModel, runtime: Runtime, length: int, stride: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against each token by itself, after as many tokens as its window has before it."""
+    monkeypatch.setattr(evaluation, "_TOKENS_AT_ONCE", at_once)
+    ids = torch.as_tensor(text(length).astype(np.int64))
+    model.eval()
+    losses, right = [], 0
+    end = min(8, length - 1)  # of the window that predicts the token
+    for place in range(1, length):
+        if place > end:
+            end = min(end + stride, length - 1)
+        before = max(0, end - 8)
+        assert place <= 8 or place - before > 8 - stride
+        logits = model(ids[None, before:place])[0, -1]
+        losses.append(F.cross_entropy(logits, ids[place]).item())
+        right += int(logits.argmax() == ids[place])
+    result = measure(model, runtime, length, stride=stride)
+    assert result.loss == pytest.approx(sum(losses) / (length - 1), rel=1e-6)
+    assert result.accuracy == right / (length - 1)
+    ends = np.cumsum(predictions(length - 1, context=8, stride=stride))
+    sums = [sum(losses[start:end]) for start, end in pairwise([0, *ends])]
+    assert result.windows == pytest.approx(sums, rel=1e-5)

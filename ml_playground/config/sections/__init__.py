@@ -4,6 +4,7 @@ A component receives the section it needs (or plain keyword arguments), never th
 `docs/configuration.md` is generated from these files.
 """
 
+from ml_playground.config.sections.evaluate import EvaluateConfig
 from ml_playground.config.sections.export import ExportGgufConfig, ExportHfConfig, ExportOllamaConfig
 from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
 from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
@@ -26,6 +27,7 @@ __all__ = [
     "DataConfig",
     "DecayingScheduleConfig",
     "Device",
+    "EvaluateConfig",
     "ExportGgufConfig",
     "ExportHfConfig",
     "ExportOllamaConfig",

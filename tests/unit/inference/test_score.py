@@ -33,7 +33,7 @@ def test_their_mean_is_the_loss_of_the_validation(
     losses = token_losses(model, torch.from_numpy(text.astype(np.int64)))
     assert losses.shape == (length - 1,)
     assert model.training  # as it was
-    evaluator = Evaluator(text, text_bytes=length, vocab_size=VOCAB, block_size=8, max_windows=0)
+    evaluator = Evaluator(text, text_bytes=length, vocab_size=VOCAB, context=8)
     measured = evaluator(model, resolve("cpu", "float32"))
     assert measured is not None
     assert float(losses.double().sum()) == pytest.approx(measured.loss * measured.tokens, rel=1e-6)

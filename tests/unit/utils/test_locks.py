@@ -2,12 +2,13 @@ import errno
 import fcntl
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from ml_playground.errors import LockedError, StorageError
-from ml_playground.utils.locks import locked
+from ml_playground.utils.locks import is_locked, locked
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -65,3 +66,25 @@ def test_a_failing_disk_is_not_a_missing_lock(tmp_path: Path, monkeypatch: pytes
         locked(tmp_path / "a.lock"),
     ):
         pass
+
+
+def test_whether_a_lock_is_held_can_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    assert not is_locked(path)
+    with locked(path):
+        assert is_locked(path)
+        assert path.read_text() == str(os.getpid())
+    assert not is_locked(path)
+    path.unlink()
+    path.mkdir()
+    assert not is_locked(path)
+
+
+def test_one_who_asks_does_not_keep_others_from_locking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.lock"
+    path.touch()
+    descriptor = os.open(path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # as `is_locked` does
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(descriptor))
+    with locked(path):
+        assert is_locked(path)
