@@ -1,0 +1,297 @@
+"""Self-contained HTML pages: no server, no network, readable in light and dark, on a phone and on paper.
+
+page("Title", [Heading("Results"), Table([Column("arm"), Column("loss", ".4f")], [["base", 1.9084]])])
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Literal
+
+Cell = str | float | None
+
+SHADES = (0.25, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0)
+"""Bits from which on a token has the next darker shade."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; one of level 3 is below one of level 2."""
+
+    text: str
+    level: Literal[2, 3] = 2
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; blank lines separate several."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its heading.
+        format: of its numbers, as `format` takes it, such as `.4f`, `+.3f` or `.1%`; by default whole numbers in full,
+            others with four digits.
+        help: what it means, shown on hover and focus.
+    """
+
+    name: str
+    format: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a click on a heading sorts.
+
+    Attributes:
+        columns: its columns.
+        rows: of each, as many cells as there are columns; None is an empty cell.
+        caption: above it.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture.
+
+    Attributes:
+        svg: an SVG element that refers to nothing outside it, as `plots.inline` returns it.
+        caption: below it.
+        alt: what it shows, for those who do not see it.
+    """
+
+    svg: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Parts that are shown when their summary is clicked; on paper they are always shown."""
+
+    summary: str
+    parts: "Sequence[Part]"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of a passage.
+
+    Attributes:
+        text: what it stands for.
+        bits: of information, -log2 of its probability; None if it was not predicted.
+        alternatives: the likeliest tokens in its place, each with its probability.
+    """
+
+    text: str
+    bits: float | None
+    alternatives: Sequence[tuple[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text whose tokens are coloured by their bits; hovering, tapping or the arrow keys show the alternatives."""
+
+    tokens: Sequence[Token]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Texts beside each other, each with its name; below each other on a narrow screen."""
+
+    samples: Sequence[tuple[str, str]]
+
+
+Part = Heading | Text | Table | Figure | Details | Passage | SideBySide
+
+
+def page(title: str, parts: Sequence[Part], *, lead: str = "") -> str:
+    """An HTML page.
+
+    Args:
+        title: its heading, and the name of the browser's tab.
+        parts: what is on it, in order.
+        lead: a paragraph below the heading that says the most important.
+    """
+    style, script = _resource("page.css"), _resource("page.js")
+    alternatives = _Alternatives()
+    body = [f"<h1>{_text(title)}</h1>"]
+    if lead:
+        body.append(f'<p class="lead">{_text(lead)}</p>')
+    body += [_html(part, alternatives) for part in parts]
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            '<link rel="icon" href="data:,">',
+            f"<title>{_text(title)}</title>",
+            f"<style>\n{style}</style>",
+            "</head>",
+            "<body>",
+            "<main>",
+            *body,
+            "</main>",
+            '<div id="tip" role="tooltip" hidden></div>',
+            f'<script type="application/json" id="alternatives">{alternatives.as_json()}</script>',
+            f"<script>{script}</script>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+@dataclass
+class _Alternatives:
+    """The alternatives of all tokens of a page, each text once.
+
+    `tokens` has a list for each token, in the order of the page: its bits, then number of a text and probability of
+    each alternative.
+    """
+
+    numbers: dict[str, int] = field(default_factory=dict[str, int])
+    tokens: list[list[float]] = field(default_factory=list[list[float]])
+
+    def add(self, token: Token) -> None:
+        """Append those of a token."""
+        values: list[float] = [-1 if token.bits is None else _finite(token.bits, 2)]
+        for text, probability in token.alternatives:
+            values += [self.numbers.setdefault(_visible(text), len(self.numbers)), _finite(probability, 4)]
+        self.tokens.append(values)
+
+    def as_json(self) -> str:
+        """What the script reads, with nothing that ends a script element."""
+        values: dict[str, Any] = {"texts": list(self.numbers), "tokens": self.tokens}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _html(part: Part, alternatives: _Alternatives) -> str:
+    match part:
+        case Heading(text, level):
+            return f"<h{level}>{_text(text)}</h{level}>"
+        case Text(text):
+            return "\n".join(f"<p>{_text(each.strip())}</p>" for each in text.split("\n\n") if each.strip())
+        case Table():
+            return "\n".join(_table(part))
+        case Figure(svg, caption, alt):
+            picture = f'<div class="picture" role="img" aria-label="{_text(alt)}">{svg}</div>'
+            return f"<figure>{picture}<figcaption>{_text(caption)}</figcaption></figure>"
+        case Details(summary, parts):
+            inner = "\n".join(_html(each, alternatives) for each in parts)
+            return f"<details><summary>{_text(summary)}</summary>\n{inner}\n</details>"
+        case Passage():
+            return _passage(part, alternatives)
+        case SideBySide(samples):
+            texts = "".join(
+                f"<section><h4>{_text(name)}</h4><div class='sample'>{_text(text)}</div></section>"
+                for name, text in samples
+            )
+            return f'<div class="samples">{texts}</div>'
+
+
+def _table(table: Table) -> Iterator[str]:
+    columns = list(zip(*table.rows, strict=True)) if table.rows else [() for _ in table.columns]
+    numeric = [any(isinstance(cell, int | float) for cell in cells) for cells in columns]
+    label = f' aria-label="{_text(table.caption)}"' if table.caption else ""
+    yield f'<div class="scroll" tabindex="0" role="region"{label}><table>'
+    if table.caption:
+        yield f"<caption>{_text(table.caption)}</caption>"
+    heads = (_head(column, right) for column, right in zip(table.columns, numeric, strict=True))
+    yield f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>"
+    for row in table.rows:
+        yield f"<tr>{''.join(_cell(*each) for each in zip(row, table.columns, numeric, strict=True))}</tr>"
+    yield "</tbody></table></div>"
+
+
+def _head(column: Column, right: bool) -> str:
+    tip = f' data-tip="{_text(column.help)}"' if column.help else ""
+    kind = ' class="number"' if right else ""
+    return f'<th scope="col"{kind} aria-sort="none"><button type="button"{tip}>{_text(column.name)}</button></th>'
+
+
+def _cell(cell: Cell, column: Column, right: bool) -> str:
+    kind = ' class="number"' if right else ""
+    if cell is None:
+        return f"<td{kind}></td>"
+    if isinstance(cell, str):
+        return f"<td{kind}>{_text(cell)}</td>"
+    value = f' data-value="{cell!r}"' if math.isfinite(cell) else ""
+    return f"<td{kind}{value}>{_text(_number(cell, column.format))}</td>"
+
+
+def _number(value: float, form: str) -> str:
+    if form and math.isfinite(value):
+        return format(value, form)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _passage(passage: Passage, alternatives: _Alternatives) -> str:
+    spans: list[str] = []
+    for token in passage.tokens:
+        alternatives.add(token)
+        shown = _text(token.text).replace("\n", "↵\n")
+        spans.append(f"<i{_shade(token.bits)}>{shown}</i>")
+    shades = zip(("0", *map("{:g}".format, SHADES)), range(len(SHADES) + 1), strict=True)
+    legend = "".join(f"<i{f' class=b{shade}' if shade else ''}>{bits}</i>" for bits, shade in shades)
+    return (
+        f'<figure class="tokens"><figcaption>{_text(passage.caption)} <span class="legend">bits, from {legend}</span>'
+        f"</figcaption>\n"
+        f'<div class="passage" tabindex="0" role="group" aria-label="{_text(passage.caption or "Passage")}: arrow keys '
+        f'show what each token could have been">{"".join(spans)}</div></figure>'
+    )
+
+
+def _shade(bits: float | None) -> str:
+    shade = 0 if bits is None else sum(bits >= edge for edge in SHADES)
+    return f" class=b{shade}" if shade else ""
+
+
+def _text(text: str) -> str:
+    """A text as HTML, in which what no page may contain is replaced."""
+    return html.escape(_CONTROL.sub("\ufffd", text.replace("\r\n", "\n")))
+
+
+def _visible(text: str) -> str:
+    """A token's text for the list of alternatives, with spaces and line breaks that can be seen."""
+    return _CONTROL.sub("\ufffd", text.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥"))
+
+
+def _finite(value: float, digits: int) -> float:
+    """A number that JSON has."""
+    return round(value, digits) if math.isfinite(value) else 1e9
+
+
+def _resource(name: str) -> str:
+    return resources.files("ml_playground.analysis").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
