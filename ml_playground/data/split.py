@@ -55,7 +55,7 @@ class PositionSplit(Split):
     """The first part for training and the rest for validation, cut between characters as nanoGPT does."""
 
     def __init__(self, text: Pieces, val_fraction: float, *, each_file: bool = False) -> None:
-        """Cut the text, or each of its files where `each_file` is set. Raises TooLittleTextError if a side gets nothing."""
+        """Cut the text, or each file of it if `each_file` is set. Raises TooLittleTextError if a side gets nothing."""
         super().__init__()
         self._text = text
         lengths: dict[int, int] = {}
