@@ -16,6 +16,7 @@ from ml_playground.config.statements import Statements, anchor, read_statements
 from ml_playground.config.validate import first_stated, validate
 from ml_playground.errors import ConfigError
 from ml_playground.utils.paths import display_path, project_root
+from ml_playground.utils.registry import use
 from ml_playground.utils.tables import KeyPath, Table, has_key, is_table, merge, nested, table_at
 
 BASE = "base"
@@ -214,6 +215,7 @@ class Sweep:
         Raises:
             ConfigError: that contradicts what the arm states.
         """
+        use(self.base.plugins)  # another configuration may have been loaded since
         stated = with_base(_stated(arm, self._statements.values), also or {})
         config, problems = validate(self._statements.defaults, stated)
         if config is None or problems:

@@ -24,6 +24,7 @@ from ml_playground.run.sweep import Measured, SweepArm, SweepRecord, SweepRun
 from ml_playground.training.signals import StopSignals
 from tests.integration.runs import assert_same_bits
 from tests.integration.test_own_model import MODEL
+from tests.integration.test_resume import OWN_PARTS
 from tests.project import Outcome, Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
@@ -115,19 +116,28 @@ def test_a_run_whose_configuration_changed_is_done_again_and_what_it_was_is_kept
     assert redone.config["train"]["model"]["n_embd"] == 64
 
 
-def test_a_run_is_kept_as_long_as_its_configuration_data_and_model_are_what_they_were(project: Project) -> None:
-    model = project.folder / "own.py"
+def test_a_run_is_kept_as_long_as_all_that_it_is_made_of_is_what_it_was(project: Project) -> None:
+    model, parts = project.folder / "own.py", project.root / "parts.py"
     model.write_text(MODEL)
-    plan = trained_by_hand(project, SWEEP.replace("[1, 2]", "[1]") + 'own = { train.model.file = "tiny/own.py" }\n')
+    parts.write_text(OWN_PARTS)
+    project.config.write_text('plugins = ["parts.py"]\n' + project.config.read_text())
+    arms = 'own = { train.model.file = "tiny/own.py" }\nplain = { train.optim = "plain" }\n'
+    plan = trained_by_hand(project, SWEEP.replace("[1, 2]", "[1]") + arms)
     data = plan.prepare()
-    _, _, own = plan.runs({arm.name: 6 for arm in plan.sweep.arms})
-    folder, config = plan.run_folder(own), plan.run_config(own, 6)
-    assert folder.changes(config, data["own"], any_threads=True) == ()
-    assert folder.changes(config, "x", any_threads=True) == ("it was trained on other data than is prepared now",)
+    runs = {each.arm: each for each in plan.runs({arm.name: 6 for arm in plan.sweep.arms})}
+
+    def changes(arm: str, data: str = data["base"]) -> tuple[str, ...]:
+        return plan.run_folder(runs[arm]).changes(plan.run_config(runs[arm], 6), data, any_threads=True)
+
+    assert [changes(arm) for arm in runs] == [()] * 4
+    assert changes("own", "x") == ("it was trained on other data than is prepared now",)
     model.write_text(MODEL + "# other\n")
-    assert folder.changes(config, data["own"], any_threads=True) == ("the model's file has changed",)
-    folder.config.unlink()
-    assert folder.changes(config, data["own"], any_threads=True) == ("config.toml is missing, or cannot be read",)
+    parts.write_text(OWN_PARTS + "# other\n")
+    assert changes("base") == changes("wide") == ()
+    assert changes("own") == ("the model's file has changed",)
+    assert changes("plain") == ("the code of optimizers.plain has changed",)
+    plan.run_folder(runs["base"]).config.unlink()
+    assert changes("base") == ("config.toml is missing, or cannot be read",)
 
 
 def test_diverged_and_failed_runs_are_results_and_not_the_end(project: Project) -> None:

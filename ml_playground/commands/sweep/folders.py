@@ -13,9 +13,11 @@ from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.opened import Run
 from ml_playground.run.progress import Progress
-from ml_playground.run.records import Summary, utc_now
+from ml_playground.run.records import RunRecord, Summary, utc_now
+from ml_playground.run.surroundings import CODE, versions_of
 from ml_playground.utils.files import atomic_write, storage_errors, unused_name
 from ml_playground.utils.paths import project_root
+from ml_playground.utils.registry import use
 from ml_playground.utils.tables import Table, changes, toml_lines
 
 _CONFIG = "config.toml"
@@ -63,14 +65,9 @@ class RunFolder:
         for name in ("plugins", "prepare"):
             for change in changes({name: old[name]}, {name: new[name]}, ""):
                 yield f"{change.key.replace('[.', '[').removeprefix('[] ')} was {change.before}, is {change.now}"
-        record = None
         with suppress(RunDirectoryError):
-            record = Run(self.run).record
-        if record is not None and record.data != data:
-            yield "it was trained on other data than is prepared now"
-        spec = spec_of(config.train, config.file.root)
-        if record is not None and spec.from_scratch and record.model_identity != spec.identity():
-            yield "the model's file has changed"
+            if (record := Run(self.run).record) is not None:
+                yield from _other_code(record, config, data)
 
     def set_aside(self, folder: Path, name: str) -> Path:
         """Move it to `folder`, under `name` or one like it; where it is then."""
@@ -92,6 +89,19 @@ class RunFolder:
         if summary is None or summary.status == "running":
             progress = Progress() if summary is None else summary.progress
             Summary("failed", utc_now(), max_iters, progress).write(self.run.summary)
+
+
+def _other_code(record: RunRecord, config: ExperimentConfig, data: str) -> Iterator[str]:
+    """What a run was trained on and by that is not in its configuration, and has changed since."""
+    if record.data != data:
+        yield "it was trained on other data than is prepared now"
+    spec = spec_of(config.train, config.file.root)
+    if spec.from_scratch and record.model_identity != spec.identity():
+        yield "the model's file has changed"
+    use(config.plugins)
+    for name, version in versions_of(config.resolved()["train"]).items():
+        if name.startswith(CODE) and record.versions.get(name) != version:
+            yield f"the {name} has changed"
 
 
 def toml_text(config: ExperimentConfig, path: Path) -> bytes:
