@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic_core import ErrorDetails
 
 from ml_playground.config import synonyms
-from ml_playground.config.experiment import all_option_fields, kind_at, section_at
+from ml_playground.config.experiment import all_option_fields, kind_at, part_at, section_at
 from ml_playground.config.fields import Section, expanded
 from ml_playground.config.parts import Part, list_of_parts
 from ml_playground.utils.tables import KeyPath, Table, is_table, table_at
@@ -87,7 +87,8 @@ def _describe(error: ErrorDetails, section: type[Section] | None, name: str) -> 
     if kind in ("literal_error", "unknown_kind"):
         choices = context.get("choices") or _choices(section, name)
         listed = ", ".join(_toml(choice) for choice in choices)
-        return f"must be one of {listed}; not {_toml(value)}{_meant_choice(str(value), choices)}"
+        hint = f"{_meant_choice(str(value), choices)}{context.get('missing', '')}"
+        return f"must be one of {listed}; not {_toml(value)}{hint}"
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     if kind == "value_error":
@@ -113,16 +114,24 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
     kinds = [kind for path, kinds, _ in others if path == key for kind in kinds]
     homes = dict.fromkeys(path[:-1] for path, _, _ in others if path[-1] == name and path != key)
     sections = dict.fromkeys(path[:-1] for path, _, _ in others if len(path) > 1 and path[-2] == name)
+    parts = [path for path in sections if path != key and part_at(path) is not None]
     if kinds:
         hint = f" (it is an option of {' and '.join(map(_toml, kinds))})"
     elif not hint and sort == "section" and sections:
         hint = f" (did you mean {' or '.join(map(key_label, sections))}?)"
-    elif not hint and homes:
-        places = " or ".join(key_label(home) for home in homes if home)
-        return f"unknown {sort} (it belongs {f'in {places}' if places else 'at the top of the file'})"
+    elif not hint and (homes or parts):
+        in_tables = " or ".join(key_label(home) for home in homes if home)
+        places = [*map(_of_part, parts), *([f"in {in_tables}"] if in_tables else [])]
+        return f"unknown {sort} (it belongs {' or '.join(places) or 'at the top of the file'})"
     if section is not None and issubclass(section, Part):
         return f"{_toml(kind_at(tuple(tables), stated))} has no option {name}{hint}"
     return f"unknown {sort}{hint}"
+
+
+def _of_part(path: KeyPath) -> str:
+    """Where a part is named, by a text or in a table of its own."""
+    *tables, name = path
+    return f"in [{'.'.join(tables)}] {name}, or [{'.'.join(path)}] kind"
 
 
 def _did_you_mean(word: str, choices: list[str]) -> str:

@@ -80,6 +80,15 @@ def test_a_text_is_short_for_a_kind(tmp_path: Path) -> None:
                 'not "wds" (did you mean wsd?)'
             ),
         ),
+        ('optim = "muon"', "1: optim: unknown key (it belongs in [train] optim, or [train.optim] kind)"),
+        (
+            '[train]\nnorm = "rmsnorm"',
+            "2: [train] norm: unknown key (it belongs in [train.model] norm, or [train.model.norm] kind)",
+        ),
+        (
+            '[prepare]\nschedule = "wsd"',
+            "2: [prepare] schedule: unknown key (it belongs in [train] schedule, or [train.schedule] kind)",
+        ),
         ("[train]\noptim = 5", "2: [train.optim]: must be a table, or the name of a kind, not 5"),
         ('[train.optim]\nkind = "sgd"\nmomentum = 2', "3: [train.optim] momentum: must be less than 1, not 2"),
     ],
