@@ -25,6 +25,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.run.opened import Run
 from ml_playground.runtime import mix_seed, resolve
 from ml_playground.utils.extras import needing
+from ml_playground.utils.paths import project_root, real_path
 from ml_playground.utils.registry import use
 
 
@@ -67,7 +68,8 @@ def load_run(path: str | Path, config: ExperimentConfig | None = None) -> "Loade
     """Open the run in a folder. It prints nothing and writes nothing.
 
     Args:
-        path: the run directory, such as "phrases/out/phrases".
+        path: the run directory, such as "phrases/out/phrases". As all paths in Python, a relative one counts from the
+            current folder, not from the project root as `[train.runtime] out_dir` does.
         config: what it was trained with, needed only for a model from a file of one's own: no file runs because a
             checkpoint names it.
 
@@ -75,8 +77,17 @@ def load_run(path: str | Path, config: ExperimentConfig | None = None) -> "Loade
         RunDirectoryError: there is no such folder.
     """
     if not Path(path).is_dir():
-        raise RunDirectoryError(f"{path}: there is no such folder. A run is in the out_dir that `train` printed.")
+        raise RunDirectoryError(f"{path}: there is no such folder. {_where_runs_are(Path(path))}")
     return LoadedRun(Path(path).absolute(), config)
+
+
+def _where_runs_are(path: Path) -> str:
+    """What to do about a run that is not at `path`."""
+    here, root = Path.cwd() / path, project_root(Path.cwd() / "config.toml") / path
+    if real_path(here) == real_path(root):
+        return "A run is in the out_dir that `train` printed."
+    there = f"The run is at {root}" if root.is_dir() else f"Nor is there {root}"
+    return f"A relative path counts from the current folder: {here}. An out_dir counts from the project root. {there}."
 
 
 @dataclass(frozen=True)

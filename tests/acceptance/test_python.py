@@ -50,8 +50,20 @@ def test_a_run_is_opened_in_silence_and_left_as_it_is(project: Project, capsys: 
     assert run.score("t") == []
     assert {path: path.stat().st_mtime_ns for path in project.out.rglob("*")} == before
     assert capsys.readouterr() == ("", "")
-    with pytest.raises(RunDirectoryError, match="nowhere"):
+    with pytest.raises(RunDirectoryError, match=r"^nowhere: there is no such folder\. A run is in the out_dir"):
         ml_playground.load_run("nowhere")
+
+
+def test_a_run_that_is_not_in_the_current_folder_is_looked_for_in_the_project(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    project.out.mkdir(parents=True)
+    for path, there in (("tiny/out/tiny", "The run is at "), ("tiny/out/other", "Nor is there ")):
+        with pytest.raises(RunDirectoryError, match=f"^{path}: there is no such folder") as error:
+            ml_playground.load_run(path)
+        assert f"counts from the current folder: {project.folder / path}." in str(error.value)
+        assert f"{there}{project.root / path}." in str(error.value)
 
 
 def test_all_public_names_are_there_and_none_is_imported_before_it_is_used() -> None:
