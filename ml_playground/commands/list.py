@@ -1,11 +1,12 @@
 """List what there is to choose from."""
 
+import sys
 from collections.abc import Iterator
 
 from ml_playground import experiments
 from ml_playground.config import registries
 from ml_playground.errors import PlaygroundError
-from ml_playground.utils.registry import Registry
+from ml_playground.utils.registry import Registry, misnamed, misnamed_message
 
 Row = tuple[str, str, str | None]  # a name, what it is, and the installed package that brings it
 
@@ -22,6 +23,8 @@ def run(what: str) -> None:
         print(registry.sort)
         for line in _lines([(name, _summary(registry, name), registry.package(name)) for name in registry]):
             print(f"  {line}")
+    for plugin in misnamed():
+        print(f"! {misnamed_message(plugin)}", file=sys.stderr)
 
 
 def _registries() -> Iterator[Registry]:

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from ml_playground.config.fields import Section
 from ml_playground.utils.modules import code_hash
-from ml_playground.utils.registry import Registry
+from ml_playground.utils.registry import Registry, why_missing
 from ml_playground.utils.tables import is_table
 
 _SHOWN = 12  # digits of the hash of a part's code
@@ -62,7 +62,8 @@ class PartOf:
             raise PydanticCustomError("part_type", "must be a table or the name of a kind")
         table = {"kind": self.default, **stated}
         if table["kind"] not in self.registry:
-            error = PydanticCustomError("unknown_kind", "", {"choices": list(self.registry)})
+            context = {"choices": list(self.registry), "missing": why_missing(table["kind"])}
+            error = PydanticCustomError("unknown_kind", "", context)
             raise ValidationError.from_exception_data(
                 self.registry.sort, [InitErrorDetails(type=error, loc=("kind",), input=table["kind"])]
             )

@@ -19,7 +19,7 @@ from ml_playground.config.sections import PrepareConfig
 from ml_playground.errors import ConfigError, PlaygroundError
 from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import display_path, output_folder, real_path
-from ml_playground.utils.registry import described, package_of, plugins
+from ml_playground.utils.registry import EXPERIMENTS, described, package_of, plugins, why_missing
 
 Preparer = Callable[[PrepareConfig], object]
 
@@ -84,9 +84,7 @@ def all_experiments() -> list[Experiment]:
     """
     own = [Experiment.at(path.parent) for path in sorted(_HOME.glob("*/config.toml"))]
     taken = {experiment.name for experiment in own}
-    return own + [
-        _brought_by(name, point) for name, point in sorted(plugins("experiments").items()) if name not in taken
-    ]
+    return own + [_brought_by(name, point) for name, point in sorted(plugins(EXPERIMENTS).items()) if name not in taken]
 
 
 def find(name: str) -> Experiment:
@@ -98,8 +96,8 @@ def find(name: str) -> Experiment:
     if Path(name).name == name:  # "./phrases" is a path
         if (_HOME / name / "config.toml").is_file():
             return Experiment.at(real_path(_HOME / name))
-        if name in plugins("experiments"):
-            return _brought_by(name, plugins("experiments")[name])
+        if name in plugins(EXPERIMENTS):
+            return _brought_by(name, plugins(EXPERIMENTS)[name])
     if (Path(name) / "config.toml").is_file():
         return Experiment.at(real_path(Path(name)))  # whose name is not ".."
     if name.endswith(".toml") or Path(name).is_file():
@@ -109,7 +107,7 @@ def find(name: str) -> Experiment:
     known = [experiment.name for experiment in all_experiments()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-    raise PlaygroundError(f"no experiment {name!r} ({hint})")
+    raise PlaygroundError(f"no experiment {name!r} ({hint}){why_missing(name)}")
 
 
 def _brought_by(name: str, point: EntryPoint) -> Experiment:

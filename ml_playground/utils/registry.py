@@ -19,6 +19,8 @@ from ml_playground.utils.modules import import_file
 from ml_playground.utils.paths import display_path, real_path
 
 ENTRY_POINTS = "ml_playground.plugins"
+EXPERIMENTS = "experiments"
+"""What the names of entry points of experiments begin with, which have no registry of classes."""
 
 C = TypeVar("C", bound=type)
 
@@ -204,6 +206,26 @@ def plugins(sort: str) -> dict[str, EntryPoint]:
             raise PlaygroundError(f"{described(found[name])} and {described(point)} have the same name")
         found[name] = point
     return found
+
+
+def misnamed() -> list[EntryPoint]:
+    """The entry points of installed packages that bring no sort of part that there is, such as `optimiser.lion`."""
+    return [point for point in entry_points(group=ENTRY_POINTS) if point.name.partition(".")[0] not in _sorts()]
+
+
+def why_missing(name: object) -> str:
+    """What a message about an unknown name adds: the entry point of that name that brings no sort of part."""
+    found = [point for point in misnamed() if point.name.rpartition(".")[2] == name]
+    return "".join(f"; {misnamed_message(point)}" for point in found)
+
+
+def misnamed_message(plugin: EntryPoint) -> str:
+    """What is wrong with one of `misnamed`."""
+    return f"{described(plugin)} must begin with one of {', '.join(f'{sort}.' for sort in _sorts())}"
+
+
+def _sorts() -> list[str]:
+    return [EXPERIMENTS, *dict.fromkeys(registry.sort for registry in _REGISTRIES)]
 
 
 def package_of(plugin: EntryPoint) -> str:

@@ -146,3 +146,22 @@ def test_no_file_takes_the_name_of_another_part(name: str) -> None:
     with pytest.raises(PlaygroundError, match=f"there is '{name}' among the optimizers already"):
         OPTIMIZERS.register(name)(SGDOptions)
     assert OPTIMIZERS.load(name) is not SGDOptions
+
+
+def test_an_entry_point_of_no_sort_is_named_where_it_is_missed(
+    installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_entry_points(
+        installed, "optimiser.lion = poetry_of_theirs.lion:Lion\nexperiment.poems = poetry_of_theirs.poems_folder"
+    )
+    assert main(["list", "parts"]) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    for name, value in (("optimiser.lion", "lion:Lion"), ("experiment.poems", "poems_folder")):
+        entry_point = f"! the entry point {name} = 'poetry_of_theirs.{value}' of poetry-of-theirs 1.2"
+        expected = f"{entry_point} must begin with one of experiments., optimizers., schedules., "
+        assert any(line.startswith(expected) for line in warnings)
+    (tmp_path / "lion.toml").write_text('extends = false\ntrain.optim = "lion"')
+    assert main(["describe", "phrases", "--exp-config", str(tmp_path / "lion.toml")]) == 2
+    assert 'not "lion"; the entry point optimiser.lion' in capsys.readouterr().err
+    assert main(["describe", "poems"]) == 2
+    assert "the entry point experiment.poems" in capsys.readouterr().err
