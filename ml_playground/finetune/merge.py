@@ -90,7 +90,7 @@ def _token_warnings(folder: Path, tokenizer: Tokenizer, text: str) -> Iterator[s
     """A warning if Transformers splits a text into different tokens: for some models it has its own rules."""
     try:
         theirs = loading.load_tokenizer(folder)
-    except Exception as error:
+    except Exception as error:  # of any type, but raised within the libraries: see `is_the_libraries`
         if not loading.is_the_libraries(error):
             raise
         yield f"Transformers cannot load this model's tokenizer by itself ({first_line(error)})."

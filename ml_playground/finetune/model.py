@@ -242,7 +242,7 @@ def load_adapted(options: Mapping[str, Any], name: str, revision: str | None, fo
     try:
         with _silence_library_warnings():
             adapted = PeftModel.from_pretrained(network, str(folder))
-    except Exception as error:
+    except Exception as error:  # of any type, but raised within the libraries: see `is_the_libraries`
         if not is_the_libraries(error):
             raise
         raise DamagedCheckpointError(f"{folder}: PEFT cannot load these adapters ({first_line(error)}).") from error

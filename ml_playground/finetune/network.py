@@ -43,7 +43,7 @@ def load_network(name: str, revision: str | None, hf_model: HfModelConfig, *, wh
         raise CheckpointError(f"[train.hf_model] model_name: {name} cannot be loaded: {error}") from error
     except (torch.OutOfMemoryError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # of any type, but raised within the libraries: see `is_the_libraries`
         if "allocate memory" in str(error) or not loading.is_the_libraries(error):
             raise
         raise CheckpointError(

@@ -121,7 +121,7 @@ class ExportableFolder(Exportable):
                 raise CheckpointError(f"it needs Python code of its own, which is never run here: {code}")
             tokenizer = load_tokenizer(folder)
             stops = _stops(folder, values, tokenizer)
-        except Exception as error:
+        except Exception as error:  # of any type, but raised within the libraries: see `is_the_libraries`
             if not isinstance(error, CheckpointError | OSError) and not is_the_libraries(error):
                 raise
             raise ExportError(

@@ -67,7 +67,9 @@ class FastTokenizer(Tokenizer):
         """Without the tokens that a model expects around a text."""
         try:
             return np.array(self._library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
-        except Exception as error:  # such as a character that its vocabulary lacks
+        except Exception as error:  # such as a character that its vocabulary lacks; the library raises nothing narrower
+            if type(error) is not Exception:
+                raise
             raise PromptError(f"the tokenizer cannot take this text: {error}") from error
 
     def encode_prompt(self, text: str) -> Ids:
@@ -255,5 +257,7 @@ def library_of(text: str) -> "Library":
 
     try:
         return Library.from_str(text)
-    except Exception as error:
+    except Exception as error:  # the library raises nothing narrower
+        if type(error) is not Exception:
+            raise
         raise DataError(f"tokenizer.json is damaged ({error})") from error

@@ -11,7 +11,7 @@ from ml_playground.config.sections import PrepareConfig
 from ml_playground.data.manifest import differences, read_manifest, settings_of
 from ml_playground.data.prepare import prepare_texts
 from ml_playground.data.tokenizers.char import CharTokenizer
-from ml_playground.data.tokenizers.huggingface import FastTokenizer
+from ml_playground.data.tokenizers.huggingface import FastTokenizer, library_of
 from ml_playground.data.tokenizers.of_model import tokenizer_of_model
 from ml_playground.data.tokenizers.options import load_tokenizer
 from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
@@ -318,3 +318,11 @@ def test_a_character_that_it_lacks_is_a_mistake_of_the_prompt() -> None:
     words = Tokenizer(models.WordLevel({"a": 0}))
     with pytest.raises(PromptError, match="cannot take this text"):
         FastTokenizer(words.to_str(), end_token=None).encode("b")
+
+
+def test_a_bug_of_the_caller_is_not_taken_for_a_mistake_of_the_prompt() -> None:
+    words = Tokenizer(models.WordLevel({"a": 0}))
+    with pytest.raises(TypeError):
+        FastTokenizer(words.to_str(), end_token=None).encode(None)  # type: ignore[arg-type]  # which is the bug
+    with pytest.raises(TypeError):
+        library_of(None)  # type: ignore[arg-type]  # which is the bug
