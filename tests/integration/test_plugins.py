@@ -32,10 +32,9 @@ def with_parts(project: Project) -> Project:
 
 def test_the_parts_of_the_page_train_and_resume_bit_for_bit(with_parts: Project) -> None:
     with_parts.ok("train")
-    rows = list(csv.reader((with_parts.root / "loss.csv").open()))
-    measured = [
-        (row["step"], name, value) for row in with_parts.metrics() for name, value in row.items() if "/" in name
-    ]
+    rows = csv.reader((with_parts.root / "loss.csv").read_text().splitlines())
+    logged = with_parts.metrics()
+    measured = [(row["step"], name, value) for row in logged for name, value in row.items() if "/" in name]
     assert [(int(step), name, float(value)) for step, name, value in rows] == measured
     losses = [value for _, name, value in measured if name == "val/loss"]
     assert losses[-1] < losses[0]
