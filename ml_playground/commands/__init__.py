@@ -184,6 +184,13 @@ _WHAT = Argument(
     },
 )
 
+_WHOSE = Argument(
+    "what",
+    {"nargs": "?", "help": "name of an experiment, or a folder, with runs in it or below; all experiments by default"},
+    _experiments,
+)
+_JSON = Argument("--json", {"action": "store_true", "help": "print a JSON object for each run, one in a line"})
+
 VERBS: dict[str, Verb] = {
     "prepare": ExperimentVerb("make token files from the experiment's text"),
     "train": ExperimentVerb("train, resuming from ckpt_last.pt where there is one", checks_devices=True),
@@ -195,6 +202,7 @@ VERBS: dict[str, Verb] = {
     "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
     "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),
+    "runs": Verb("list the runs of all experiments, or of one, newest first, with their losses", (_WHOSE, _JSON)),
     "list": Verb("list the experiments, or the parts that a TOML file can name", (_WHAT,)),
 }
 

@@ -48,6 +48,11 @@ def derived(value: str, description: str, **constraints: Any) -> Any:
     return Field(description=description, json_schema_extra={"derived": value}, **constraints)
 
 
+def is_derived(field: FieldInfo) -> bool:
+    """Whether an option's default is computed from others of its section."""
+    return is_table(field.json_schema_extra) and "derived" in field.json_schema_extra
+
+
 def expanded(path: str) -> str:
     """A path as a TOML file states it, with `~`, `~user`, `$NAME` and `${NAME}` replaced by what they are.
 

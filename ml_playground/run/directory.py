@@ -60,12 +60,12 @@ class RunDirectory:
 
     @classmethod
     def all_below(cls, folder: Path) -> Iterator["RunDirectory"]:
-        """The runs in a folder and in all folders below it, by path; a run has no others in it."""
+        """The runs in a folder and in all below it that are not hidden, by path; a run has no others in it."""
         for path, folders, names in os.walk(folder):
             if {"run.json", "summary.json"} & set(names):
                 folders.clear()
                 yield cls(Path(path))
-            folders.sort()
+            folders[:] = sorted(each for each in folders if not each.startswith("."))
 
     @property
     def is_training(self) -> bool:

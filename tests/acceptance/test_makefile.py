@@ -22,7 +22,13 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_verb_of_the_table_is_a_target(verb: str) -> None:
     *_, command = make("-n", verb, "EXP=shakespeare", "CONFIG=x.toml").stdout.splitlines()
     expected = ' "shakespeare" --exp-config "x.toml"' if isinstance(VERBS[verb], ExperimentVerb) else ""
+    expected = ' "shakespeare"' if verb == "runs" else expected
     assert command.rstrip().endswith(f"python -m ml_playground.cli {verb}{expected}")
+
+
+def test_runs_are_of_all_experiments_unless_one_is_named() -> None:
+    *_, command = make("-n", "runs").stdout.splitlines()
+    assert command.rstrip().endswith("python -m ml_playground.cli runs")
 
 
 def test_help_has_what_the_command_line_says_of_each_verb_and_no_other() -> None:
