@@ -3,12 +3,13 @@
 import sys
 from dataclasses import replace
 
+from ml_playground.analysis.loss_svg import write_loss_svg
 from ml_playground.analysis.reference import Reference, reference_path
 from ml_playground.commands.build import Start, build_runtime, build_trainer, fresh_start, origin_of
 from ml_playground.commands.recording import failed_start_recorded, record_start, summarised
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import PlaygroundError, RunDirectoryError, StoppedBySignalError
+from ml_playground.errors import PlaygroundError, RunDirectoryError, StoppedBySignalError, StorageError
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import Checkpoint, resume
@@ -62,6 +63,8 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         start = SinkStart(run, settings.max_iters, resumed, replace(trainer.progress))
         with summarised(run, trainer, settings.max_iters), Telemetry(settings.sinks, start) as telemetry:
             stopped_by = trainer.fit(telemetry)
+        if stopped_by is None:
+            _draw(run)
     _print_end(config, run, trainer)
     if stopped_by is not None:
         raise StoppedBySignalError(f"stopped by {stopped_by.name}; the same command resumes from here", stopped_by)
@@ -137,6 +140,14 @@ def _print_end(config: ExperimentConfig, run: RunDirectory, trainer: Trainer) ->
             f"ckpt_best.pt, which sample uses, is from an earlier run and better{with_adapters}; "
             "move it away to sample from this one"
         )
+
+
+def _draw(run: RunDirectory) -> None:
+    """Write `reports/loss.svg`; the training is done, whether or not the system lets this be written."""
+    try:
+        write_loss_svg(run)
+    except StorageError as error:
+        print(f"! {error}", file=sys.stderr)
 
 
 def _as_expected(config: ExperimentConfig, trainer: Trainer) -> str | None:

@@ -49,6 +49,7 @@ class RunDirectory:
         self.exports = path / "export"
         self.huggingface = self.exports / "huggingface"
         self.modelfile = self.exports / "Modelfile"
+        self.reports = path / "reports"
         self.tensorboard = path / "logs" / "tb"
 
     @classmethod

@@ -295,3 +295,20 @@ def test_rows_say_how_far_the_run_was(project: Project) -> None:
     }
     assert (rows[-1].tokens, rows[-1].flops) == (progress.tokens, progress.flops)
     assert 0 < rows[-1].seconds <= progress.seconds
+
+
+def test_a_finished_training_draws_its_losses(project: Project) -> None:
+    project.ok("prepare")
+    project.ok("train")
+    picture = (project.out / "reports" / "loss.svg").read_text()
+    best = min(row["val/loss"] for row in project.metrics() if "val/loss" in row)
+    assert f"best validation loss {best:.4f}" in picture
+
+
+def test_a_picture_that_cannot_be_written_fails_no_training(project: Project) -> None:
+    project.ok("prepare")
+    project.out.mkdir(parents=True)
+    (project.out / "reports").write_text("in the way")
+    told = project.ok("train")
+    assert "reports" in told.err
+    assert "6 of 6 steps done" in told.out
