@@ -7,11 +7,12 @@ from contextlib import contextmanager, suppress
 import torch
 
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.data.manifest import Manifest
 from ml_playground.errors import DivergedError, PlaygroundError, RunDirectoryError
 from ml_playground.run.checkpoint import Checkpoint
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.progress import Progress
-from ml_playground.run.records import RunRecord, Status, Summary, utc_now
+from ml_playground.run.records import RunRecord, Status, Summary, ValidationText, utc_now
 from ml_playground.run.surroundings import commit_of, machine
 from ml_playground.run.toml_file import file_name
 from ml_playground.runtime import Runtime, device_name
@@ -37,7 +38,13 @@ def failed_start_recorded(run: RunDirectory, checkpoint: Checkpoint | None, max_
 
 
 def record_start(
-    config: ExperimentConfig, run: RunDirectory, runtime: Runtime, trainer: Trainer, *, resumed: bool
+    config: ExperimentConfig,
+    run: RunDirectory,
+    runtime: Runtime,
+    trainer: Trainer,
+    manifest: Manifest,
+    *,
+    resumed: bool,
 ) -> None:
     """Write what runs, and on what, to `run.json` and `tokenizer/`; a resumed run adds to the list of its starts."""
     origin, threads = trainer.origin, torch.get_num_threads()
@@ -61,6 +68,8 @@ def record_start(
         commit=commit_of(config.file.root),
         machine=machine(device_name(runtime.device)),
         threads=threads,
+        validation=ValidationText(manifest.validation_text, manifest.val.sha256, manifest.val.bytes),
+        table_parameters=sum(table.numel() for table in trainer.model.embeddings() if table.requires_grad),
     )
     record.started(trainer.progress.step, utc_now(), before).write(run.info)
 

@@ -58,7 +58,7 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         _warn_of_nanogpt(config, run)
         with failed_start_recorded(run, checkpoint, settings.max_iters):
             trainer = _ready_trainer(config, dataset, runtime, run, checkpoint)
-        record_start(config, run, runtime, trainer, resumed=resumed)
+        record_start(config, run, runtime, trainer, dataset.manifest, resumed=resumed)
         _print_start(config, runtime, trainer, resumed=resumed)
         start = SinkStart(run, settings.max_iters, resumed, replace(trainer.progress))
         with summarised(run, trainer, settings.max_iters), Telemetry(settings.sinks, start) as telemetry:

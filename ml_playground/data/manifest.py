@@ -99,6 +99,15 @@ class Manifest(_Record):
         parts = [self.train.sha256, self.val.sha256, json.dumps(self.tokenizer, sort_keys=True)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
+    @property
+    def validation_text(self) -> str:
+        """A hash of what decides the validation text but not its tokens: raw files, and how they are read and split."""
+        settings = {
+            key: value for key, value in self.settings.items() if key != "raw_dir" and not key.startswith("tokenizer.")
+        }
+        parts = [sorted(source.sha256 for source in self.sources), self.columns, settings]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:
     """The options of `[prepare]` that decide what the tokens are, by name; a folder counts from the dataset's."""

@@ -127,6 +127,21 @@ class StartRecord:
 
 
 @dataclass(frozen=True)
+class ValidationText:
+    """What the validation losses of a run are measured on.
+
+    Attributes:
+        text: a hash of what decides the text, whatever its tokens are: the raw files and how they are read and split.
+        token_ids: SHA-256 of `val.bin`.
+        bytes: that the raw text has in UTF-8.
+    """
+
+    text: str
+    token_ids: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """`run.json`: what is trained and on what, now and at each start.
 
@@ -142,6 +157,9 @@ class RunRecord:
         machine: what the run is computed on.
         threads: that compute on the CPU.
         starts: all of them, in order.
+        validation: the validation text; None if it is not recorded.
+        table_parameters: those of `parameters` that are in embedding tables, which are looked up, not multiplied; None
+            if that is not recorded.
     """
 
     toml: str | None
@@ -155,6 +173,8 @@ class RunRecord:
     machine: Machine
     threads: int
     starts: list[StartRecord] = field(default_factory=list[StartRecord])
+    validation: ValidationText | None = None
+    table_parameters: int | None = None
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
 
