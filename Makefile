@@ -23,7 +23,7 @@ PYTEST := $(RUN) pytest -n logical --dist worksteal
 # A target for each verb of the command line, as its table has them.
 TABLE := ml_playground/commands/__init__.py
 VERBS := $(shell sed -n 's/^    "\([a-z]*\)": [A-Za-z]*Verb.*/\1/p' $(TABLE))
-EXPERIMENT_VERBS := $(shell sed -n 's/^    "\([a-z]*\)": ExperimentVerb.*/\1/p' $(TABLE))
+EXPERIMENT_VERBS := compare $(shell sed -n 's/^    "\([a-z]*\)": ExperimentVerb.*/\1/p' $(TABLE))
 ARGS := "$(EXP)" $(if $(CONFIG),--exp-config "$(CONFIG)")
 # `runs` is of all experiments unless one is named.
 ARGS_OF_RUNS := $(if $(filter file,$(origin EXP)),,"$(EXP)")

@@ -69,6 +69,7 @@ class Verb:
 
     help: str
     arguments: tuple[Argument, ...] = ()
+    extra: str = "finetune"  # brings the libraries that are not always needed
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Have `parser` read what follows the verb."""
@@ -77,7 +78,10 @@ class Verb:
 
     def run(self, module: str, options: argparse.Namespace) -> None:
         """Do it."""
-        _imported(module).run(**{each.key: getattr(options, each.key) for each in self.arguments})
+        from ml_playground.utils.extras import needing
+
+        with needing(self.extra):
+            _imported(module).run(**{each.key: getattr(options, each.key) for each in self.arguments})
 
 
 def _imported(module: str) -> Any:
@@ -126,7 +130,6 @@ class ExperimentVerb(Verb):
 
     arguments: tuple[Argument, ...] = (_EXPERIMENT, _CONFIG)
     checks_devices: bool = False
-    extra: str = "finetune"  # brings the libraries that only some experiments need
 
     def run(self, module: str, options: argparse.Namespace) -> None:
         """Do it, once the configuration is found to be sound."""
@@ -190,6 +193,18 @@ _WHOSE = Argument(
     _experiments,
 )
 _JSON = Argument("--json", {"action": "store_true", "help": "print a JSON object for each run, one in a line"})
+_COMPARED = Argument(
+    "what",
+    {
+        "nargs": "+",
+        "help": "folders of runs, the folder of a sweep, or an experiment, whose runs are compared with its own",
+    },
+    _experiments,
+)
+_BASE = Argument(
+    "--base",
+    {"metavar": "NAME", "help": "what the others are compared with: a row of the table, or a run of it"},
+)
 
 VERBS: dict[str, Verb] = {
     "prepare": ExperimentVerb("make token files from the experiment's text"),
@@ -199,6 +214,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
     "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),
+    "compare": Verb("show what differs between runs, and whether it helped", (_COMPARED, _BASE, _CONFIG), "analysis"),
     "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
     "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),

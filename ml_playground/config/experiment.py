@@ -12,6 +12,7 @@ from ml_playground.config.parts import PartOf, list_of_parts, part_of
 from ml_playground.config.paths import relative_paths
 from ml_playground.config.registries import MODELS, OPTIMIZERS, SCHEDULES
 from ml_playground.config.sections import (
+    CompareConfig,
     DataConfig,
     EvaluateConfig,
     ExportGgufConfig,
@@ -72,6 +73,7 @@ class ExperimentConfig(Section):
     sample: SampleConfig
     export: ExportConfig
     sweep: SweepConfig
+    compare: CompareConfig
     _file: ConfigFile = PrivateAttr()
 
     @property
@@ -85,8 +87,11 @@ class ExperimentConfig(Section):
         return self
 
     def resolved(self) -> Table:
-        """All values as JSON types; paths below the project are relative to it. `[sweep]` is no part of a run."""
-        values: Table = relative_paths(self.model_dump(exclude={"sweep"}), self.file.root)
+        """What a run depends on, as JSON types: without `[sweep]` and `[compare]`.
+
+        Paths below the project are relative to it.
+        """
+        values: Table = relative_paths(self.model_dump(exclude={"sweep", "compare"}), self.file.root)
         return values
 
 

@@ -4,6 +4,7 @@ A component receives the section it needs (or plain keyword arguments), never th
 `docs/configuration.md` is generated from these files.
 """
 
+from ml_playground.config.sections.compare import CompareConfig
 from ml_playground.config.sections.evaluate import EvaluateConfig
 from ml_playground.config.sections.export import ExportGgufConfig, ExportHfConfig, ExportOllamaConfig
 from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
@@ -23,6 +24,7 @@ from ml_playground.config.sections.training import (
 from ml_playground.config.sections.types import Device, DType, GGUFType, ModelName, SampleDType
 
 __all__ = [
+    "CompareConfig",
     "DType",
     "DataConfig",
     "DecayingScheduleConfig",

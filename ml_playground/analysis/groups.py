@@ -1,0 +1,157 @@
+"""Runs in groups that differ in the seed only, named after what they change."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ml_playground.analysis.configs import differences
+from ml_playground.analysis.members import Measured, Member
+from ml_playground.errors import PlaygroundError
+from ml_playground.run.records import RunRecord
+from ml_playground.utils.tables import Change
+
+_CHANGES_IN_A_NAME = 3
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed only.
+
+    Attributes:
+        name: what the table calls it.
+        changes: what its configuration changes in that of the base.
+        members: its finished runs, by seed.
+        failed: its runs that diverged or failed.
+    """
+
+    name: str
+    changes: tuple[Change, ...]
+    members: tuple[Member, ...]
+    failed: tuple[Member, ...]
+
+    @property
+    def any(self) -> Member:
+        """One of its runs, for what they have in common."""
+        return (*self.members, *self.failed)[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those of its finished runs."""
+        return [each.seed for each in self.members]
+
+    @property
+    def measured(self) -> list[Measured]:
+        """What its finished runs are worth, by seed."""
+        return [each.measured for each in self.members if each.measured is not None]
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is its own, or the name or the path of one of its runs."""
+        runs = (*self.members, *self.failed)
+        paths = {each.run.directory.path for each in runs}
+        return name == self.name or name in {path.name for path in paths} or Path(name).resolve() in paths
+
+
+def grouped(
+    members: Sequence[Member],
+    *,
+    base: str | Path | None = None,
+    names: Mapping[Path, str] | None = None,
+) -> tuple[list[Group], list[str]]:
+    """The runs in groups that differ in the seed only, the base first, and remarks.
+
+    Args:
+        members: the runs.
+        base: the name of the base's group, or the name or folder of one of its runs; the first run's if left out.
+        names: what the groups of runs in these folders are called, such as the arms of a sweep. Others are named after
+            what they change.
+
+    Raises:
+        PlaygroundError: there is no such base.
+    """
+    named = names or {}
+    lots: list[list[Member]] = []
+    for each in members:
+        lot = next((lot for lot in lots if _same_but_for_the_seed(lot[0].record, each.record)), None)
+        if lot is None:
+            lots.append([each])
+        else:
+            lot.append(each)
+    remarks: list[str] = []
+    unnamed = [_group(lot, remarks) for lot in lots]
+    if not unnamed:
+        return [], remarks
+    groups = _named(unnamed, unnamed[0], named)
+    if base is not None:
+        chosen = next((index for index, group in enumerate(groups) if group.is_called(str(base))), None)
+        if chosen is None:
+            raise PlaygroundError(
+                f"there is no base {str(base)!r}. There are: {', '.join(group.name for group in groups)}"
+            )
+        groups = _named([unnamed[chosen], *unnamed[:chosen], *unnamed[chosen + 1 :]], unnamed[chosen], named)
+    return groups, remarks
+
+
+def _same_but_for_the_seed(one: RunRecord, other: RunRecord) -> bool:
+    return one.data == other.data and not differences(one.config, other.config)
+
+
+def _group(lot: Sequence[Member], remarks: list[str]) -> Group:
+    """A group without a name. Of runs with the same seed the first that is finished counts: they are one experiment."""
+    of_seed: dict[int, Member] = {}
+    for each in sorted(lot, key=lambda each: (each.seed, each.status != "finished")):
+        if (first := of_seed.setdefault(each.seed, each)) is not each:
+            remarks.append(
+                f"{each.name} has the configuration and the seed of {first.name}: it is not another sample, and is "
+                "left out"
+            )
+    kept = of_seed.values()
+    members = tuple(each for each in kept if each.status == "finished")
+    return Group("", (), members, tuple(each for each in kept if each.status != "finished"))
+
+
+def _named(groups: Sequence[Group], base: Group, names: Mapping[Path, str]) -> list[Group]:
+    """The groups with their names and what they change in the base."""
+    found: list[Group] = []
+    for group in groups:
+        changes = tuple(differences(base.any.record.config, group.any.record.config))
+        given = next((names[path] for path in map(_path, (*group.members, *group.failed)) if path in names), None)
+        name = given or ("base" if group is base else _name(changes))
+        taken = {each.name for each in found}
+        if name in taken:
+            name = ", ".join(map(stated, changes)) or name
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{name} ({number})"
+        found.append(replace(group, name=name, changes=changes))
+    return found
+
+
+def _path(member: Member) -> Path:
+    return member.run.directory.path.resolve()
+
+
+def _name(changes: Sequence[Change]) -> str:
+    """What a group changes in the base, in short."""
+    if not changes:
+        return "other data"
+    more = len(changes) - _CHANGES_IN_A_NAME
+    shown = ", ".join(map(_short, changes[: _CHANGES_IN_A_NAME if more > 1 else None]))
+    return f"{shown}, {more} more" if more > 1 else shown
+
+
+def _short(change: Change) -> str:
+    section, _, key = change.key.rpartition(" ")
+    if key == "kind":  # of a part, whose name says more
+        key = section.strip("[]").rpartition(".")[2]
+    return f"without {key}" if change.now is None else f"{key} = {_value(change.now)}"
+
+
+def stated(change: Change) -> str:
+    """A change as a line of TOML with its section, such as `[train.model] n_layer = 6`."""
+    return f"{change.key} = {'none' if change.now is None else _value(change.now)}"
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

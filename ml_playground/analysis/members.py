@@ -1,0 +1,209 @@
+"""The runs of a comparison: what they were trained on, and what they are worth at their end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from ml_playground.errors import PlaygroundError, RunDirectoryError
+from ml_playground.run.evaluations import StoredEvaluation
+from ml_playground.run.opened import Run
+from ml_playground.run.progress import Progress
+from ml_playground.run.records import MetricRow, RunRecord
+from ml_playground.run.windows import Windows, predictions, read_windows
+from ml_playground.utils.paths import display_path
+from ml_playground.utils.tables import Table
+
+Evaluation = Literal["end", "evaluate"]
+
+_FAILED = ("diverged", "failed")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run, or all runs of a configuration, that cannot be in the table.
+
+    Attributes:
+        name: which.
+        reason: why, and what to do.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run is worth on the validation text.
+
+    Attributes:
+        loss: in nats per token.
+        bits_per_byte: the same in bits per UTF-8 byte of the raw text.
+        text: a hash that only the same validation text has.
+        token_ids: a hash that only the same text in the same tokens has.
+        windows: nats in each window, shape (W,); None if they are not kept.
+        context: tokens per window.
+        stride: tokens from one window to the next.
+    """
+
+    loss: float
+    bits_per_byte: float
+    text: str
+    token_ids: str
+    windows: Windows | None
+    context: int
+    stride: int
+
+    @cached_property
+    def predictions(self) -> list[int] | None:
+        """How many there are in each window; None where no windows are kept, or not all."""
+        if self.windows is None:
+            return None
+        count = round(float(self.windows.sum()) / self.loss)
+        found = [int(each) for each in predictions(count, context=self.context, stride=self.stride)]
+        return found if len(found) == len(self.windows) else None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of a group.
+
+    Attributes:
+        run: where it is.
+        record: what it was trained on and how.
+        progress: how far it is.
+        status: how it ended: `finished`, `diverged` or `failed`.
+        measured: at its end; None unless it is finished.
+    """
+
+    run: Run
+    record: RunRecord
+    progress: Progress
+    status: str
+    measured: Measured | None = None
+
+    @property
+    def name(self) -> str:
+        """The path of its folder, as a message shows it."""
+        return display_path(self.run.directory.path)
+
+    @property
+    def seed(self) -> int:
+        """`[train.runtime] seed`."""
+        return int(self.record.config["train"]["runtime"]["seed"])
+
+    @property
+    def batches(self) -> Table:
+        """What decides its batches, besides the seed."""
+        data = self.record.config["train"]["data"]
+        names = ("batch_size", "block_size", "grad_accum_steps", "sampler")
+        return {"data": self.record.data, **{name: data.get(name) for name in names}}
+
+    @cached_property
+    def curve(self) -> list[MetricRow]:
+        """Its evaluations from the first to that at its end; empty where `metrics.jsonl` lacks the last one."""
+        rows = self.run.evaluations()
+        return rows if rows and rows[-1].step == self.progress.step else []
+
+
+def read_members(folders: Iterable[Path], evaluation: Evaluation = "end") -> tuple[list[Member], list[LeftOut]]:
+    """The runs in these folders, as far as they can be compared, and why the others cannot.
+
+    Args:
+        folders: run directories.
+        evaluation: `end` for the exact loss at the end of training, `evaluate` for what `evaluate` has measured.
+    """
+    members: list[Member] = []
+    left_out: list[LeftOut] = []
+    for folder in dict.fromkeys(path.resolve() for path in folders):
+        try:
+            found = _read(Run.open(folder))
+        except RunDirectoryError as error:
+            left_out.append(LeftOut(display_path(folder), str(error)))
+            continue
+        if isinstance(found, LeftOut):
+            left_out.append(found)
+        else:
+            members.append(found)
+    if evaluation == "evaluate":
+        members, unmeasured = _as_evaluated(members)
+        left_out += unmeasured
+    return members, left_out
+
+
+def _read(run: Run) -> Member | LeftOut:
+    """A run that has ended, measured at its end. Raises RunDirectoryError if a file is damaged."""
+    name, record, summary = display_path(run.directory.path), run.record, run.summary
+    if record is None or summary is None:
+        return LeftOut(name, "has no run.json and summary.json: it is not a run, or was trained by an older version")
+    if run.status in _FAILED:
+        return Member(run, record, summary.progress, run.status)
+    if run.status != "finished" or run.end is None:
+        how = "is still running" if run.status == "running" else f"was {run.status}"
+        return LeftOut(
+            name,
+            f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: `train` takes it to its end",
+        )
+    text, context = record.validation, int(record.config["train"]["data"]["block_size"])
+    measured = Measured(
+        loss=run.end.values["val/loss"],
+        bits_per_byte=run.end.values["val/bits_per_byte"],
+        text=record.data if text is None else text.text,
+        token_ids=record.data if text is None else text.token_ids,
+        windows=run.windows(),
+        context=context,
+        stride=context,
+    )
+    return Member(run, record, summary.progress, "finished", measured)
+
+
+def _as_evaluated(members: Iterable[Member]) -> tuple[list[Member], list[LeftOut]]:
+    """The runs as `evaluate` has measured their last checkpoints, all with the same context and stride.
+
+    Raises:
+        PlaygroundError: there is no context and stride that all were measured with.
+    """
+    found: list[tuple[Member, dict[tuple[int, int], StoredEvaluation]]] = []
+    others: list[Member] = []
+    left_out: list[LeftOut] = []
+    for each in members:
+        results = {
+            (result.context, result.stride): result
+            for result in each.run.measured()
+            if result.checkpoint == each.run.directory.last_checkpoint.name and result.step == each.progress.step
+        }
+        if each.status != "finished":
+            others.append(each)
+        elif results:
+            found.append((each, results))
+        else:
+            left_out.append(LeftOut(each.name, "is not measured yet: run `evaluate` with its TOML file"))
+    if not found:
+        return others, left_out
+    common = [key for key in found[0][1] if all(key in results for _, results in found)]
+    if not common:
+        stated = "; ".join(f"{each.name}: {_settings(results)}" for each, results in found)
+        raise PlaygroundError(
+            f"the runs were evaluated with different [evaluate] context and stride ({stated}). Run `evaluate` with the "
+            "same ones for all."
+        )
+    chosen = max(common, key=lambda key: (key[0] - key[1], key[0]))
+    return [*(_with(each, results[chosen]) for each, results in found), *others], left_out
+
+
+def _settings(results: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"context {context}, stride {stride}" for context, stride in sorted(results))
+
+
+def _with(member: Member, result: StoredEvaluation) -> Member:
+    measured = Measured(
+        loss=result.loss,
+        bits_per_byte=result.bits_per_byte,
+        text=result.text,
+        token_ids=result.token_ids,
+        windows=read_windows(member.run.directory.path / result.windows),
+        context=result.context,
+        stride=result.stride,
+    )
+    return replace(member, measured=measured)

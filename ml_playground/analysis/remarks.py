@@ -1,0 +1,83 @@
+"""What to bear in mind when reading a comparison, and what cannot be compared at all."""
+
+from collections.abc import Iterator, Sequence
+
+from ml_playground.analysis.groups import Group
+from ml_playground.analysis.members import Evaluation
+from ml_playground.analysis.results import Row, Unit, counted
+
+_SIMILAR_COST = (0.95, 1.05)
+
+
+def incomparable(group: Group, base: Group, evaluation: Evaluation) -> str | None:
+    """Why a group's losses are not on the base's scale; None if they are."""
+    if not group.members:
+        return None
+    text, other = group.measured[0].text, base.measured[0].text
+    if text != other and group.measured[0].token_ids != base.measured[0].token_ids:
+        return f"its validation text is another than that of {base.name} ({text[:8]} instead of {other[:8]})"
+    iters, base_iters = (each.any.record.config["train"]["runtime"]["eval_iters"] for each in (group, base))
+    if iters != base_iters and evaluation == "end":
+        return (
+            f"it was evaluated with eval_iters = {iters}, {base.name} with {base_iters}: on another part of the text. "
+            'Run `evaluate` for both and set [compare] evaluation = "evaluate".'
+        )
+    return None
+
+
+def remarks(groups: Sequence[Group], rows: Sequence[Row], unit: Unit, evaluation: Evaluation) -> Iterator[str]:
+    """What to bear in mind when reading the `rows` of these groups, the base first."""
+    base = groups[0]
+    if any(0 < len(group.members) < 2 for group in groups):
+        yield (
+            "one seed is not enough to tell a difference from chance: train each configuration with several, such as "
+            "[sweep] seeds = [1, 2, 3, 4, 5]"
+        )
+    for group, row in zip(groups, rows, strict=True):
+        if row.failed and group.members:
+            yield (
+                f"{group.name}: {counted(row.failed)} of {len(group.members) + sum(row.failed.values())} runs; the "
+                "numbers are of the others, which flatters it"
+            )
+        if group.members and not all(each.curve for each in group.members):
+            lacking = ", ".join(each.name for each in group.members if not each.curve)
+            yield f"metrics.jsonl of {lacking} is incomplete: what {group.name} needs to reach a loss is unknown"
+    yield from _remarks_on_scale(groups, evaluation)
+    if unit == "bits/byte":
+        yield "the tokenizers differ: losses are compared in bits per byte of the text only"
+    for group, row in zip(groups[1:], rows[1:], strict=True):
+        yield from _remarks_on_cost(row, rows[0])
+        yield from _remarks_on_surroundings(group, base)
+
+
+def _remarks_on_scale(groups: Sequence[Group], evaluation: Evaluation) -> Iterator[str]:
+    base, *others = groups
+    size = base.any.batches["block_size"]
+    for group in others:
+        if evaluation == "end" and (own := group.any.batches["block_size"]) != size:
+            yield (
+                f"{group.name} has block_size = {own}, {base.name} {size}: predictions with more text before them are "
+                "better for that alone. Run `evaluate` with one context for both and set [compare] evaluation = "
+                '"evaluate"'
+            )
+
+
+def _remarks_on_cost(row: Row, base: Row) -> Iterator[str]:
+    if row.cost is None or base.cost is None or not base.cost.flops:
+        return
+    ratio = row.cost.flops / base.cost.flops
+    if not _SIMILAR_COST[0] < ratio < _SIMILAR_COST[1]:
+        yield f"{row.name} takes {ratio:.2g} times the FLOPs of {base.name}"
+
+
+def _remarks_on_surroundings(group: Group, base: Group) -> Iterator[str]:
+    own, other = group.any.record, base.any.record
+    changed = [
+        f"{name} {own.versions.get(name, 'none')}"
+        for name in own.versions
+        if own.versions[name] != other.versions.get(name)
+    ]
+    if own.machine.device != other.machine.device:
+        changed.append(own.machine.device)
+    if changed:
+        yield f"{group.name} was trained with {', '.join(changed)}, {base.name} was not"

@@ -1,0 +1,49 @@
+"""Compare runs: what differs, whether it helped, by how much, and how sure that is."""
+
+from pathlib import Path
+
+from ml_playground.analysis import tables
+from ml_playground.analysis.comparison import compare
+from ml_playground.analysis.comparison_page import as_html
+from ml_playground.analysis.groups import grouped
+from ml_playground.analysis.members import read_members
+from ml_playground.analysis.results import Comparison
+from ml_playground.commands.compare.find import find
+from ml_playground.commands.compare.samples import with_samples
+from ml_playground.errors import PlaygroundError
+from ml_playground.utils.files import atomic_write, write_json
+from ml_playground.utils.paths import display_path
+
+
+def run(what: list[str], base: str | None, exp_config: Path | None) -> None:
+    """Print a table of the runs that `what` names, and write it as JSON, Markdown and HTML.
+
+    Raises:
+        PlaygroundError: there is nothing to compare, or not on one scale.
+    """
+    found = find(what, base, exp_config)
+    members, left_out = read_members(found.folders, found.settings.evaluation)
+    left_out = [*left_out, *found.left_out]
+    if not members:
+        reasons = "".join(f"\n  {each.name}: {each.reason}" for each in left_out)
+        raise PlaygroundError(f"none of {len(found.folders)} runs can be compared.{reasons}")
+    groups, remarks = grouped(members, base=found.base, names=found.names)
+    comparison, groups = compare(
+        groups,
+        evaluation=found.settings.evaluation,
+        equivalence=found.settings.equivalence or None,
+        left_out=left_out,
+        notes=[*found.notes, *remarks],
+    )
+    print(tables.as_text(comparison), flush=True)
+    if found.settings.samples:
+        comparison = with_samples(comparison, groups, found.settings.samples, found.sampling)
+    _write(comparison, found.output or groups[0].members[0].run.directory.path / "reports" / "compare")
+
+
+def _write(comparison: Comparison, folder: Path) -> None:
+    write_json(folder / "compare.json", comparison.as_json())
+    for name, text in (("compare.md", tables.as_markdown(comparison)), ("compare.html", as_html(comparison))):
+        with atomic_write(folder / name) as file:
+            file.write(text.encode(errors="backslashreplace"))
+    print(f"\nin {display_path(folder)}: compare.html, compare.md, compare.json")

@@ -1,0 +1,135 @@
+"""How runs are read, grouped and named."""
+
+from pathlib import Path
+
+import pytest
+
+from ml_playground.analysis.groups import Group, grouped
+from ml_playground.analysis.members import LeftOut, read_members
+from ml_playground.errors import PlaygroundError
+from ml_playground.run.evaluations import StoredEvaluation, add_evaluations
+from tests.unit.analysis.made_up import write_run
+
+
+def groups_in(folder: Path, base: str | None = None) -> list[Group]:
+    members, left_out = read_members(sorted(folder.iterdir()))
+    assert left_out == []
+    return grouped(members, base=base)[0]
+
+
+def test_runs_that_differ_in_the_seed_are_one_group_named_after_what_it_changes(tmp_path: Path) -> None:
+    for seed in (2, 1, 3):
+        write_run(tmp_path / f"a{seed}", 2, seed=seed)
+        write_run(tmp_path / f"b{seed}", 2, seed=seed, changes={"train.model.mlp.kind": "relu2"})
+        write_run(tmp_path / f"c{seed}", 2, seed=seed, changes={"train.optim.learning_rate": 0.01})
+    groups = groups_in(tmp_path)
+    assert [(group.name, group.seeds) for group in groups] == [
+        ("base", [1, 2, 3]),
+        ('mlp = "relu2"', [1, 2, 3]),
+        ("learning_rate = 0.01", [1, 2, 3]),
+    ]
+    assert [change.key for group in groups for change in group.changes] == [
+        "[train.model.mlp] kind",
+        "[train.optim] learning_rate",
+    ]
+
+
+@pytest.mark.parametrize("base", ["learning_rate = 0.01", "c1"])
+def test_the_base_is_chosen_by_the_name_of_a_group_or_a_run(tmp_path: Path, base: str) -> None:
+    write_run(tmp_path / "a1", 2)
+    write_run(tmp_path / "c1", 2, changes={"train.optim.learning_rate": 0.01})
+    first, other = groups_in(tmp_path, base)
+    assert (first.name, first.members[0].run.directory.path.name) == ("base", "c1")
+    assert other.name == "learning_rate = 0.001"
+
+
+def test_a_base_that_is_not_there_is_a_message_with_those_that_are(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2)
+    write_run(tmp_path / "b", 2, changes={"train.model.n_layer": 3})
+    with pytest.raises(PlaygroundError, match=r"no base 'rope'. There are: base, n_layer = 3"):
+        groups_in(tmp_path, "rope")
+
+
+def test_many_changes_are_counted_and_equal_names_get_their_sections(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2)
+    many = {f"train.model.x{number}": number for number in range(5)}
+    write_run(tmp_path / "b", 2, changes=many)
+    write_run(tmp_path / "c", 2, changes={"train.model.same": 1})
+    write_run(tmp_path / "d", 2, changes={"train.optim.same": 1})
+    assert [group.name for group in groups_in(tmp_path)] == [
+        "base",
+        "x0 = 0, x1 = 1, x2 = 2, 2 more",
+        "same = 1",
+        "[train.optim] same = 1",
+    ]
+
+
+def test_other_data_is_another_group_though_the_configuration_is_the_same(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2)
+    write_run(tmp_path / "b", 2, data="other")
+    assert [group.name for group in groups_in(tmp_path)] == ["base", "other data"]
+
+
+def test_the_same_configuration_and_seed_counts_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2, status="failed")
+    write_run(tmp_path / "b", 2.5)
+    write_run(tmp_path / "c", 2)
+    members, _ = read_members(sorted(tmp_path.iterdir()))
+    (group,), remarks = grouped(members)
+    assert [each.run.directory.path.name for each in group.members] == ["b"]
+    assert group.failed == ()
+    assert len(remarks) == 2
+    assert all("has the configuration and the seed of" in remark and "/b: " in remark for remark in remarks)
+
+
+def test_diverged_runs_are_counted_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2, seed=1)
+    write_run(tmp_path / "b", 2, seed=2, status="diverged")
+    (group,) = groups_in(tmp_path)
+    assert (group.seeds, [each.seed for each in group.failed]) == ([1], [2])
+
+
+def reasons(left_out: list[LeftOut]) -> dict[str, str]:
+    return {each.name.rpartition("/")[2]: each.reason for each in left_out}
+
+
+def test_what_cannot_be_compared_is_left_out_with_a_reason(tmp_path: Path) -> None:
+    write_run(tmp_path / "whole", 2)
+    write_run(tmp_path / "stopped", 2, status="stopped")
+    write_run(tmp_path / "killed", 2, status="running")
+    old = write_run(tmp_path / "old", 2)
+    old.info.write_text('{"config": {}}')
+    (tmp_path / "empty").mkdir()
+    members, left_out = read_members([*sorted(tmp_path.iterdir()), tmp_path / "nowhere"])
+    assert [each.run.directory.path.name for each in members] == ["whole"]
+    found = reasons(left_out)
+    assert found.keys() == {"stopped", "killed", "old", "empty", "nowhere"}
+    assert found["stopped"] == "was stopped after 100 of 100 steps: `train` takes it to its end"
+    assert found["killed"].startswith("was killed after")
+    assert found["old"].endswith("run.json is damaged, or was written by another version of ml_playground")
+    assert "has no run.json" in found["empty"]
+
+
+def stored(loss: float, context: int, stride: int, step: int = 100) -> StoredEvaluation:
+    return StoredEvaluation(
+        "ckpt_last.pt", "", step, context, stride, 99, loss, loss, 0.5, "text", "ids", "", "evaluations/none.npy"
+    )
+
+
+def test_what_evaluate_measured_with_the_longest_common_context_is_taken(tmp_path: Path) -> None:
+    for name, own in (("a", 16), ("b", 32)):
+        run = write_run(tmp_path / name, 2, seed=own)
+        add_evaluations(run.evaluations, [stored(1.0, 8, 8), stored(1.1, 8, 4), stored(1.2, own, 1)])
+    write_run(tmp_path / "c", 2, seed=3)
+    stale = write_run(tmp_path / "d", 2, seed=4)
+    add_evaluations(stale.evaluations, [stored(1.0, 8, 8, step=50)])
+    members, left_out = read_members(sorted(tmp_path.iterdir()), "evaluate")
+    assert [(each.measured.loss, each.measured.stride) for each in members if each.measured] == [(1.1, 4)] * 2
+    assert set(reasons(left_out).values()) == {"is not measured yet: run `evaluate` with its TOML file"}
+
+
+def test_evaluations_with_nothing_in_common_are_refused(tmp_path: Path) -> None:
+    for name, context in (("a", 8), ("b", 16)):
+        add_evaluations(write_run(tmp_path / name, 2).evaluations, [stored(1.0, context, 8)])
+    with pytest.raises(PlaygroundError, match=r"a: context 8, stride 8; .*b: context 16, stride 8"):
+        read_members(sorted(tmp_path.iterdir()), "evaluate")
