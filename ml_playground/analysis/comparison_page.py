@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from ml_playground.analysis.page import Column, Details, Heading, Part, SideBySide, Table, Text, page
-from ml_playground.analysis.results import AXES, Comparison, Cost, Row
+from ml_playground.analysis import plots
+from ml_playground.analysis.page import Column, Details, Figure, Heading, Part, SideBySide, Table, Text, page
+from ml_playground.analysis.pictures import Picture
+from ml_playground.analysis.results import AXES, Comparison, Cost, Row, counted
 from ml_playground.analysis.tables import remarks
 
 Cell = str | float | None
 
 _RESULTS = (
-    Column("", help="What differs from the base"),
+    Column("group", help="What differs from the base"),
     Column("n", help="Finished runs, each with another seed"),
     Column("mean", ".4f", "Loss at the end, the mean over seeds"),
     Column("sd", ".4f", "Standard deviation over seeds"),
@@ -25,7 +27,7 @@ _RESULTS = (
     Column("lowest", ".4f", "Lowest loss at any evaluation: biased downwards"),
 )
 _COSTS = (
-    Column("", help="What differs from the base"),
+    Column("group", help="What differs from the base"),
     Column("parameters", ",.0f", "Trainable values"),
     Column("without tables", ",.0f", "Without embedding tables"),
     Column("steps", ",.0f"),
@@ -36,12 +38,13 @@ _COSTS = (
 )
 
 
-def as_html(comparison: Comparison) -> str:
+def as_html(comparison: Comparison, pictures: Sequence[Picture] = ()) -> str:
     """The page."""
     rows = comparison.rows
     parts: list[Part] = [
         Table(_RESULTS, [_result(row, rows[0]) for row in rows], f"{comparison.measure}; smaller is better"),
         Table(_COSTS, [_cost(row) for row in rows], "What it took"),
+        *(Figure(plots.inline(each.figure), each.caption, each.caption) for each in pictures),
         Heading("What to bear in mind"),
         Text("\n\n".join(remarks(comparison)) or "Nothing."),
     ]
@@ -72,7 +75,7 @@ def _result(row: Row, base: Row) -> list[Cell]:
         None if found is None else found.interval.low,
         None if found is None else found.interval.high,
         row.p,
-        row.verdict,
+        f"{row.verdict} ({counted(row.failed)})" if row.failed else row.verdict,
         None if text is None else text.low,
         None if text is None else text.high,
         None if found is None else found.permutation.p,

@@ -42,12 +42,32 @@ def remarks(groups: Sequence[Group], rows: Sequence[Row], unit: Unit, evaluation
         if group.members and not all(each.curve for each in group.members):
             lacking = ", ".join(each.name for each in group.members if not each.curve)
             yield f"metrics.jsonl of {lacking} is incomplete: what {group.name} needs to reach a loss is unknown"
+        if len(steps := sorted({each.progress.step for each in group.members})) > 1:
+            yield (
+                f"runs of {group.name} ended after {', '.join(f'{each:,}' for each in steps)} steps: what it needs to "
+                "reach a loss is unknown"
+            )
+        yield from _changed_on_the_way(group)
     yield from _remarks_on_scale(groups, evaluation)
     if unit == "bits/byte":
         yield "the tokenizers differ: losses are compared in bits per byte of the text only"
     for group, row in zip(groups[1:], rows[1:], strict=True):
         yield from _remarks_on_cost(row, rows[0])
         yield from _remarks_on_surroundings(group, base)
+
+
+def _changed_on_the_way(group: Group) -> Iterator[str]:
+    """Runs that were resumed with other options than they had begun with."""
+    for each in group.members:
+        for start in each.record.starts:
+            changed = [change.key for change in start.changed if _matters(change.key)]
+            if changed:
+                yield f"{each.name} was changed at step {start.step:,}, after it had begun: {', '.join(changed)}"
+
+
+def _matters(key: str) -> bool:
+    section, _, option = key.rpartition(" ")
+    return section.startswith("[train.") and (section != "[train.runtime]" or option in ("max_iters", "seed"))
 
 
 def _remarks_on_scale(groups: Sequence[Group], evaluation: Evaluation) -> Iterator[str]:

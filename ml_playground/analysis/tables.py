@@ -1,12 +1,13 @@
 """A comparison as text for the terminal, and as Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ml_playground.analysis.bootstrap import Share
 from ml_playground.analysis.results import AXES, Axis, Comparison, Cost, Row, counted
 from ml_playground.analysis.statistics import Interval
+from ml_playground.utils.text import duration
 
 _NONE = "-"
 _AXES: dict[Axis, str] = {"steps": "steps", "tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}
@@ -78,15 +79,23 @@ def as_text(comparison: Comparison) -> str:
     lines = [f"{comparison.measure}; smaller is better", ""]
     for columns in (result_columns(comparison), cost_columns(comparison)):
         lines += [*_aligned(columns), ""]
+    lines += [f"{row.name}: {', '.join(row.changes)}" for row in comparison.rows if _says_more(row)]
     lines += remarks(comparison)
     return "\n".join(lines)
 
 
-def as_markdown(comparison: Comparison) -> str:
-    """The same as Markdown, with the configurations' differences and the samples."""
+def as_markdown(comparison: Comparison, pictures: Mapping[str, str] | None = None) -> str:
+    """The same as Markdown, with the configurations' differences and the samples.
+
+    Args:
+        comparison: the table.
+        pictures: names of files beside it, with their captions.
+    """
     lines = ["# Comparison", "", f"{comparison.measure[0].upper()}{comparison.measure[1:]}; smaller is better.", ""]
     for columns in (result_columns(comparison), cost_columns(comparison)):
         lines += [*_markdown(columns), ""]
+    for file, caption in (pictures or {}).items():
+        lines += [f"![{caption}]({file})", "", caption, ""]
     lines += [f"- {each}" for each in remarks(comparison)]
     lines += ["", "## Configurations", ""]
     for row in comparison.rows:
@@ -106,6 +115,11 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         names = [row.name for row in tested if row.difference and row.difference.paired is paired]
         if names:
             yield f"{', '.join(names)}: {_PAIRED if paired else _WELCH}"
+    if len(tested) > 1:
+        yield (
+            f"p and verdict are corrected for {len(tested)} comparisons (Holm), intervals are not: one may lie on one "
+            "side of 0 where the verdict is cannot tell"
+        )
     if comparison.pooled_sd is not None:
         yield f"standard deviation within groups, pooled: {comparison.pooled_sd:.4f}"
     for row in tested:
@@ -129,8 +143,8 @@ def _power(row: Row) -> Iterator[str]:
     text = f"{row.name}: a difference of {power.detectable:.4f} or more would have been seen (80% power)"
     if power.effect:
         needed = "more than a million seeds" if power.seeds is None else f"{power.seeds:,} seeds"
-        minutes = "" if power.minutes is None else f", {power.minutes:,.1f} minutes"
-        text += f"; for {power.effect:.2g} it takes {needed} of each{minutes}"
+        time = "" if power.minutes is None else f", {duration(60 * power.minutes)} of training"
+        text += f"; for {power.effect:.2g} it takes {needed} of each{time}"
     yield text
 
 
@@ -155,6 +169,11 @@ def _quoted(text: str) -> Iterator[str]:
     yield "```text"
     yield text.replace("```", "'''")
     yield "```"
+
+
+def _says_more(row: Row) -> bool:
+    """Whether a row's changes are not in its name."""
+    return bool(row.changes) and not all(each.rpartition("] ")[2] in row.name for each in row.changes)
 
 
 def _seeds(row: Row) -> str:

@@ -55,7 +55,10 @@ def test_an_experiment_is_compared_with_its_own_run(project: Project, compare: C
     outcome = compare(project.folder)
     assert (outcome.code, outcome.err) == (0, "")
     folder = project.folder / "reports" / "compare"
-    assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.md", "compare.html"}
+    pictures = {f"compare-{name}.svg" for name in ("forest", "curves", "differences", "pareto")}
+    assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.md", "compare.html", *pictures}
+    assert all(f"]({name})" in (folder / "compare.md").read_text() for name in pictures)
+    assert (folder / "compare.html").read_text().count("<svg ") == len(pictures)
     base, fast = rows(folder).values()
     losses = [Summary.read(project.out.parent / name / "summary.json") for name in ("tiny", "again-2", "again-3")]
     assert base["losses"] == [each.progress.val_loss for each in losses if each]
@@ -127,6 +130,20 @@ def test_what_evaluate_measured_puts_other_windows_on_one_scale(project: Project
     assert outcome.code == 0, outcome.err
     assert "by `evaluate`, context 8, stride 8" in outcome.out
     assert "has block_size" not in outcome.out
+
+
+def test_the_configuration_names_the_runs(project: Project, compare: Compare) -> None:
+    for seed in (1, 2):
+        for width in (16, 24, 32):
+            train(project, f"w{width}", seed, "[train.model]", f"n_embd = {width}")
+    listed = [f"tiny/out/w{width}-{seed}" for width in (32, 16) for seed in (1, 2)]
+    project.configure({"compare.runs": json.dumps(listed), "compare.samples": "0", "compare.axis": '"seconds"'})
+    outcome = compare(project.folder)
+    assert outcome.code == 0, outcome.err
+    base, other = results(project.folder / "reports" / "compare")["rows"]
+    assert base["runs"] == listed[:2]
+    assert other["runs"] == listed[2:]
+    assert "training time, seconds" in (project.folder / "reports" / "compare" / "compare-curves.svg").read_text()
 
 
 def test_mistakes_are_messages(project: Project, compare: Compare, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Compare runs: what differs, whether it helped, by how much, and how sure that is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ml_playground.analysis import tables
+from ml_playground.analysis import plots, tables
 from ml_playground.analysis.comparison import compare
 from ml_playground.analysis.comparison_page import as_html
 from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import read_members
+from ml_playground.analysis.pictures import Picture, pictures
 from ml_playground.analysis.results import Comparison
 from ml_playground.commands.compare.find import find
 from ml_playground.commands.compare.samples import with_samples
@@ -38,12 +40,17 @@ def run(what: list[str], base: str | None, exp_config: Path | None) -> None:
     print(tables.as_text(comparison), flush=True)
     if found.settings.samples:
         comparison = with_samples(comparison, groups, found.settings.samples, found.sampling)
-    _write(comparison, found.output or groups[0].members[0].run.directory.path / "reports" / "compare")
+    folder = found.output or groups[0].members[0].run.directory.path / "reports" / "compare"
+    _write(comparison, pictures(comparison, groups, found.settings.axis), folder)
 
 
-def _write(comparison: Comparison, folder: Path) -> None:
+def _write(comparison: Comparison, shown: Sequence[Picture], folder: Path) -> None:
     write_json(folder / "compare.json", comparison.as_json())
-    for name, text in (("compare.md", tables.as_markdown(comparison)), ("compare.html", as_html(comparison))):
+    files = {f"compare-{each.name}.svg": each for each in shown}
+    for name, picture in files.items():
+        plots.save(picture.figure, folder / name)
+    markdown = tables.as_markdown(comparison, {name: picture.caption for name, picture in files.items()})
+    for name, text in (("compare.md", markdown), ("compare.html", as_html(comparison, shown))):
         with atomic_write(folder / name) as file:
             file.write(text.encode(errors="backslashreplace"))
     print(f"\nin {display_path(folder)}: compare.html, compare.md, compare.json")

@@ -24,6 +24,9 @@ class CompareConfig(Section):
     equivalence: float = Field(
         0.0, ge=0, description="differences below this do not matter, in nats per token; 0 is off"
     )
+    axis: Literal["steps", "tokens", "flops", "seconds"] = Field(
+        "tokens", description="what the curves in the pictures are drawn over"
+    )
     samples: NonNegativeInt = Field(
         2, le=100, description="texts of each group, from the same prompt and seeds, as `[sample]` says; 0 is none"
     )

@@ -14,9 +14,10 @@ from ml_playground.analysis.comparison import compare
 from ml_playground.analysis.comparison_page import as_html
 from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import read_members
+from ml_playground.analysis.pictures import pictures
 from ml_playground.analysis.results import Comparison, Sample
 from ml_playground.errors import PlaygroundError
-from ml_playground.run.records import ValidationText
+from ml_playground.run.records import Changed, StartRecord, ValidationText
 from tests.unit.analysis.made_up import TEXT, write_run
 
 BASE = (2.00, 2.02, 1.97, 2.05, 1.99)
@@ -204,6 +205,25 @@ def test_what_differs_beside_the_configuration_is_said(tmp_path: Path) -> None:
     write_run(tmp_path / "a", 2)
     write_run(tmp_path / "b", 1, changes=RELU2, versions={"torch": "2.12"})
     assert any("was trained with torch 2.12, base was not" in note for note in compared(tmp_path).notes)
+
+
+def test_a_run_that_was_changed_on_the_way_is_named(tmp_path: Path) -> None:
+    changed = [Changed("[train.optim] learning_rate", 1e-3, 1e-2), Changed("[versions] torch", "2.11", "2.12")]
+    write_run(tmp_path / "a", 2)
+    write_run(tmp_path / "b", 1, changes=RELU2, starts=[StartRecord(50, "", 1, None, changed)])
+    (note,) = (note for note in compared(tmp_path).notes if "changed" in note)
+    assert note.endswith("b was changed at step 50, after it had begun: [train.optim] learning_rate")
+
+
+def test_a_number_that_is_varied_gets_a_picture_of_its_own(tmp_path: Path) -> None:
+    for name, rate, loss in (("a", 1e-3, 2.0), ("b", 2e-3, 1.9), ("c", 4e-3, 2.1)):
+        for seed in (1, 2):
+            write_run(tmp_path / f"{name}{seed}", loss + seed / 100, seed=seed, changes={"train.optim.rate": rate})
+    groups, _ = grouped(read_members(sorted(tmp_path.iterdir()))[0])
+    comparison, kept = compare(groups)
+    found = {each.name: each for each in pictures(comparison, kept, "steps")}
+    assert list(found) == ["forest", "varied", "curves", "differences", "pareto"]
+    assert found["varied"].caption == "Loss at the end over [train.optim] rate."
 
 
 def test_it_is_written_as_json_markdown_and_html(tmp_path: Path) -> None:
