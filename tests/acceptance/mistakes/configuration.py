@@ -100,3 +100,28 @@ configured("a device by another name", {"train.runtime.device": '"gpu"'})
 configured("an integer of more than 64 bits", {"train.runtime.seed": "99999999999999999999"})
 configured("adapters without a model to put them in", {"train.peft.r": "4"})
 configured("tokens for structure without documents that have any", {"prepare.add_structure_tokens": "true"}, "prepare")
+
+
+def _sweep(project: Project, text: str) -> Path:
+    return project.preset("sweep", f'extends = "config.toml"\n[sweep]\n{text}')
+
+
+@mistake("mistakes in two arms of a sweep")
+def arms(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    text = 'seeds = [1]\n[sweep.arms]\nrope = { train.model.position = "rop" }\nodd = { train.model.n_head = 3 }\n'
+    return project.run("sweep", _sweep(project, text))
+
+
+@mistake("a sweep without seeds")
+def no_seeds(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("sweep", _sweep(project, "arms.small = { train.model.n_embd = 8 }\n"))
+
+
+@mistake("a sweep of a file that describes none")
+def no_sweep(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("sweep")
+
+
+@mistake("training a sweep as if it were a run")
+def train_sweep(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    return project.run("train", _sweep(project, "seeds = [1]\n"))
