@@ -78,7 +78,7 @@ def _measure(measured: Measured, unit: Unit, evaluation: Evaluation) -> str:
     if evaluation == "end":
         return f"exact validation loss at the end of training, {unit}{tokens}"
     return (
-        f"validation loss of the last checkpoint by `evaluate`, context {measured.context:,}, stride "
+        f"validation loss of the last checkpoint by 'evaluate', context {measured.context:,}, stride "
         f"{measured.stride:,}, {unit}{tokens}"
     )
 

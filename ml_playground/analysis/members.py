@@ -143,7 +143,7 @@ def _read(run: Run) -> Member | LeftOut:
         how = "is still running" if run.status == "running" else f"was {run.status}"
         return LeftOut(
             name,
-            f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: `train` takes it to its end",
+            f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: 'train' takes it to its end",
         )
     text, context = record.validation, int(record.config["train"]["data"]["block_size"])
     measured = Measured(
@@ -178,14 +178,14 @@ def _as_evaluated(members: Iterable[Member]) -> tuple[list[Member], list[LeftOut
         elif results:
             found.append((each, results))
         else:
-            left_out.append(LeftOut(each.name, "is not measured yet: run `evaluate` with its TOML file"))
+            left_out.append(LeftOut(each.name, "is not measured yet: run 'evaluate' with its TOML file"))
     if not found:
         return others, left_out
     common = [key for key in found[0][1] if all(key in results for _, results in found)]
     if not common:
         stated = "; ".join(f"{each.name}: {_settings(results)}" for each, results in found)
         raise PlaygroundError(
-            f"the runs were evaluated with different [evaluate] context and stride ({stated}). Run `evaluate` with the "
+            f"the runs were evaluated with different [evaluate] context and stride ({stated}). Run 'evaluate' with the "
             "same ones for all."
         )
     chosen = max(common, key=lambda key: (key[0] - key[1], key[0]))

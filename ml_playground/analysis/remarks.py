@@ -20,7 +20,7 @@ def incomparable(group: Group, base: Group, evaluation: Evaluation) -> str | Non
     if iters != base_iters and evaluation == "end":
         return (
             f"it was evaluated with eval_iters = {iters}, {base.name} with {base_iters}: on another part of the text. "
-            'Run `evaluate` for both and set [compare] evaluation = "evaluate".'
+            "Run 'evaluate' for both and set [compare] evaluation = \"evaluate\"."
         )
     return None
 
@@ -77,7 +77,7 @@ def _remarks_on_scale(groups: Sequence[Group], evaluation: Evaluation) -> Iterat
         if evaluation == "end" and (own := group.any.batches["block_size"]) != size:
             yield (
                 f"{group.name} has block_size = {own}, {base.name} {size}: predictions with more text before them are "
-                "better for that alone. Run `evaluate` with one context for both and set [compare] evaluation = "
+                "better for that alone. Run 'evaluate' with one context for both and set [compare] evaluation = "
                 '"evaluate"'
             )
 

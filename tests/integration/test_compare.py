@@ -97,7 +97,7 @@ def test_a_sweep_is_compared_by_its_arms(project: Project, compare: Compare) -> 
         "bad = { train.optim.learning_rate = 1e25, train.optim.grad_clip = 0.0, train.schedule.warmup_iters = 0 }\n",
     )
     early = compare(project.folder, "--exp-config", preset)
-    assert (early.code, early.err) == (2, "tiny/sweep.toml: its sweep has not begun. Run `sweep` with it first.\n")
+    assert (early.code, early.err) == (2, "tiny/sweep.toml: its sweep has not begun. Run 'sweep' with it first.\n")
     project.ok("sweep", preset)
     outcome = compare(project.folder, "--exp-config", preset)
     assert outcome.code == 0, outcome.err
@@ -123,12 +123,12 @@ def test_what_evaluate_measured_puts_other_windows_on_one_scale(project: Project
     project.configure({"compare.evaluation": '"evaluate"', "compare.samples": "0"})
     refused = compare(project.folder)
     assert refused.code == 2
-    assert refused.err.count("is not measured yet: run `evaluate` with its TOML file") == 2
+    assert refused.err.count("is not measured yet: run 'evaluate' with its TOML file") == 2
     project.ok("evaluate")
     project.ok("evaluate", wide)
     outcome = compare(project.folder)
     assert outcome.code == 0, outcome.err
-    assert "by `evaluate`, context 8, stride 8" in outcome.out
+    assert "by 'evaluate', context 8, stride 8" in outcome.out
     assert "has block_size" not in outcome.out
 
 
@@ -150,7 +150,7 @@ def test_mistakes_are_messages(project: Project, compare: Compare, tmp_path: Pat
     untrained = compare(project.folder)
     assert untrained.code == 2
     assert untrained.err == (
-        "tiny/out/tiny is not trained yet, and the others are compared with it. Run `train` first.\n"
+        "tiny/out/tiny is not trained yet, and the others are compared with it. Run 'train' first.\n"
     )
     project.ok("train")
     alone = compare(project.folder)

@@ -69,14 +69,14 @@ def find(what: Sequence[str], base: str | None, exp_config: Path | None) -> Foun
             found.folders, found.base, found.names, out_dir, settings, config.sample, found.left_out, found.notes
         )
     if config.sweep.seeds:
-        raise PlaygroundError(f"{display_path(config.file.path)}: its sweep has not begun. Run `sweep` with it first.")
+        raise PlaygroundError(f"{display_path(config.file.path)}: its sweep has not begun. Run 'sweep' with it first.")
     runs = dict.fromkeys([out_dir.parent, experiment.output / "out"])
     folders = [run.path for folder in runs for run in RunDirectory.all_in(folder)]
     if base is None and out_dir not in folders:
         others = ", ".join(display_path(each) for each in folders)
         hint = f" Or choose one of its other runs with --base: {others}" if folders else ""
         raise PlaygroundError(
-            f"{display_path(out_dir)} is not trained yet, and the others are compared with it. Run `train` first.{hint}"
+            f"{display_path(out_dir)} is not trained yet, and the others are compared with it. Run 'train' first.{hint}"
         )
     return Found(folders, base or out_dir, output=output, settings=settings, sampling=config.sample)
 
@@ -125,9 +125,9 @@ def _of_sweep(folder: Path, base: str | None) -> Found:
     ]
     missing = len(planned) - len(begun)
     if missing:
-        left_out.append(LeftOut(f"{missing} of {len(planned)} runs", "have not begun: `sweep` resumes there"))
+        left_out.append(LeftOut(f"{missing} of {len(planned)} runs", "have not begun: 'sweep' resumes there"))
     if not begun:
-        raise PlaygroundError(f"{display_path(folder)}: no run of this sweep has begun. Run `sweep` first.")
+        raise PlaygroundError(f"{display_path(folder)}: no run of this sweep has begun. Run 'sweep' first.")
     notes: list[str] = []
     if shorter:
         others = ", ".join(f"{each:g}" for each in shorter)

@@ -26,6 +26,15 @@ configured("an empty prompt without documents", {"sample.sample.start": '""'}, "
 configured("a prompt file that is not there", {"sample.sample.start": '"FILE:prompt.txt"'}, "sample")
 configured("a run directory that was never trained in", {"sample.runtime.out_dir": '"tiny/out/other"'}, "sample")
 configured("a run directory that is a file", {"train.runtime.out_dir": '"tiny/raw/input.txt"'})
+configured("a comparison of a single run", {}, "compare")
+configured("a comparison with a folder without runs", {"compare.runs": '["tiny/out/tiny", "tiny/raw"]'}, "compare")
+configured("a comparison before the base is trained", {"train.runtime.out_dir": '"tiny/out/other"'}, "compare")
+
+
+@mistake("a comparison with a run of another format")
+def other_format(project: Project, _: pytest.MonkeyPatch) -> Outcome:
+    (project.out / "run.json").write_text("{}")
+    return project.run("compare")
 
 
 @mistake("a C++ compiler that does not work")

@@ -104,7 +104,7 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason(tmp_path: Path) -> No
     assert [each.run.directory.path.name for each in members] == ["whole"]
     found = reasons(left_out)
     assert found.keys() == {"stopped", "killed", "old", "empty", "nowhere"}
-    assert found["stopped"] == "was stopped after 100 of 100 steps: `train` takes it to its end"
+    assert found["stopped"] == "was stopped after 100 of 100 steps: 'train' takes it to its end"
     assert found["killed"].startswith("was killed after")
     assert found["old"].endswith("run.json is damaged, or was written by another version of ml_playground")
     assert "has no run.json" in found["empty"]
@@ -125,7 +125,7 @@ def test_what_evaluate_measured_with_the_longest_common_context_is_taken(tmp_pat
     add_evaluations(stale.evaluations, [stored(1.0, 8, 8, step=50)])
     members, left_out = read_members(sorted(tmp_path.iterdir()), "evaluate")
     assert [(each.measured.loss, each.measured.stride) for each in members if each.measured] == [(1.1, 4)] * 2
-    assert set(reasons(left_out).values()) == {"is not measured yet: run `evaluate` with its TOML file"}
+    assert set(reasons(left_out).values()) == {"is not measured yet: run 'evaluate' with its TOML file"}
 
 
 def test_evaluations_with_nothing_in_common_are_refused(tmp_path: Path) -> None:
