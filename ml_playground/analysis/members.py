@@ -13,10 +13,11 @@ from ml_playground.run.progress import Progress
 from ml_playground.run.records import MetricRow, RunRecord
 from ml_playground.run.windows import Windows, predictions, read_windows
 from ml_playground.utils.paths import display_path
-from ml_playground.utils.tables import Table
+from ml_playground.utils.tables import Table, has_key
 
 Evaluation = Literal["end", "evaluate"]
 
+_NEEDED = (("train", "runtime", "seed"), ("train", "runtime", "eval_iters"), ("train", "data", "block_size"))
 _FAILED = ("diverged", "failed")
 
 
@@ -137,6 +138,8 @@ def _read(run: Run) -> Member | LeftOut:
     name, record, summary = display_path(run.directory.path), run.record, run.summary
     if record is None or summary is None:
         return LeftOut(name, "has no run.json and summary.json: it is not a run, or was trained by an older version")
+    if any(not has_key(record.config, key) for key in _NEEDED):
+        return LeftOut(name, "was trained by another version, whose options were others")
     if run.status in _FAILED:
         return Member(run, record, summary.progress, run.status)
     if run.status != "finished" or run.end is None:

@@ -114,7 +114,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     for paired in (True, False):
         names = [row.name for row in tested if row.difference and row.difference.paired is paired]
         if names:
-            yield f"{', '.join(names)}: {_PAIRED if paired else _WELCH}"
+            which = "" if len(names) == len(tested) else f"{'; '.join(names)}: "
+            yield f"{which}{_PAIRED if paired else _WELCH}"
     if len(tested) > 1:
         yield (
             f"p and verdict are corrected for {len(tested)} comparisons (Holm), intervals are not: one may lie on one "

@@ -47,6 +47,8 @@ def run(what: list[str], base: str | None, exp_config: Path | None) -> None:
 def _write(comparison: Comparison, shown: Sequence[Picture], folder: Path) -> None:
     write_json(folder / "compare.json", comparison.as_json())
     files = {f"compare-{each.name}.svg": each for each in shown}
+    for old in folder.glob("compare-*.svg"):
+        old.unlink()
     for name, picture in files.items():
         plots.save(picture.figure, folder / name)
     markdown = tables.as_markdown(comparison, {name: picture.caption for name, picture in files.items()})

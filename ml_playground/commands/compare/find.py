@@ -101,7 +101,9 @@ def _of_folders(folders: Iterable[Path], base: str | None) -> Found:
         elif inside := [run.path for run in RunDirectory.all_in(folder)]:
             runs += inside
         else:
-            raise PlaygroundError(f"{display_path(folder)}: no runs in this folder")
+            raise PlaygroundError(
+                f"{display_path(folder)}: {'no runs in this' if folder.is_dir() else 'no such'} folder"
+            )
     if len(sweeps) == 1 and runs == sweeps[0].folders:
         return sweeps[0]
     return Found(

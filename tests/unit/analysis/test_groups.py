@@ -99,14 +99,16 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason(tmp_path: Path) -> No
     write_run(tmp_path / "killed", 2, status="running")
     old = write_run(tmp_path / "old", 2)
     old.info.write_text('{"config": {}}')
+    write_run(tmp_path / "older", 2, changes={"train.data": None})
     (tmp_path / "empty").mkdir()
     members, left_out = read_members([*sorted(tmp_path.iterdir()), tmp_path / "nowhere"])
     assert [each.run.directory.path.name for each in members] == ["whole"]
     found = reasons(left_out)
-    assert found.keys() == {"stopped", "killed", "old", "empty", "nowhere"}
+    assert found.keys() == {"stopped", "killed", "old", "older", "empty", "nowhere"}
     assert found["stopped"] == "was stopped after 100 of 100 steps: 'train' takes it to its end"
     assert found["killed"].startswith("was killed after")
     assert found["old"].endswith("run.json is damaged, or was written by another version of ml_playground")
+    assert found["older"] == "was trained by another version, whose options were others"
     assert "has no run.json" in found["empty"]
 
 
