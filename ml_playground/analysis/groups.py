@@ -72,7 +72,7 @@ def grouped(
     named = names or {}
     lots: list[list[Member]] = []
     for each in members:
-        lot = next((lot for lot in lots if _same_but_for_the_seed(lot[0].record, each.record)), None)
+        lot = next((lot for lot in lots if same_but_for_the_seed(lot[0].record, each.record)), None)
         if lot is None:
             lots.append([each])
         else:
@@ -92,7 +92,8 @@ def grouped(
     return groups, remarks
 
 
-def _same_but_for_the_seed(one: RunRecord, other: RunRecord) -> bool:
+def same_but_for_the_seed(one: RunRecord, other: RunRecord) -> bool:
+    """Whether two runs are of the same data and configuration."""
     return one.data == other.data and not differences(one.config, other.config)
 
 

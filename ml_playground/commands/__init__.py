@@ -215,6 +215,7 @@ VERBS: dict[str, Verb] = {
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
     "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),
     "compare": Verb("show what differs between runs, and whether it helped", (_COMPARED, _BASE, _CONFIG), "analysis"),
+    "plot": ExperimentVerb("draw the losses of a run, and of others beside it", extra="analysis"),
     "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
     "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),

@@ -22,6 +22,7 @@ from ml_playground.config.sections import (
     ModelOptions,
     OptimConfig,
     PeftConfig,
+    PlotConfig,
     PrepareConfig,
     SampleRuntimeConfig,
     SamplingConfig,
@@ -74,6 +75,7 @@ class ExperimentConfig(Section):
     export: ExportConfig
     sweep: SweepConfig
     compare: CompareConfig
+    plot: PlotConfig
     _file: ConfigFile = PrivateAttr()
 
     @property
@@ -87,11 +89,11 @@ class ExperimentConfig(Section):
         return self
 
     def resolved(self) -> Table:
-        """What a run depends on, as JSON types: without `[sweep]` and `[compare]`.
+        """What a run depends on, as JSON types: without `[sweep]`, `[compare]` and `[plot]`.
 
         Paths below the project are relative to it.
         """
-        values: Table = relative_paths(self.model_dump(exclude={"sweep", "compare"}), self.file.root)
+        values: Table = relative_paths(self.model_dump(exclude={"sweep", "compare", "plot"}), self.file.root)
         return values
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -74,6 +74,8 @@ def _type(key: KeyPath, field: FieldInfo) -> str:
         return "table"
     if (entries := list_of_parts(field)) is not None:
         return "list of " + ", ".join(f"`{kind}`" for kind in entries.registry.built_in)
+    if get_origin(field.annotation) is list and get_origin(choices[0]) is Literal:
+        return "list of " + ", ".join(f"`{choice}`" for choice in get_args(choices[0]))
     if get_origin(field.annotation) is list:
         return f"list of {_TYPES[choices[0].__name__]}s"
     if bool in choices and len(choices) > 1:

@@ -52,14 +52,14 @@ def find(what: Sequence[str], base: str | None, exp_config: Path | None) -> Foun
     """
     folders = [Path(each) for each in what]
     if exp_config is None and any(map(_holds_runs, folders)):
-        return _of_folders(folders, base)
+        return of_folders(folders, base)
     if len(what) > 1:
         raise PlaygroundError(f"no runs in {', '.join(what)}. Name folders of runs, a sweep's folder or one experiment")
     experiment, config = load_experiment(what[0], exp_config)
     settings, output = config.compare, experiment.output / "reports" / "compare"
     out_dir = config.train.runtime.out_dir
     if settings.runs:
-        found = _of_folders(settings.runs, base)
+        found = of_folders(settings.runs, base)
         return Found(
             found.folders, found.base, found.names, output, settings, config.sample, found.left_out, found.notes
         )
@@ -88,7 +88,7 @@ def _holds_runs(folder: Path) -> bool:
     )
 
 
-def _of_folders(folders: Iterable[Path], base: str | None) -> Found:
+def of_folders(folders: Iterable[Path], base: str | None) -> Found:
     """The runs in some folders. Raises PlaygroundError if one has none."""
     runs: list[Path] = []
     sweeps: list[Found] = []

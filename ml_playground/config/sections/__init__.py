@@ -9,6 +9,7 @@ from ml_playground.config.sections.evaluate import EvaluateConfig
 from ml_playground.config.sections.export import ExportGgufConfig, ExportHfConfig, ExportOllamaConfig
 from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
 from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
+from ml_playground.config.sections.plot import PlotConfig
 from ml_playground.config.sections.prepare import Packing, PrepareConfig, SourceConfig, SplitConfig, TokenizerConfig
 from ml_playground.config.sections.sample import SampleRuntimeConfig, SamplingConfig
 from ml_playground.config.sections.sweep import Match, SweepConfig
@@ -45,6 +46,7 @@ __all__ = [
     "Packing",
     "ParameterGroup",
     "PeftConfig",
+    "PlotConfig",
     "PositionConfig",
     "PrepareConfig",
     "SampleDType",
