@@ -44,7 +44,7 @@ class Evaluation:
         return f"{self.loss:.4f} nats/token, {self.bits_per_byte:.4f} bits/byte over {self.tokens:,} tokens"
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """Windows to compute at once.
 
     Attributes:
@@ -78,6 +78,9 @@ class Evaluator:
     Bits per byte are the loss of all predictions in the split, divided by the bytes of its raw text: whatever its
     tokens are and whatever stands between its documents, the text has the same bytes. Where only the beginning is
     used, it stands for the rest: its mean loss is taken for that of all predictions.
+
+    Attributes:
+        predictions: how many tokens are predicted.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Evaluator:
         if length < 2:
             raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
         self._tokens = tokens[:length]
+        self.predictions = length - 1
         self._predictions_per_byte = (len(tokens) - 1) / text_bytes
         self._context = context
         self._stride = context if stride is None else stride
@@ -123,7 +127,7 @@ class Evaluator:
         try:
             nats, right = 0.0, 0
             windows: list[npt.NDArray[np.float64]] = []
-            for rows in self._batches():
+            for rows in self.batches():
                 if stop():
                     return None
                 score = _scored(model, rows, runtime)
@@ -131,14 +135,17 @@ class Evaluator:
                 windows.append(score.windows)
         finally:
             model.train(training)
-        count = len(self._tokens) - 1
+        count = self.predictions
         loss = nats / count
-        bits_per_byte = loss / math.log(2) * self._predictions_per_byte
-        return Evaluation(loss, bits_per_byte, right / count, count, np.concatenate(windows))
+        return Evaluation(loss, self.bits_per_byte(loss), right / count, count, np.concatenate(windows))
 
-    def _batches(self) -> Iterator[_Rows]:
-        """All windows, several of one shape at once."""
-        count = len(self._tokens) - 1
+    def bits_per_byte(self, loss: float) -> float:
+        """A loss in nats per token, in bits per UTF-8 byte of the raw text."""
+        return loss / math.log(2) * self._predictions_per_byte
+
+    def batches(self) -> Iterator[Rows]:
+        """All windows in the order of the text, several of one shape at once."""
+        count = self.predictions
         context = min(self._context, count)
         stride = min(self._stride, context)
         counted = 0
@@ -154,15 +161,15 @@ class Evaluator:
             width = context if stride < context else left
             yield self._pair(np.array([count - width]), width, left)
 
-    def _pair(self, starts: npt.NDArray[np.int64], width: int, counted: int) -> _Rows:
+    def _pair(self, starts: npt.NDArray[np.int64], width: int, counted: int) -> Rows:
         """The windows of `width` inputs that begin at `starts`."""
         windows = np.lib.stride_tricks.sliding_window_view(self._tokens, width + 1)[starts]  # (B, T + 1)
         ids = torch.as_tensor(windows.astype(np.int64))
-        return _Rows(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), counted)
+        return Rows(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), counted)
 
 
 @torch.no_grad()
-def _scored(model: LanguageModel, rows: _Rows, runtime: Runtime) -> _Score:
+def _scored(model: LanguageModel, rows: Rows, runtime: Runtime) -> _Score:
     """What the predictions of `rows` that count are worth.
 
     Rows are added up in float64 so that the number of rows at once does not matter.

@@ -24,6 +24,7 @@ from ml_playground.config.sections import (
     PeftConfig,
     PlotConfig,
     PrepareConfig,
+    ReportConfig,
     SampleRuntimeConfig,
     SamplingConfig,
     ScheduleConfig,
@@ -72,6 +73,7 @@ class ExperimentConfig(Section):
     train: TrainConfig
     evaluate: EvaluateConfig
     sample: SampleConfig
+    report: ReportConfig
     export: ExportConfig
     sweep: SweepConfig
     compare: CompareConfig

@@ -12,13 +12,14 @@ from ml_playground.errors import LockedError, RunDirectoryError
 from ml_playground.utils.files import storage_errors, unused_name
 from ml_playground.utils.locks import is_locked, locked
 
-Use = Literal["train", "merge", "export", "evaluate"]
+Use = Literal["train", "merge", "export", "evaluate", "report"]
 
 _USES: dict[Use, str] = {
     "train": "training",
     "merge": "merge, or export of the merged model,",
     "export": "export",
     "evaluate": "evaluation",
+    "report": "report",
 }
 
 
@@ -45,6 +46,7 @@ class RunDirectory:
         self.sample_texts = path / "samples"
         self.summary = path / "summary.json"
         self.tokenizer = path / "tokenizer" / "tokenizer.json"
+        self.report = path / "reports" / "report"  # with .html, .md and .json: of its best checkpoint, by `report`
         self.merged = path / "merged"
         self.exports = path / "export"
         self.huggingface = self.exports / "huggingface"

@@ -11,6 +11,7 @@ from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
 from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
 from ml_playground.config.sections.plot import PlotConfig
 from ml_playground.config.sections.prepare import Packing, PrepareConfig, SourceConfig, SplitConfig, TokenizerConfig
+from ml_playground.config.sections.report import ReportConfig
 from ml_playground.config.sections.sample import SampleRuntimeConfig, SamplingConfig
 from ml_playground.config.sections.sweep import Match, SweepConfig
 from ml_playground.config.sections.training import (
@@ -49,6 +50,7 @@ __all__ = [
     "PlotConfig",
     "PositionConfig",
     "PrepareConfig",
+    "ReportConfig",
     "SampleDType",
     "SampleRuntimeConfig",
     "SamplingConfig",

@@ -1,0 +1,202 @@
+"""Which passages of some texts occur in a large one, exactly: windows hashed in chunks, each hit compared."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_playground.data.store import Tokens
+
+_CHUNK = 2**18  # windows at once, so that the arrays stay in a processor's cache
+_FILTER_BITS = 22  # of a hash, which tell most windows that are not looked for
+_BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2^64
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What of one text occurs in another.
+
+    Attributes:
+        length: tokens of its longest passage that does.
+        start: first token of that passage, the first of several as long.
+    """
+
+    length: int
+    start: int
+
+
+class Corpus:
+    """A text in which passages are looked up; it is read from disk in chunks, however large."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        """Take a text, shape (N,)."""
+        self._tokens = tokens
+        self._powers, self._inverses = _powers(_CHUNK)
+
+    def longest(self, texts: Sequence[Integers]) -> list[Copied]:
+        """Of each text, its longest passage that occurs here.
+
+        The length is doubled until nothing occurs, then bisected: a passage occurs only where its beginnings do.
+        """
+        joined, starts = _joined(texts)
+        ends = starts + np.array([len(text) for text in texts], dtype=np.int64)
+        # Of each text: a length that occurs, where it does, and one that does not.
+        low, places = [0] * len(texts), [np.arange(*bounds) for bounds in zip(starts, ends, strict=True)]
+        high = [len(text) + 1 for text in texts]
+        while any(above - below > 1 for below, above in zip(low, high, strict=True)):
+            tried: dict[int, tuple[int, Integers]] = {}
+            for index, (below, above) in enumerate(zip(low, high, strict=True)):
+                if above - below > 1:
+                    never_failed = above > len(texts[index])
+                    length = min(max(1, 2 * below), above - 1) if never_failed else (below + above) // 2
+                    tried[index] = length, places[index][places[index] + length <= ends[index]]
+            found = self._occur(joined, list(tried.values()))
+            for (index, (length, windows)), hits in zip(tried.items(), found, strict=True):
+                if hits.any():
+                    low[index], places[index] = length, windows[hits]
+                else:
+                    high[index] = length
+        return [
+            Copied(length, int(where[0] - start) if length else 0)
+            for length, where, start in zip(low, places, starts, strict=True)
+        ]
+
+    def windows_found(self, texts: Sequence[Integers], length: int) -> tuple[int, int]:
+        """How many windows of `length` tokens of all texts occur here, and how many windows there are."""
+        joined, starts = _joined(texts)
+        ranges = [
+            np.arange(start, start + len(text) - length + 1) for start, text in zip(starts, texts, strict=True)
+        ]
+        windows = np.concatenate([np.empty(0, dtype=np.int64), *ranges])
+        (found,) = self._occur(joined, [(length, windows)])
+        return int(found.sum()), len(windows)
+
+    def _occur(self, text: Integers, wanted: Sequence[tuple[int, Integers]]) -> list[Flags]:
+        """Whether windows of `text` occur here: of each length, at the places where they start."""
+        by_length: dict[int, list[Integers]] = {}
+        for length, places in wanted:
+            by_length.setdefault(length, []).append(places)
+        searches = {
+            length: _Search(text, length, np.unique(np.concatenate(places))) for length, places in by_length.items()
+        }
+        self._scan(searches.values())
+        return [searches[length].found_at(places) for length, places in wanted]
+
+    def _scan(self, searches: Iterable["_Search"]) -> None:
+        """Look for everything in one pass."""
+        for start in range(0, len(self._tokens), _CHUNK):
+            searches = [search for search in searches if search.pending]
+            if not searches:
+                return
+            most = _CHUNK - 1 + max(search.length for search in searches)
+            chunk = np.asarray(self._tokens[start : start + most]).astype(np.uint64)
+            if len(chunk) > len(self._powers):
+                self._powers, self._inverses = _powers(len(chunk))
+            sums = _prefix_sums(chunk, self._powers)
+            for search in searches:
+                count = min(_CHUNK, len(chunk) - search.length + 1)
+                if count > 0:
+                    search.look(chunk, _window_hashes(sums, search.length, count, self._inverses))
+
+
+class _Search:
+    """Windows of one length that are looked for."""
+
+    def __init__(self, text: Integers, length: int, places: Integers) -> None:
+        """Look for the windows of `length` tokens of `text` that start at `places`, which are sorted."""
+        self.length = length
+        self._text, self._places = text.astype(np.uint64), places
+        self._found = np.zeros(len(places), dtype=np.bool_)
+        if not len(places):
+            self._order = np.empty(0, dtype=np.int64)
+            self._hashes = np.empty(0, dtype=np.uint64)
+        else:
+            powers, inverses = _powers(len(text))
+            hashes = _window_hashes(_prefix_sums(self._text, powers), length, len(text) - length + 1, inverses)[places]
+            self._order = np.argsort(hashes, kind="stable")
+            self._hashes = hashes[self._order]
+        self._prepare()
+
+    @property
+    def pending(self) -> bool:
+        """Whether some have not been found."""
+        return len(self._hashes) > 0
+
+    def found_at(self, places: Integers) -> Flags:
+        """Which of the windows at `places` were found."""
+        return self._found[np.searchsorted(self._places, places)]
+
+    def look(self, chunk: Hashes, hashes: Hashes) -> None:
+        """Look among the windows of `chunk` with these `hashes`."""
+        near = np.flatnonzero(self._filter[hashes >> np.uint64(64 - _FILTER_BITS)])
+        slots = np.searchsorted(self._hashes, hashes[near])
+        slots[slots == len(self._hashes)] = 0
+        same = self._hashes[slots] == hashes[near]
+        near, slots = near[same], slots[same]  # of equal hashes, the first one's slot
+        open_ones = np.ones(len(self._hashes), dtype=np.bool_)
+        while len(near):
+            first, index = np.unique(slots, return_index=True)
+            self._compare(chunk, near[index], first, open_ones)
+            left = np.ones(len(near), dtype=np.bool_)
+            left[index] = False
+            # Different windows may share a hash: then all of them are compared, else one is enough.
+            left &= np.logical_or.reduceat(open_ones, self._group_starts)[self._groups[slots]]
+            near, slots = near[left], slots[left]
+        if not open_ones.all():
+            self._order, self._hashes = self._order[open_ones], self._hashes[open_ones]
+            self._prepare()
+
+    def _compare(self, chunk: Hashes, windows: Integers, slots: Integers, open_ones: Flags) -> None:
+        """Compare windows of `chunk` with those looked for that have the hash at `slots`."""
+        ends = np.searchsorted(self._hashes, self._hashes[slots], side="right")
+        members = np.concatenate([np.arange(*bounds) for bounds in zip(slots, ends, strict=True)])
+        theirs = np.repeat(windows, ends - slots)
+        of_text = self._places[self._order[members]]
+        equal = np.ones(len(members), dtype=np.bool_)
+        for offset in range(self.length):
+            equal &= chunk[theirs + offset] == self._text[of_text + offset]
+        open_ones[members[equal]] = False
+        self._found[self._order[members[equal]]] = True
+
+    def _prepare(self) -> None:
+        self._filter = np.zeros(2**_FILTER_BITS, dtype=np.bool_)
+        self._filter[self._hashes >> np.uint64(64 - _FILTER_BITS)] = True
+        begins = np.concatenate([[True], self._hashes[1:] != self._hashes[:-1]])[: len(self._hashes)]
+        self._group_starts = np.flatnonzero(begins)  # of equal hashes
+        self._groups = np.cumsum(begins) - 1
+
+
+def _joined(texts: Sequence[Integers]) -> tuple[Integers, Integers]:
+    """All texts in a row, and where each begins."""
+    joined = np.concatenate([np.empty(0, dtype=np.int64), *texts])
+    return joined, np.cumsum([0, *(len(text) for text in texts)])[:-1]
+
+
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    """Powers of the base modulo 2^64, and their inverses, from the 0th on."""
+    inverse = pow(_BASE, -1, 2**64)
+    return _products(_BASE, count), _products(inverse, count)
+
+
+def _products(base: int, count: int) -> Hashes:
+    factors = np.full(count, base, dtype=np.uint64)
+    factors[:1] = 1
+    return np.multiply.accumulate(factors)
+
+
+def _prefix_sums(tokens: Hashes, powers: Hashes) -> Hashes:
+    """Sums of the first 0, 1, ... terms of a polynomial whose coefficients are the tokens, modulo 2^64."""
+    sums = np.zeros(len(tokens) + 1, dtype=np.uint64)
+    np.cumsum((tokens + np.uint64(1)) * powers[: len(tokens)], out=sums[1:])
+    return sums
+
+
+def _window_hashes(sums: Hashes, length: int, count: int, inverses: Hashes) -> Hashes:
+    """The hashes of the first `count` windows of `length` tokens (Karp and Rabin 1987)."""
+    hashes: Hashes = (sums[length : length + count] - sums[:count]) * inverses[:count]
+    return hashes

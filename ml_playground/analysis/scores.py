@@ -1,0 +1,123 @@
+"""What a model makes of each token of a text: its loss and rank, and what else was likely."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.evaluation import Evaluator, Rows
+from ml_playground.models.base import LanguageModel
+from ml_playground.runtime import Runtime
+
+_LOGITS_AT_ONCE = 2**23  # 32 MiB in float32, of which several copies are needed
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the predictions of N tokens are worth, in the order of the text.
+
+    Attributes:
+        ids: the tokens that were predicted (N,).
+        nats: loss of each, in nats (N,).
+        ranks: how many tokens were likelier than each (N,).
+        entropies: of each predicted distribution, in nats (N,).
+        confidences: probability of each likeliest token (N,).
+        positions: tokens before each in its window, less 1 (N,).
+        top_ids: the K likeliest tokens in place of each, the likeliest first (N, K).
+        top_probabilities: their probabilities (N, K).
+    """
+
+    ids: Integers
+    nats: Floats
+    ranks: Integers
+    entropies: Floats
+    confidences: Floats
+    positions: Integers
+    top_ids: Integers
+    top_probabilities: Floats
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which tokens were the likeliest prediction (N,)."""
+        return self.ranks == 0
+
+    @property
+    def loss(self) -> float:
+        """Mean in nats per token, summed in float64."""
+        return float(self.nats.mean(dtype=np.float64))
+
+
+@torch.no_grad()
+def score(model: LanguageModel, evaluator: Evaluator, runtime: Runtime, *, top: int = 0) -> Scores:
+    """Score every token that `evaluator` predicts, in its windows: the nats add up to its loss.
+
+    Args:
+        model: on the runtime's device; its mode (training or evaluation) is kept.
+        evaluator: the text, cut into windows.
+        runtime: device and number format.
+        top: how many of the likeliest tokens to keep in place of each (K); all, if there are fewer.
+    """
+    training = model.training
+    model.eval()
+    try:
+        pieces = [piece for rows in evaluator.batches() for piece in _scored(model, rows, runtime, top)]
+    finally:
+        model.train(training)
+    columns = {each.name: np.concatenate([getattr(piece, each.name) for piece in pieces]) for each in fields(Scores)}
+    return Scores(**columns)
+
+
+def _scored(model: LanguageModel, rows: Rows, runtime: Runtime, top: int) -> Iterator[Scores]:
+    with runtime.autocast():
+        logits: Tensor = model(rows.inputs.to(runtime.device))  # (B, T, V)
+    width = logits.shape[1]
+    logits = logits[:, -rows.counted :].flatten(0, 1)  # (N, V)
+    wanted = rows.targets[:, -rows.counted :].flatten().to(runtime.device)  # (N,)
+    positions = torch.arange(width - rows.counted, width).repeat(len(rows.inputs))  # (N,)
+    at_once = max(1, _LOGITS_AT_ONCE // logits.shape[1])
+    for some, ids, places in zip(logits.split(at_once), wanted.split(at_once), positions.split(at_once), strict=True):
+        yield _of_logits(some.float(), ids, places, min(top, logits.shape[1]))
+
+
+def _of_logits(logits: Tensor, ids: Tensor, positions: Tensor, top: int) -> Scores:
+    """Scores of `ids` (N,) given `logits` (N, V)."""
+    logs = F.log_softmax(logits, dim=-1)
+    probabilities = logs.exp()
+    likeliest = probabilities.topk(top, dim=-1)
+    own = logits.gather(1, ids[:, None])
+    better = (logits > own).sum(dim=-1)
+    # A tie counts as right where the evaluator counts it: for the first of the likeliest.
+    first = logits.argmax(dim=-1)
+    better += (better == 0) & (first != ids)
+    entropies = torch.special.entr(probabilities).sum(dim=-1)
+    return Scores(
+        ids=ids.cpu().numpy(),
+        nats=F.cross_entropy(logits, ids, reduction="none").cpu().numpy(),
+        ranks=better.cpu().numpy(),
+        entropies=entropies.cpu().numpy(),
+        confidences=probabilities.amax(dim=-1).cpu().numpy(),
+        positions=positions.numpy(),
+        top_ids=likeliest.indices.cpu().numpy(),
+        top_probabilities=likeliest.values.cpu().numpy(),
+    )
+
+
+def token_text(tokenizer: Tokenizer, token: int) -> str:
+    """How to show a token by itself: its text, with bytes that are only part of a character as `\\xe2`.
+
+    Tokens that stand for no text show their name where it is known, otherwise their number.
+    """
+    if token >= tokenizer.vocab_size:  # padding of the vocabulary
+        return f"<{token}>"
+    if raw := tokenizer.token_bytes(token):
+        return raw.decode(errors="backslashreplace")
+    end = tokenizer.end_of_text()
+    return end[0] if end is not None and end[1] == token else f"<{token}>"
