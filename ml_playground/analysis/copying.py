@@ -10,6 +10,7 @@ from ml_playground.data.store import Tokens
 
 _CHUNK = 2**18  # windows at once, so that the arrays stay in a processor's cache
 _FILTER_BITS = 22  # of a hash, which tell most windows that are not looked for
+_PAIRS = 2**20  # of windows to follow at once
 _BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2^64
 
 Integers = npt.NDArray[np.int64]
@@ -41,37 +42,54 @@ class Corpus:
     def longest(self, texts: Sequence[Integers]) -> list[Copied]:
         """Of each text, its longest passage that occurs here.
 
-        The length is doubled until nothing occurs, then bisected: a passage occurs only where its beginnings do.
+        Lengths are doubled while some window occurs: a passage occurs only where its beginnings do. Then every
+        occurrence of the longest windows that do is followed as far as it agrees.
         """
-        joined, starts = _joined(texts)
-        ends = starts + np.array([len(text) for text in texts], dtype=np.int64)
-        # Of each text: a length that occurs, where it does, and one that does not.
-        low, places = [0] * len(texts), [np.arange(*bounds) for bounds in zip(starts, ends, strict=True)]
-        high = [len(text) + 1 for text in texts]
-        while any(above - below > 1 for below, above in zip(low, high, strict=True)):
-            tried: dict[int, tuple[int, Integers]] = {}
-            for index, (below, above) in enumerate(zip(low, high, strict=True)):
-                if above - below > 1:
-                    never_failed = above > len(texts[index])
-                    length = min(max(1, 2 * below), above - 1) if never_failed else (below + above) // 2
-                    tried[index] = length, places[index][places[index] + length <= ends[index]]
-            found = self._occur(joined, list(tried.values()))
-            for (index, (length, windows)), hits in zip(tried.items(), found, strict=True):
-                if hits.any():
-                    low[index], places[index] = length, windows[hits]
+        different = list({text.tobytes(): text for text in texts}.values())
+        joined, starts = _joined(different)
+        ends = starts + np.array([len(text) for text in different], dtype=np.int64)
+        places = [np.arange(*bounds) for bounds in zip(starts, ends, strict=True)]
+        low = self._doubled(joined, places, ends)
+        limits = np.repeat(ends, ends - starts)
+        runs = _Runs(joined, limits)
+        open_ones = [index for index, length in enumerate(low) if 0 < length < ends[index] - starts[index]]
+        self._scan(
+            _Search(joined, length, np.concatenate([places[each] for each in open_ones if low[each] == length]), runs)
+            for length in sorted({low[each] for each in open_ones})
+        )
+        found: dict[bytes, Copied] = {}
+        for text, length, where, start in zip(different, low, places, starts, strict=True):
+            reach = runs.reached[start : start + len(text)]
+            longer = int(reach.max(initial=0))
+            at = int(reach.argmax()) if longer else int(where[0] - start) if length else 0
+            found[text.tobytes()] = Copied(max(length, longer), at)
+        return [found[text.tobytes()] for text in texts]
+
+    def _doubled(self, joined: Integers, places: list[Integers], ends: Integers) -> list[int]:
+        """For each text, the last of the lengths 1, 2, 4, ... and its own of which a window occurs; 0 if none.
+
+        What is left in `places` is where those windows start.
+        """
+        sizes = [len(each) for each in places]
+        low, left, length = [0] * len(places), set(range(len(places))), 1
+        while left:
+            wanted: dict[int, tuple[int, Integers]] = {}
+            for index in left:
+                tried = min(length, sizes[index])
+                wanted[index] = tried, places[index][places[index] + tried <= ends[index]]
+            found = self._occur(joined, list(wanted.values()))
+            for (index, (tried, windows)), hits in zip(wanted.items(), found, strict=True):
+                if tried > low[index] and hits.any():
+                    low[index], places[index] = tried, windows[hits]
                 else:
-                    high[index] = length
-        return [
-            Copied(length, int(where[0] - start) if length else 0)
-            for length, where, start in zip(low, places, starts, strict=True)
-        ]
+                    left.discard(index)
+            length *= 2
+        return low
 
     def windows_found(self, texts: Sequence[Integers], length: int) -> tuple[int, int]:
         """How many windows of `length` tokens of all texts occur here, and how many windows there are."""
         joined, starts = _joined(texts)
-        ranges = [
-            np.arange(start, start + len(text) - length + 1) for start, text in zip(starts, texts, strict=True)
-        ]
+        ranges = [np.arange(start, start + len(text) - length + 1) for start, text in zip(starts, texts, strict=True)]
         windows = np.concatenate([np.empty(0, dtype=np.int64), *ranges])
         (found,) = self._occur(joined, [(length, windows)])
         return int(found.sum()), len(windows)
@@ -93,7 +111,7 @@ class Corpus:
             searches = [search for search in searches if search.pending]
             if not searches:
                 return
-            most = _CHUNK - 1 + max(search.length for search in searches)
+            most = _CHUNK - 1 + max(search.reach for search in searches)
             chunk = np.asarray(self._tokens[start : start + most]).astype(np.uint64)
             if len(chunk) > len(self._powers):
                 self._powers, self._inverses = _powers(len(chunk))
@@ -107,9 +125,13 @@ class Corpus:
 class _Search:
     """Windows of one length that are looked for."""
 
-    def __init__(self, text: Integers, length: int, places: Integers) -> None:
-        """Look for the windows of `length` tokens of `text` that start at `places`, which are sorted."""
+    def __init__(self, text: Integers, length: int, places: Integers, runs: "_Runs | None" = None) -> None:
+        """Look for the windows of `length` tokens of `text` that start at `places`, which are sorted.
+
+        With `runs`, all occurrences are looked at, not only the first, and followed there.
+        """
         self.length = length
+        self._runs = runs
         self._text, self._places = text.astype(np.uint64), places
         self._found = np.zeros(len(places), dtype=np.bool_)
         if not len(places):
@@ -123,6 +145,11 @@ class _Search:
         self._prepare()
 
     @property
+    def reach(self) -> int:
+        """How many tokens from the start of a window are looked at."""
+        return self.length if self._runs is None else 2 * self.length
+
+    @property
     def pending(self) -> bool:
         """Whether some have not been found."""
         return len(self._hashes) > 0
@@ -133,11 +160,14 @@ class _Search:
 
     def look(self, chunk: Hashes, hashes: Hashes) -> None:
         """Look among the windows of `chunk` with these `hashes`."""
-        near = np.flatnonzero(self._filter[hashes >> np.uint64(64 - _FILTER_BITS)])
+        near = np.flatnonzero(self._filter[(hashes >> np.uint64(64 - _FILTER_BITS)).view(np.int64)])
         slots = np.searchsorted(self._hashes, hashes[near])
         slots[slots == len(self._hashes)] = 0
         same = self._hashes[slots] == hashes[near]
         near, slots = near[same], slots[same]  # of equal hashes, the first one's slot
+        if self._runs is not None:
+            self._follow(chunk, near, slots, self._runs)
+            return
         open_ones = np.ones(len(self._hashes), dtype=np.bool_)
         while len(near):
             first, index = np.unique(slots, return_index=True)
@@ -153,9 +183,7 @@ class _Search:
 
     def _compare(self, chunk: Hashes, windows: Integers, slots: Integers, open_ones: Flags) -> None:
         """Compare windows of `chunk` with those looked for that have the hash at `slots`."""
-        ends = np.searchsorted(self._hashes, self._hashes[slots], side="right")
-        members = np.concatenate([np.arange(*bounds) for bounds in zip(slots, ends, strict=True)])
-        theirs = np.repeat(windows, ends - slots)
+        theirs, members = self._pairs(windows, slots)
         of_text = self._places[self._order[members]]
         equal = np.ones(len(members), dtype=np.bool_)
         for offset in range(self.length):
@@ -163,12 +191,46 @@ class _Search:
         open_ones[members[equal]] = False
         self._found[self._order[members[equal]]] = True
 
+    def _follow(self, chunk: Hashes, windows: Integers, slots: Integers, runs: "_Runs") -> None:
+        """Follow all occurrences, some at once."""
+        most = max(1, _PAIRS // max(1, int(np.diff(np.append(self._group_starts, len(self._hashes))).max())))
+        for first in range(0, len(windows), most):
+            theirs, members = self._pairs(windows[first : first + most], slots[first : first + most])
+            runs.follow(chunk, theirs, self._places[self._order[members]])
+
+    def _pairs(self, windows: Integers, slots: Integers) -> tuple[Integers, Integers]:
+        """Each window with each of those looked for that have the hash at its slot."""
+        counts = np.searchsorted(self._hashes, self._hashes[slots], side="right") - slots
+        before = np.cumsum(counts) - counts
+        members = np.arange(counts.sum()) - np.repeat(before - slots, counts)
+        return np.repeat(windows, counts), members
+
     def _prepare(self) -> None:
         self._filter = np.zeros(2**_FILTER_BITS, dtype=np.bool_)
         self._filter[self._hashes >> np.uint64(64 - _FILTER_BITS)] = True
         begins = np.concatenate([[True], self._hashes[1:] != self._hashes[:-1]])[: len(self._hashes)]
         self._group_starts = np.flatnonzero(begins)  # of equal hashes
         self._groups = np.cumsum(begins) - 1
+
+
+class _Runs:
+    """How far passages of a text agree with what they are compared with."""
+
+    def __init__(self, text: Integers, limits: Integers) -> None:
+        """Of `text` (N,), no passage that begins at a token goes beyond its limit (N,)."""
+        self.reached = np.zeros(len(text), dtype=np.int64)  # tokens from each that agree, the most so far
+        self._text, self._limits = text.astype(np.uint64), limits
+
+    def follow(self, chunk: Hashes, theirs: Integers, ours: Integers) -> None:
+        """Compare what begins at `theirs` in `chunk` with what begins at `ours`, as far as each pair agrees."""
+        length = 0
+        while len(ours):
+            inside = (theirs + length < len(chunk)) & (ours + length < self._limits[ours])
+            theirs, ours = theirs[inside], ours[inside]
+            agree = chunk[theirs + length] == self._text[ours + length]
+            theirs, ours = theirs[agree], ours[agree]
+            length += 1
+            self.reached[ours] = np.maximum(self.reached[ours], length)
 
 
 def _joined(texts: Sequence[Integers]) -> tuple[Integers, Integers]:

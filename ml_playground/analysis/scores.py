@@ -111,7 +111,7 @@ def _of_logits(logits: Tensor, ids: Tensor, positions: Tensor, top: int) -> Scor
 
 
 def token_text(tokenizer: Tokenizer, token: int) -> str:
-    """How to show a token by itself: its text, with bytes that are only part of a character as `\\xe2`.
+    r"""How to show a token by itself: its text, with bytes that are only part of a character as `\xe2`.
 
     Tokens that stand for no text show their name where it is known, otherwise their number.
     """

@@ -1,18 +1,16 @@
 """`[report]`: what `report` measures a checkpoint with."""
 
-from typing import Annotated
-
 from pydantic import Field, PositiveInt
 
 from ml_playground.config.fields import Section
 
 
 class ReportConfig(Section):
-    """How much `report` generates and looks at. Texts are generated as `[sample.sample]` and `[sample.runtime] seed` say."""
+    """How much `report` generates and looks at. It samples as `[sample.sample]` and `[sample.runtime] seed` say."""
 
     num_samples: PositiveInt = Field(100, le=10**5, description="texts to generate")
     batch_size: PositiveInt = Field(16, le=10**4, description="texts generated at once")
-    copy_lengths: list[Annotated[int, Field(ge=1, le=2**16)]] = Field(
+    copy_lengths: list[PositiveInt] = Field(
         [8, 16, 32], min_length=1, description="lengths in tokens of passages that are looked up in the training text"
     )
     probe: PositiveInt = Field(

@@ -42,7 +42,7 @@ corpora = st.integers(1, 4).flatmap(
 )
 
 
-@pytest.fixture(params=[3, 16, 2**18], autouse=True, scope="module")
+@pytest.fixture(params=[3, 16, 2**16], autouse=True, scope="module")
 def _chunks(request: pytest.FixtureRequest) -> object:
     patch = pytest.MonkeyPatch()
     patch.setattr(copying, "_CHUNK", request.param)

@@ -1,0 +1,335 @@
+"""What a checkpoint has learnt: how well it fits, what it copies and knows by heart, how varied its texts are."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ml_playground.analysis.copying import Copied, Corpus
+from ml_playground.analysis.fit import Bin, Calibration, by_frequency, by_position, calibration, token_counts
+from ml_playground.analysis.memory import Completed, completed, passages
+from ml_playground.analysis.scores import Integers, Scores, score, token_text
+from ml_playground.analysis.variety import Variety, count_words, variety
+from ml_playground.config.sections import ReportConfig
+from ml_playground.data.store import Dataset, Tokens
+from ml_playground.data.tokenizers.base import Tokenizer
+from ml_playground.evaluation import Evaluator
+from ml_playground.models.base import LanguageModel
+from ml_playground.runtime import Runtime
+
+ALTERNATIVES = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report was made from: it is up to date while this is the same.
+
+    Attributes:
+        checkpoint: file or folder of the weights, below the run directory.
+        sha256: of the weights.
+        step: optimiser steps done.
+        data: fingerprint of the prepared data.
+        settings: all options that decide what the report says.
+    """
+
+    checkpoint: str
+    sha256: str
+    step: int
+    data: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Exact losses, in nats per token.
+
+    Attributes:
+        validation_tokens: how many were predicted, from the start of the validation text.
+        training_tokens: the same of the training text.
+        bits_per_byte: validation loss in bits per UTF-8 byte of the raw text.
+        entropy: mean of the distributions predicted on the validation text, in nats.
+        by_position: validation loss by the number of tokens that a prediction sees.
+        by_frequency: validation loss by how often the token occurs in the training text.
+    """
+
+    validation_loss: float
+    validation_tokens: int
+    training_loss: float
+    training_tokens: int
+    gap: float
+    bits_per_byte: float
+    validation_accuracy: float
+    training_accuracy: float
+    entropy: float
+    by_position: list[Bin]
+    by_frequency: list[Bin]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many passages of `length` tokens occur in the training text; None where there are none."""
+
+    length: int
+    windows: int
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Copying:
+    """What of some texts occurs in the training text, in tokens.
+
+    Attributes:
+        texts: how many were looked up.
+        tokens: their mean length.
+        median: of the longest passages of all texts.
+        percentile_95: the same, which 5% of the texts surpass.
+        longest: of all.
+        passage: the text of the longest.
+        whole: how many texts occur as a whole.
+        shares: of passages of some lengths.
+    """
+
+    texts: int
+    tokens: float
+    median: float
+    percentile_95: float
+    longest: int
+    passage: str
+    whole: int
+    shares: list[Share]
+
+
+@dataclass(frozen=True)
+class ShownToken:
+    """A token: its text, its bits (None for the first, which nothing predicts) and what else was likely."""
+
+    text: str
+    bits: float | None
+    alternatives: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class ShownPassage:
+    """A window of the validation text; `kind` is worst, median or best, `start` its first token in the text."""
+
+    kind: str
+    start: int
+    loss: float
+    tokens: list[ShownToken]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it. What is measured of the samples stands beside the same of the validation text.
+
+    Attributes:
+        name: of the run.
+        probe: tokens from which documents were to be completed.
+        has_documents: whether the data has documents; if not, windows are completed.
+        samples: the texts that were generated.
+    """
+
+    name: str
+    source: Source
+    fit: Fit
+    copied_samples: Copying
+    copied_validation: Copying
+    probe: int
+    has_documents: bool
+    memory_training: Completed
+    memory_validation: Completed
+    variety_samples: Variety
+    variety_validation: Variety
+    passages: list[ShownPassage]
+    samples: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """All values as JSON types."""
+        return asdict(self)
+
+
+Samples = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, what it was trained on and how it is evaluated.
+
+    Attributes:
+        model: in evaluation mode, on the runtime's device.
+        context: tokens per window of an evaluation.
+        evaluator: of the validation text.
+    """
+
+    model: LanguageModel
+    dataset: Dataset
+    runtime: Runtime
+    context: int
+    evaluator: Evaluator
+
+    def of_training_text(self) -> Evaluator:
+        """Of as much of the training text as there is validation text."""
+        return self.of(self.dataset.train, self.evaluator.predictions)
+
+    def of(self, tokens: Tokens, predictions: int) -> Evaluator:
+        """Of the first tokens of another text, whose bytes do not matter."""
+        vocabulary = self.dataset.tokenizer.vocab_size
+        return Evaluator(tokens, text_bytes=1, vocab_size=vocabulary, context=self.context, max_tokens=predictions)
+
+
+def make_report(
+    name: str,
+    source: Source,
+    subject: Subject,
+    samples: Samples,
+    settings: ReportConfig,
+    progress: Callable[[str], None],
+) -> Report:
+    """Measure everything.
+
+    Args:
+        name: of the run.
+        source: what it is made from.
+        subject: the model with its data.
+        samples: ids of texts that it generated, without the prompt.
+        settings: the `[report]` section.
+        progress: called with what is measured next.
+    """
+    data, tokenizer = subject.dataset, subject.dataset.tokenizer
+    progress("fit")
+    scores = score(subject.model, subject.evaluator, subject.runtime)
+    fit = _fit(subject, scores)
+    shown = _shown(subject, scores, settings.passages)
+    progress("copying")
+    made = [np.array(each, dtype=np.int64) for each in samples]
+    real = _like(made, data)
+    corpus = Corpus(data.train)
+    copied = [_copying(corpus, texts, settings.copy_lengths, tokenizer) for texts in (made, real)]
+    progress("memory")
+    # With the start token, which is not of the document.
+    probe = min(settings.probe + (tokenizer.start_id is not None), max(1, subject.model.block_size // 2))
+    memory = [_memory(subject, tokens, probe, settings) for tokens in (data.train, data.val)]
+    progress("variety")
+    texts, real_texts = ([tokenizer.decode(each.tolist()) for each in some] for some in (made, real))
+    words = min(count_words(texts), count_words(real_texts))
+    return Report(
+        name=name,
+        source=source,
+        fit=fit,
+        copied_samples=copied[0],
+        copied_validation=copied[1],
+        probe=probe - (tokenizer.start_id is not None),
+        has_documents=tokenizer.start_id is not None,
+        memory_training=memory[0],
+        memory_validation=memory[1],
+        variety_samples=variety(texts, words),
+        variety_validation=variety(real_texts, words),
+        passages=shown,
+        samples=texts,
+    )
+
+
+def _fit(subject: Subject, scores: Scores) -> Fit:
+    data = subject.dataset
+    training = score(subject.model, subject.of_training_text(), subject.runtime)
+    return Fit(
+        validation_loss=scores.loss,
+        validation_tokens=len(scores.nats),
+        training_loss=training.loss,
+        training_tokens=len(training.nats),
+        gap=scores.loss - training.loss,
+        bits_per_byte=subject.evaluator.bits_per_byte(scores.loss),
+        validation_accuracy=float(scores.right.mean()),
+        training_accuracy=float(training.right.mean()),
+        entropy=float(scores.entropies.mean(dtype=np.float64)),
+        by_position=by_position(scores),
+        by_frequency=by_frequency(scores, token_counts(data.train, data.tokenizer.vocab_size)),
+        calibration=calibration(scores),
+    )
+
+
+def _shown(subject: Subject, scores: Scores, count: int) -> list[ShownPassage]:
+    """The worst, median and best windows, `count` of each, a window only once."""
+    starts = np.flatnonzero(scores.positions == 0)
+    lengths = np.diff(np.append(starts, len(scores.nats)))
+    losses = np.add.reduceat(scores.nats, starts, dtype=np.float64) / lengths
+    full = np.flatnonzero(lengths == lengths.max())  # the last one may be shorter
+    order = full[np.argsort(losses[full], kind="stable")]
+    middle = max(0, (len(order) - count) // 2)
+    kinds = {"worst": order[::-1][:count], "median": order[middle : middle + count], "best": order[:count]}
+    chosen: dict[int, str] = {}
+    for kind, windows in kinds.items():
+        for window in windows.tolist():
+            chosen.setdefault(window, kind)
+    return [
+        _passage(subject, kind, int(starts[window]), int(lengths[window]), float(losses[window]))
+        for window, kind in chosen.items()
+    ]
+
+
+def _passage(subject: Subject, kind: str, start: int, length: int, loss: float) -> ShownPassage:
+    tokenizer = subject.dataset.tokenizer
+    tokens = subject.dataset.val[start : start + length + 1]
+    scores = score(subject.model, subject.of(tokens, length), subject.runtime, top=ALTERNATIVES)
+    shown = [ShownToken(token_text(tokenizer, int(tokens[0])), None, [])]
+    for token, nats, ids, probabilities in zip(
+        scores.ids, scores.nats, scores.top_ids, scores.top_probabilities, strict=True
+    ):
+        names = [token_text(tokenizer, int(each)) for each in ids]
+        alternatives = list(zip(names, map(float, probabilities), strict=True))
+        shown.append(ShownToken(token_text(tokenizer, int(token)), float(nats) / math.log(2), alternatives))
+    return ShownPassage(kind, start, loss, shown)
+
+
+def _like(made: Sequence[Integers], data: Dataset) -> list[Integers]:
+    """Texts of the validation text, spread evenly over it, as many and at most as long as those that were `made`."""
+    start_id, special = data.tokenizer.start_id, list(data.tokenizer.special_ids())
+    longest = max(map(len, made)) + (start_id is not None)
+    taken = passages(
+        data.val, start_id=start_id, longer_than=1, at_most=min(longest, len(data.val)), count=len(made)
+    ) or [np.asarray(data.val).astype(np.int64)]
+    plain = [each[~np.isin(each, special)] for each in taken]
+    return [each[: len(like)] for each, like in zip(plain, made, strict=False)]
+
+
+def _copying(corpus: Corpus, texts: list[Integers], lengths: Sequence[int], tokenizer: Tokenizer) -> Copying:
+    found = corpus.longest(texts)
+    counts = [each.length for each in found]
+    longest: tuple[Copied, Integers] = max(zip(found, texts, strict=True), key=lambda pair: pair[0].length)
+    where, text = longest
+    shares: list[Share] = []
+    for length in sorted(set(lengths)):
+        hits, windows = corpus.windows_found(texts, length)
+        shares.append(Share(length, windows, hits / windows if windows else None))
+    return Copying(
+        texts=len(texts),
+        tokens=float(np.mean([len(each) for each in texts])),
+        median=float(np.median(counts)),
+        percentile_95=float(np.percentile(counts, 95)),
+        longest=where.length,
+        passage=tokenizer.decode(text[where.start : where.start + where.length].tolist()),
+        whole=sum(each.length == len(text) > 0 for each, text in zip(found, texts, strict=True)),
+        shares=shares,
+    )
+
+
+def _memory(subject: Subject, tokens: Tokens, probe: int, settings: ReportConfig) -> Completed:
+    tokenizer = subject.dataset.tokenizer
+    documents = passages(
+        tokens,
+        start_id=tokenizer.start_id,
+        longer_than=probe,
+        at_most=min(subject.model.block_size, len(tokens)),
+        count=settings.documents,
+    )
+    return completed(
+        subject.model,
+        documents,
+        probe=probe,
+        batch_size=settings.batch_size,
+        vocab_size=tokenizer.vocab_size,
+        runtime=subject.runtime,
+    )
