@@ -48,7 +48,7 @@ class Corpus:
         different = list({text.tobytes(): text for text in texts}.values())
         joined, starts = _joined(different)
         ends = starts + np.array([len(text) for text in different], dtype=np.int64)
-        places = [np.arange(*bounds) for bounds in zip(starts, ends, strict=True)]
+        places = [_windows(start, len(text), 1) for start, text in zip(starts, different, strict=True)]
         low = self._doubled(joined, places, ends)
         limits = np.repeat(ends, ends - starts)
         runs = _Runs(joined, limits)
@@ -89,7 +89,7 @@ class Corpus:
     def windows_found(self, texts: Sequence[Integers], length: int) -> tuple[int, int]:
         """How many windows of `length` tokens of all texts occur here, and how many windows there are."""
         joined, starts = _joined(texts)
-        ranges = [np.arange(start, start + len(text) - length + 1) for start, text in zip(starts, texts, strict=True)]
+        ranges = [_windows(start, len(text), length) for start, text in zip(starts, texts, strict=True)]
         windows = np.concatenate([np.empty(0, dtype=np.int64), *ranges])
         (found,) = self._occur(joined, [(length, windows)])
         return int(found.sum()), len(windows)
@@ -202,7 +202,7 @@ class _Search:
         """Each window with each of those looked for that have the hash at its slot."""
         counts = np.searchsorted(self._hashes, self._hashes[slots], side="right") - slots
         before = np.cumsum(counts) - counts
-        members = np.arange(counts.sum()) - np.repeat(before - slots, counts)
+        members: Integers = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(before - slots, counts)
         return np.repeat(windows, counts), members
 
     def _prepare(self) -> None:
@@ -231,6 +231,11 @@ class _Runs:
             theirs, ours = theirs[agree], ours[agree]
             length += 1
             self.reached[ours] = np.maximum(self.reached[ours], length)
+
+
+def _windows(start: int, tokens: int, length: int) -> Integers:
+    """Where the windows of `length` tokens begin in a text of some `tokens` that itself begins at `start`."""
+    return np.arange(start, start + tokens - length + 1, dtype=np.int64)
 
 
 def _joined(texts: Sequence[Integers]) -> tuple[Integers, Integers]:

@@ -1,6 +1,6 @@
 """A report as parts of a page, and those as Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ml_playground.analysis.fit import Bin
 from ml_playground.analysis.page import (
@@ -207,9 +207,14 @@ def _source(report: Report) -> Iterator[Part]:
         ["checkpoint", source.checkpoint],
         ["SHA-256 of its weights", source.sha256],
         ["fingerprint of the data", source.data],
-        *([name, str(value)] for name, value in source.settings.items()),
+        *_settings(source.settings),
     ]
     yield Details("What this was made from", [Table([Column("name"), Column("value")], rows)])
+
+
+def _settings(settings: Mapping[str, object]) -> Iterator[list[Cell]]:
+    for name, value in settings.items():
+        yield [name, str(value)]
 
 
 def _markdown(part: Part) -> Iterator[str]:

@@ -47,7 +47,8 @@ class Scores:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Which tokens were the likeliest prediction (N,)."""
-        return self.ranks == 0
+        right: npt.NDArray[np.bool_] = self.ranks == 0
+        return right
 
     @property
     def loss(self) -> float:
@@ -83,7 +84,8 @@ def _scored(model: LanguageModel, rows: Rows, runtime: Runtime, top: int) -> Ite
     wanted = rows.targets[:, -rows.counted :].flatten().to(runtime.device)  # (N,)
     positions = torch.arange(width - rows.counted, width).repeat(len(rows.inputs))  # (N,)
     at_once = max(1, _LOGITS_AT_ONCE // logits.shape[1])
-    for some, ids, places in zip(logits.split(at_once), wanted.split(at_once), positions.split(at_once), strict=True):
+    pieces = (torch.split(each, at_once) for each in (logits, wanted, positions))
+    for some, ids, places in zip(*pieces, strict=True):
         yield _of_logits(some.float(), ids, places, min(top, logits.shape[1]))
 
 
@@ -97,7 +99,7 @@ def _of_logits(logits: Tensor, ids: Tensor, positions: Tensor, top: int) -> Scor
     # A tie counts as right where the evaluator counts it: for the first of the likeliest.
     first = logits.argmax(dim=-1)
     better += (better == 0) & (first != ids)
-    entropies = torch.special.entr(probabilities).sum(dim=-1)
+    entropies = -(probabilities * logs).sum(dim=-1)
     return Scores(
         ids=ids.cpu().numpy(),
         nats=F.cross_entropy(logits, ids, reduction="none").cpu().numpy(),

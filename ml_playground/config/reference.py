@@ -77,7 +77,8 @@ def _type(key: KeyPath, field: FieldInfo) -> str:
     if get_origin(field.annotation) is list and get_origin(choices[0]) is Literal:
         return "list of " + ", ".join(f"`{choice}`" for choice in get_args(choices[0]))
     if get_origin(field.annotation) is list:
-        return f"list of {_TYPES[choices[0].__name__]}s"
+        entry = get_args(choices[0]) or choices  # `list[PositiveInt]` has constraints on its entries
+        return f"list of {_TYPES[entry[0].__name__]}s"
     if bool in choices and len(choices) > 1:
         return "true, false or list of texts"
     if choices and get_origin(choices[0]) is list:  # `list[str] | None`
