@@ -86,13 +86,16 @@ class Corpus:
             length *= 2
         return low
 
-    def windows_found(self, texts: Sequence[Integers], length: int) -> tuple[int, int]:
-        """How many windows of `length` tokens of all texts occur here, and how many windows there are."""
+    def windows_found(self, texts: Sequence[Integers], lengths: Sequence[int]) -> list[list[int]]:
+        """Of each text and each length, how many of its windows of so many tokens occur here."""
         joined, starts = _joined(texts)
-        ranges = [_windows(start, len(text), length) for start, text in zip(starts, texts, strict=True)]
-        windows = np.concatenate([np.empty(0, dtype=np.int64), *ranges])
-        (found,) = self._occur(joined, [(length, windows)])
-        return int(found.sum()), len(windows)
+        wanted = [
+            (length, _windows(start, len(text), length))
+            for start, text in zip(starts, texts, strict=True)
+            for length in lengths
+        ]
+        found = [int(hits.sum()) for hits in self._occur(joined, wanted)]
+        return [found[first : first + len(lengths)] for first in range(0, len(found), len(lengths))]
 
     def _occur(self, text: Integers, wanted: Sequence[tuple[int, Integers]]) -> list[Flags]:
         """Whether windows of `text` occur here: of each length, at the places where they start."""

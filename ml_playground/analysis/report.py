@@ -206,8 +206,7 @@ def make_report(
     progress("copying")
     made = [np.array(each, dtype=np.int64) for each in samples]
     real = _like(made, data)
-    corpus = Corpus(data.train)
-    copied = [_copying(corpus, texts, settings.copy_lengths, tokenizer) for texts in (made, real)]
+    copied = _copying(Corpus(data.train), made, real, settings.copy_lengths, tokenizer)
     progress("memory")
     # With the start token, which is not of the document.
     probe = min(settings.probe + (tokenizer.start_id is not None), max(1, subject.model.block_size // 2))
@@ -295,23 +294,36 @@ def _like(made: Sequence[Integers], data: Dataset) -> list[Integers]:
     return [each[: len(like)] for each, like in zip(plain, made, strict=False)]
 
 
-def _copying(corpus: Corpus, texts: list[Integers], lengths: Sequence[int], tokenizer: Tokenizer) -> Copying:
-    found = corpus.longest(texts)
-    counts = [each.length for each in found]
-    longest: tuple[Copied, Integers] = max(zip(found, texts, strict=True), key=lambda pair: pair[0].length)
-    where, text = longest
+def _copying(
+    corpus: Corpus, made: list[Integers], real: list[Integers], lengths: Sequence[int], tokenizer: Tokenizer
+) -> tuple[Copying, Copying]:
+    """That of what was `made`, and of `real` text: both are looked up at once."""
+    lengths, both = sorted(set(lengths)), [*made, *real]
+    longest, windows = corpus.longest(both), corpus.windows_found(both, lengths)
+    count = len(made)
+    return (
+        _summary(made, longest[:count], windows[:count], lengths, tokenizer),
+        _summary(real, longest[count:], windows[count:], lengths, tokenizer),
+    )
+
+
+def _summary(
+    texts: list[Integers], found: list[Copied], hits: list[list[int]], lengths: Sequence[int], tokenizer: Tokenizer
+) -> Copying:
+    counts, sizes = [each.length for each in found], [len(text) for text in texts]
+    where, text = max(zip(found, texts, strict=True), key=lambda pair: pair[0].length)
     shares: list[Share] = []
-    for length in sorted(set(lengths)):
-        hits, windows = corpus.windows_found(texts, length)
-        shares.append(Share(length, windows, hits / windows if windows else None))
+    for length, here in zip(lengths, zip(*hits, strict=True), strict=True):
+        windows = sum(max(0, size - length + 1) for size in sizes)
+        shares.append(Share(length, windows, sum(here) / windows if windows else None))
     return Copying(
         texts=len(texts),
-        tokens=float(np.mean([len(each) for each in texts])),
+        tokens=float(np.mean(sizes)),
         median=float(np.median(counts)),
         percentile_95=float(np.percentile(counts, 95)),
         longest=where.length,
         passage=tokenizer.decode(text[where.start : where.start + where.length].tolist()),
-        whole=sum(each.length == len(text) > 0 for each, text in zip(found, texts, strict=True)),
+        whole=sum(count == size > 0 for count, size in zip(counts, sizes, strict=True)),
         shares=shares,
     )
 

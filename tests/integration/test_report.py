@@ -174,7 +174,7 @@ def test_other_data_than_it_was_trained_on(small: Project) -> None:
     outcome = project.run("report")
     assert outcome.code == 2
     assert "different data than is prepared now. Prepare the old data again." in outcome.err
-    assert not (project.out / "reports").exists()
+    assert not (project.out / "reports" / "report").exists()
 
 
 def test_windows_beyond_the_model(small: Project) -> None:
