@@ -180,14 +180,14 @@ def label_ends(axes: Axes, labels: Iterable[Label]) -> None:
         axes.text(1.055, at, label.text, va="center", color=INK, fontsize=9, transform=axes.transAxes)
 
 
-def label_points(axes: Axes, places: dict[str, Place], line: Sequence[Place]) -> None:
+def label_points(axes: Axes, places: Sequence[tuple[str, Place]], line: Sequence[Place]) -> None:
     """Name points beside them, where no other point or name, and no part of a line, is in the way."""
     laid_out(axes)
-    pixels = [axes.transData.transform(place) for place in (*line, *places.values())]
+    pixels = [axes.transData.transform(place) for place in (*line, *(place for _, place in places))]
     taken = [Bbox([one, two]).padded(1) for one, two in pairwise(pixels[: len(line)])]
     taken += [Bbox([pixel, pixel]).padded(5) for pixel in pixels[len(line) :]]
     frame = axes.get_window_extent()
-    for name, place in places.items():
+    for name, place in places:
         texts = [
             axes.annotate(name, place, (x, y), textcoords="offset points", ha=ha, va=va, fontsize=9, color=INK)
             for x, y, ha, va in _BESIDE

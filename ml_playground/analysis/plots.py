@@ -261,15 +261,15 @@ def pareto(candidates: Sequence[Candidate], cost: Cost = "seconds") -> Figure:
     for each in ordered:
         if not front or each.loss < front[-1].loss:
             front.append(each)
-    places = {each.name: (float(getattr(each, cost)), each.loss) for each in ordered}
-    on_front = [places[each.name] for each in front]
+    places = [(each.name, (float(getattr(each, cost)), each.loss)) for each in ordered]
+    on_front = [(float(getattr(each, cost)), each.loss) for each in front]
     corners = [on_front[0], *(point for one, two in pairwise(on_front) for point in ((two[0], one[1]), two))]
     axes.plot(*zip(*corners, strict=True), color=colour(0), linewidth=1.2, alpha=0.6)
-    for at, loss in places.values():
+    for _, (at, loss) in places:
         best = (at, loss) in on_front
         axes.plot([at], [loss], "o" if best else "D", color=colour(0) if best else SOFT, markersize=7 if best else 5)
     axes.margins(0.15, 0.12)
-    costs = [at for at, _ in places.values()]
+    costs = [at for _, (at, _) in places]
     _label_x(axes, cost, log=max(costs) > _WIDE * min(costs) > 0)
     scale_y(axes, log=False)
     axes.set_ylabel(LOSS)

@@ -46,7 +46,7 @@ class _Group:
         self.runs: list[Points] = []
 
     def candidate(self) -> Candidate:
-        """Its mean loss at the end, and what that costs."""
+        """Its mean loss at the last evaluation, and what that costs."""
         count = len(self.runs)
         loss, seconds, flops = (
             sum(each[-1] for each in values) / count
@@ -68,6 +68,9 @@ def _grouped(folders: list[Path]) -> list[_Group]:
         if run.record is None or not points.losses:
             print(f"! {display_path(path)} has no evaluations in metrics.jsonl, and is left out", file=sys.stderr)
             continue
+        if groups and _measured_on(run.record) != _measured_on(groups[0].record):
+            print(f"! {display_path(path)} was evaluated on other text or tokens, and is left out", file=sys.stderr)
+            continue
         group = next((each for each in groups if same_but_for_the_seed(each.record, run.record)), None)
         if group is None:
             groups.append(group := _Group(run.record, found.names.get(path, path.name)))
@@ -75,6 +78,11 @@ def _grouped(folders: list[Path]) -> list[_Group]:
     if not groups:
         raise PlaygroundError("there is nothing to draw: no run was evaluated yet.")
     return groups
+
+
+def _measured_on(record: RunRecord) -> str:
+    """A hash that only the same validation text in the same tokens has."""
+    return record.data if record.validation is None else record.validation.token_ids
 
 
 def _figures(groups: list[_Group], settings: PlotConfig) -> Iterator[tuple[str, Figure]]:

@@ -62,3 +62,15 @@ def test_an_axis_named_twice_is_a_mistake_of_the_file(project: Project) -> None:
     assert outcome.code == 2
     assert "config.toml:" in outcome.err
     assert "must name at least one, and each once" in outcome.err
+
+
+def test_runs_evaluated_on_other_text_are_left_out(project: Project) -> None:
+    project.ok("train")
+    (project.folder / "other").mkdir()
+    (project.folder / "other" / "input.txt").write_text(project.text.read_text().replace("owl", "low"))
+    other = 'prepare.raw_dir = "tiny/other"\nprepare.dataset_dir = "tiny/datasets/other"\n'
+    preset = project.preset("other", f'extends = "config.toml"\n{other}')
+    project.ok("prepare", preset)
+    project.ok("train", preset)
+    project.configure({"plot.runs": '["tiny/out"]'})
+    assert "tiny/out/other was evaluated on other text or tokens, and is left out" in project.ok("plot").err

@@ -129,6 +129,12 @@ def test_front_is_what_none_beats() -> None:
     assert list(zip(at, losses, strict=True)) == [(10, 2.0), (30, 2.0), (30, 1.5)]
 
 
+def test_groups_of_the_same_name_are_all_on_the_front() -> None:
+    figure = plots.pareto([Candidate("a", 2.0, 10, 1, 1), Candidate("a", 1.5, 30, 1, 1)])
+    assert len(lines(figure)) == 3
+    assert len(figure.axes[0].texts) == 2
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [((0.3, 0.5, 1.0, 2.0, 4.0), "Lowest at 1$"), ((2.0, 4.0, 8.0), "may lie outside"), ((1.0, 2.0), "needs three")],
