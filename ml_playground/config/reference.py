@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -74,11 +74,11 @@ def _type(key: KeyPath, field: FieldInfo) -> str:
         return "table"
     if (entries := list_of_parts(field)) is not None:
         return "list of " + ", ".join(f"`{kind}`" for kind in entries.registry.built_in)
-    if get_origin(field.annotation) is list and get_origin(choices[0]) is Literal:
-        return "list of " + ", ".join(f"`{choice}`" for choice in get_args(choices[0]))
     if get_origin(field.annotation) is list:
-        entry = get_args(choices[0]) or choices  # `list[PositiveInt]` has constraints on its entries
-        return f"list of {_TYPES[entry[0].__name__]}s"
+        entry = get_args(choices[0])[0] if get_origin(choices[0]) is Annotated else choices[0]
+        if get_origin(entry) is Literal:
+            return "list of " + ", ".join(f"`{choice}`" for choice in get_args(entry))
+        return f"list of {_TYPES[entry.__name__]}s"
     if bool in choices and len(choices) > 1:
         return "true, false or list of texts"
     if choices and get_origin(choices[0]) is list:  # `list[str] | None`
