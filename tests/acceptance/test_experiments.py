@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_playground import experiments
+from ml_playground.config.files import read_toml_files
 from ml_playground.config.load import load_config
 from ml_playground.config.sweep import Sweep
 from ml_playground.errors import ConfigError
@@ -133,9 +134,8 @@ def test_a_preset_extends_its_experiment_and_states_only_what_differs(preset: Pa
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_extends_an_experiment_and_has_sound_arms(path: Path) -> None:
-    base = re.search(r'^extends = "ml_playground/experiments/(\w+)/config.toml"$', path.read_text(), re.MULTILINE)
-    assert base is not None
-    experiment = experiments.find(base[1])
+    basis, *_ = read_toml_files(path)
+    experiment = experiments.find(basis.path.parent.name)
     load_config(path, name=experiment.name, folder=experiment.folder)
     sweep = Sweep(path, name=experiment.name, folder=experiment.folder)
     assert sweep.folder == experiment.folder / "out" / path.stem
