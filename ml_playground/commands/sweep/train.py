@@ -7,6 +7,7 @@ from ml_playground.commands.sweep import halving
 from ml_playground.commands.sweep.plan import Plan
 from ml_playground.commands.sweep.progress import Progress, in_short, listed
 from ml_playground.commands.sweep.workers import Outcome, Task, Workers
+from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.run.sweep import SweepRecord, SweepRun
 from ml_playground.training.signals import StopSignals
 from ml_playground.utils.paths import display_path
@@ -22,6 +23,7 @@ class Training:
         self._plan, self.record, self._data = plan, record, data
         self._stages = halving.stages(record)
         self._dropped_after: set[float] = set()
+        self._configs: dict[str, ExperimentConfig] = {}
         self._steps = {arm.name: arm.max_iters for arm in record.arms}
 
     def states(self) -> dict[str, str]:
@@ -42,7 +44,7 @@ class Training:
         measured = self.record.arm(run.arm).measured or base.measured
         if measured is None:
             return 0.0
-        config, summary = self._plan.run_config(run, self._steps[run.arm]), self._plan.run_folder(run).summary
+        config, summary = self._config(run), self._plan.run_folder(run).summary
         steps = run.max_iters - (0 if summary is None else summary.progress.step)
         evaluations = 1 + -(-max(0, steps) // config.train.runtime.eval_interval)
         return max(0, steps) * measured.step_seconds + evaluations * measured.evaluation_seconds
@@ -102,7 +104,7 @@ class Training:
         for run in runs:
             if self._is_done(run):
                 continue
-            folder, config = self._plan.run_folder(run), self._plan.run_config(run, self._steps[run.arm])
+            folder, config = self._plan.run_folder(run), self._config(run)
             reasons = folder.changes(config, self._data[run.arm], any_threads=self._plan.chooses_threads(run.arm))
             if reasons:
                 folder.set_aside(self._plan.folder / "replaced", run.folder.replace("/", "-"))
@@ -121,7 +123,7 @@ class Training:
         folder = self._plan.run_folder(run)
         if folder.summary is None or folder.summary.status not in ("finished", "diverged"):
             return False
-        config = self._plan.run_config(run, self._steps[run.arm])
+        config = self._config(run)
         return not folder.changes(config, self._data[run.arm], any_threads=self._plan.chooses_threads(run.arm))
 
     def _drop_after(self, horizons: Sequence[float], report: Callable[[str], None]) -> bool:
@@ -142,6 +144,11 @@ class Training:
         kept, gone = (", ".join(named[arm] for arm in named if (arm in out) is is_out) for is_out in (False, True))
         report(f"mean validation losses at horizon {horizon:g}: kept {kept}; dropped {gone or 'none'}")
         return True
+
+    def _config(self, run: SweepRun) -> ExperimentConfig:
+        if run.folder not in self._configs:
+            self._configs[run.folder] = self._plan.run_config(run, self._steps[run.arm])
+        return self._configs[run.folder]
 
     def _loss(self, run: SweepRun) -> float:
         """The final validation loss of a run in nats per token; NaN if it has not finished."""

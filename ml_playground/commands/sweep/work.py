@@ -53,7 +53,7 @@ def _done(task: Task) -> Outcome:
             if task.what == "measure":
                 return Outcome("finished", measured=_measured(config))
             train(config)
-    except StoppedBySignalError as error:
+    except (StoppedBySignalError, KeyboardInterrupt) as error:  # the latter before its first step
         return Outcome("stopped", str(error))
     except PlaygroundError as error:
         print(error, file=sys.stderr)

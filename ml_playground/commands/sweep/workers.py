@@ -117,7 +117,10 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for worker in self._all:
-            worker.process.kill() if kind is not None else worker.process.terminate()
+            if kind is KeyboardInterrupt:  # a second Ctrl-C
+                worker.process.kill()
+            else:
+                worker.process.terminate()
         for worker in self._all:
             worker.process.join()
             worker.connection.close()
@@ -211,17 +214,22 @@ def _serve(connection: Connection, environment: Mapping[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from ml_playground.commands.sweep.work import do  # torch, which reads the environment
 
+    signal.signal(signal.SIGTERM, _interrupt)  # until a training handles it, and after
     connection.send(None)
-    while True:
-        try:
+    try:
+        while True:
             task: Task = connection.recv()
-        except EOFError:
-            return
-        outcome = do(task)
-        sys.stdout.flush()
-        connection.send(outcome)
-        if outcome.status == "stopped":
-            return
+            outcome = do(task)
+            sys.stdout.flush()
+            connection.send(outcome)
+            if outcome.status == "stopped":
+                return
+    except (EOFError, KeyboardInterrupt):
+        return
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
