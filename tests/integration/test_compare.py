@@ -1,6 +1,8 @@
 """`compare` through the command line's own entry, on runs that were really trained."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,35 @@ def test_a_sweep_is_compared_by_its_arms(project: Project, compare: Compare) -> 
     assert {name: row["losses"] for name, row in rows(folder).items()} == {
         name: row["losses"] for name, row in found.items()
     }
+
+
+def test_the_longest_horizon_is_compared_and_dropped_arms_are_named(project: Project, compare: Compare) -> None:
+    preset = project.preset(
+        "sweep",
+        'extends = "config.toml"\n[compare]\nsamples = 0\n[sweep]\nseeds = [1, 2]\njobs = 1\nhorizons = [0.5, 1.0]\n'
+        "halving = 2\n[sweep.arms]\nwide = { train.model.n_embd = 32 }\nslow = { train.optim.learning_rate = 1e-9 }\n",
+    )
+    project.ok("sweep", preset)
+    outcome = compare(project.folder, "--exp-config", preset)
+    assert outcome.code == 0, outcome.err
+    assert {name: row["cost"]["steps"] for name, row in rows(project.out.parent / "sweep").items()} == {
+        "base": 6,
+        "wide": 6,
+    }
+    assert "! all runs are of the horizon 1; those of 0.5 are not shown" in outcome.out
+    assert "! not compared: slow: dropped by halving after a horizon of 0.5, with a loss of " in outcome.out
+
+
+def test_without_samples_it_needs_no_torch(project: Project) -> None:
+    project.ok("train")
+    other = train(project, "fast", 1, "[train.optim]", "learning_rate = 0.1")
+    project.configure({"compare.samples": "0"})
+    code = (
+        "import sys\nfrom ml_playground.cli import main\n"
+        f"assert main(['compare', {str(project.folder)!r}]) == 0\nassert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    assert rows(project.folder / "reports" / "compare")["learning_rate = 0.1"]["runs"] == [str(other)]
 
 
 def test_what_evaluate_measured_puts_other_windows_on_one_scale(project: Project, compare: Compare) -> None:
