@@ -21,8 +21,9 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_of_the_table_is_a_target(verb: str) -> None:
     *_, command = make("-n", verb, "EXP=shakespeare", "CONFIG=x.toml").stdout.splitlines()
-    expected = ' "shakespeare" --exp-config "x.toml"' if isinstance(VERBS[verb], ExperimentVerb) else ""
-    expected = ' "shakespeare"' if verb == "runs" else expected
+    takes = {argument.name for argument in VERBS[verb].arguments}
+    expected = ' "shakespeare"' if isinstance(VERBS[verb], ExperimentVerb) or verb in ("compare", "runs") else ""
+    expected += ' --exp-config "x.toml"' if "--exp-config" in takes else ""
     assert command.rstrip().endswith(f"python -m ml_playground.cli {verb}{expected}")
 
 
