@@ -10,16 +10,26 @@ from pathlib import Path
 import pytest
 
 from ml_playground import experiments
+from ml_playground.analysis.configs import learned_from
+from ml_playground.analysis.reference import Reference, reference_path
+from ml_playground.commands import load_experiment
 from ml_playground.config.files import read_toml_files
 from ml_playground.config.load import load_config
 from ml_playground.config.sweep import Sweep
 from ml_playground.errors import ConfigError
 from ml_playground.experiments import Experiment, all_experiments
 from ml_playground.interop.huggingface.families import family_of
+from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import load
 from tests.project import Project, shape
 
 PACKAGE = Path(experiments.__file__).parents[1]
+REFERENCES = {  # and the experiment of each
+    "experiments/phrases/reference.json": "phrases",
+    "experiments/shakespeare_char/reference.json": "shakespeare_char",
+    "configs/shakespeare_char_fast.reference.json": "shakespeare_char",
+    "configs/shakespeare_char_qwen3.reference.json": "shakespeare_char",
+}
 TRAINED = ["bundestag_char", "bundestag_tiktoken", "phrases", "shakespeare", "shakespeare_char"]  # from scratch
 FINE_TUNED = ["bundestag_finetuning_mps", "bundestag_qwen15b_lora_mps", "speakger"]
 SHIPPED = [*TRAINED, *FINE_TUNED]  # users add others
@@ -289,3 +299,22 @@ def test_the_fast_presets_reach_the_loss_of_nanogpts_recipe(project: Project, re
     project.ok("prepare")
     project.ok("train", project.preset(name, ours))
     assert load(folder / "out" / name / "ckpt_last.pt").progress.val_loss < 1.905
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_a_reference_is_of_the_configuration_as_it_is_now(reference: str) -> None:
+    path = PACKAGE / reference
+    toml = path.with_name(path.name.replace(".reference.json", ".toml").replace("reference.json", "config.toml"))
+    assert reference_path(toml) == path
+    _, config = load_experiment(REFERENCES[reference], toml)
+    train = config.resolved()["train"]
+    train |= spec_of(config.train, config.file.root).stated(train)
+    found = Reference.read(path)
+    assert found is not None
+    assert found.train == learned_from(train)
+    assert max(each.step for each in found.evaluations) == config.train.runtime.max_iters
+
+
+def test_every_reference_is_tested() -> None:
+    found = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*reference.json"))
+    assert {path.as_posix() for path in found if "out" not in path.parts} == set(REFERENCES)
