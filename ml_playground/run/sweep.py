@@ -82,7 +82,7 @@ class Dropped:
     Attributes:
         arm: its name.
         horizon: the last one that it was trained to.
-        loss: its final validation loss there in nats per token, mean over seeds; None if a run has none.
+        loss: its final validation loss there in bits per byte, mean over seeds; None if a run has none.
         best: that of the best arm.
     """
 

@@ -122,7 +122,7 @@ def _of_sweep(folder: Path, base: str | None) -> Found:
     planned = [run for run in record.runs if run.horizon == longest]
     begun = [run for run in planned if RunDirectory(folder / run.folder).info.is_file()]
     left_out = [
-        LeftOut(each.arm, f"dropped by halving after a horizon of {each.horizon:g}, with a loss of {_loss(each.loss)}")
+        LeftOut(each.arm, f"dropped by halving after a horizon of {each.horizon:g}, at {_loss(each.loss)}")
         for each in record.dropped
     ]
     missing = len(planned) - len(begun)
@@ -145,4 +145,4 @@ def _of_sweep(folder: Path, base: str | None) -> Found:
 
 
 def _loss(loss: float | None) -> str:
-    return "none" if loss is None else f"{loss:.4f}"
+    return "no loss" if loss is None else f"{loss:.4f} bits/byte"

@@ -34,7 +34,7 @@ def without_the_worst(
     Args:
         record: the plan.
         horizon: the one that is done.
-        losses: the final losses of each arm there, over the seeds, in nats per token; NaN where a run has none.
+        losses: the final losses of each arm there, over the seeds, in bits per byte; NaN where a run has none.
     """
     base, *others = (arm.name for arm in record.arms if arm.name in losses)
     means = {name: mean_loss(losses[name]) for name in (base, *others)}

@@ -8,6 +8,7 @@ from ml_playground.commands.sweep.plan import Plan
 from ml_playground.commands.sweep.progress import Progress, in_short, listed
 from ml_playground.commands.sweep.workers import Outcome, Task, Workers
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.run.records import Summary
 from ml_playground.run.sweep import SweepRecord, SweepRun
 from ml_playground.training.signals import StopSignals
 from ml_playground.utils.paths import display_path
@@ -94,7 +95,9 @@ class Training:
 
     def _result(self, run: SweepRun, outcome: Outcome) -> str:
         if outcome.status == "finished":
-            return f"validation loss {self._loss(run):.4f}"
+            summary = self._finished(run)
+            assert summary is not None  # it is
+            return f"validation loss {summary.progress.val_loss:.4f}"
         return f"{outcome.status}: {in_short(outcome.message)}"
 
     def _ready(self, runs: Iterable[SweepRun], progress: Progress) -> list[SweepRun]:
@@ -136,13 +139,13 @@ class Training:
         for run in self.record.runs:
             if run.horizon == horizon:
                 runs.setdefault(run.arm, []).append(run)
-        losses = {arm: [self._loss(run) for run in of_arm] for arm, of_arm in runs.items()}
+        losses = {arm: [self._bits_per_byte(run) for run in of_arm] for arm, of_arm in runs.items()}
         self.record, dropped = halving.without_the_worst(self.record, horizon, losses)
         out = {each.arm for each in dropped}
         means = {arm: halving.mean_loss(each) for arm, each in losses.items()}
         named = {arm: f"{arm} ({f'{mean:.4f}' if math.isfinite(mean) else 'no loss'})" for arm, mean in means.items()}
         kept, gone = (", ".join(named[arm] for arm in named if (arm in out) is is_out) for is_out in (False, True))
-        report(f"mean validation losses at horizon {horizon:g}: kept {kept}; dropped {gone or 'none'}")
+        report(f"mean bits/byte at horizon {horizon:g}: kept {kept}; dropped {gone or 'none'}")
         return True
 
     def _config(self, run: SweepRun) -> ExperimentConfig:
@@ -150,7 +153,11 @@ class Training:
             self._configs[run.folder] = self._plan.run_config(run, self._steps[run.arm])
         return self._configs[run.folder]
 
-    def _loss(self, run: SweepRun) -> float:
-        """The final validation loss of a run in nats per token; NaN if it has not finished."""
+    def _bits_per_byte(self, run: SweepRun) -> float:
+        """The final validation loss of a run, which compares tokenizers too; NaN if it has not finished."""
+        summary = self._finished(run)
+        return math.nan if summary is None else summary.progress.bits_per_byte
+
+    def _finished(self, run: SweepRun) -> Summary | None:
         summary = self._plan.run_folder(run).summary
-        return math.nan if summary is None or summary.status != "finished" else summary.progress.val_loss
+        return summary if summary is not None and summary.status == "finished" else None
