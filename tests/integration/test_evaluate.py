@@ -129,8 +129,10 @@ def slowly(model: LanguageModel, ids: Tokens, context: int, stride: int) -> list
     return losses
 
 
-@pytest.mark.parametrize("fixture", ["project", "qwen"])
-@pytest.mark.parametrize(("context", "stride"), [(8, 8), (8, 3), (5, 5), (6, 1)])
+@pytest.mark.parametrize(
+    ("fixture", "context", "stride"),
+    [("project", 8, 8), ("project", 8, 3), ("project", 5, 5), ("project", 6, 1), ("qwen", 8, 3)],
+)
 def test_it_measures_at_the_context_and_the_stride_that_are_stated(
     fixture: str, context: int, stride: int, request: pytest.FixtureRequest
 ) -> None:

@@ -2,69 +2,20 @@
 
 import os
 import random
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-
-import pytest
 
 from ml_playground.run.checkpoint import load
 from ml_playground.run.opened import Run
 from ml_playground.run.sweep import SweepRecord
+from tests.e2e.sweeps import start, swept, wait_for
+from tests.faults.farm import ALL
 from tests.integration.runs import assert_same_bits, without_times
 from tests.project import Project
 
-KILLS = 6
-SWEEP = """\
-extends = "config.toml"
-[train.model]
-dropout = 0.2
-[train.runtime]
-max_iters = 300
-eval_interval = 50
-log_interval = 10
-[sweep]
-seeds = [1, 2]
-jobs = 2
-horizons = [0.5, 1.0]
-halving = 2
-[sweep.arms]
-wide = { train.model.n_embd = 32 }
-sgd = { train.optim.kind = "sgd" }
-"""
-
-
-def start(project: Project) -> subprocess.Popen[str]:
-    path = project.preset("s", SWEEP)
-    command = [sys.executable, "-m", "ml_playground.cli", "sweep", str(project.folder), "--exp-config", str(path)]
-    return subprocess.Popen(
-        command,
-        cwd=project.root,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def swept(project: Project) -> str:
-    process = start(project)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
-
-
-def wait_for(what: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not what.exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+KILLS = 20 if ALL else 6
 
 
 def workers_of(folder: Path) -> list[int]:
@@ -114,19 +65,3 @@ def test_a_sweep_that_is_killed_at_random_moments_ends_with_the_same_bits(projec
             time.sleep(0.02)
     swept(project)
     assert_same_bits(state(project), expected)
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_polite_stop_saves_every_run_and_says_how_to_resume(project: Project, signum: signal.Signals) -> None:
-    project.ok("prepare")
-    process = start(project)
-    folder = project.folder / "out" / "s"
-    wait_for(folder / "base" / "horizon-0.5" / "seed-1" / "ckpt_last.pt", process)
-    os.killpg(process.pid, signum) if signum == signal.SIGINT else os.kill(process.pid, signum)  # as a terminal does
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signum, said
-    assert re.search(rf"stopped by {signum.name}: \d+ of 10 runs are done; the same command resumes from here", said)
-    assert "Traceback" not in said
-    for record in folder.rglob("run.json"):
-        summary = Run.open(record.parent).summary
-        assert summary is None or summary.status in ("finished", "stopped")
