@@ -1,5 +1,6 @@
 """Fixtures of the tests of training."""
 
+import multiprocessing
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,14 @@ from tests.project import Project
 def prepared(project: Project) -> None:
     """The tiny project with its data prepared."""
     project.ok("prepare")
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep's workers come from a server that has imported torch once; tests/e2e has them start as they always do."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["ml_playground.commands.train"])
+    monkeypatch.setattr("ml_playground.commands.sweep.workers._SPAWN", server)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from ml_playground.cli import main
 from ml_playground.run.records import Summary
 from tests.project import Outcome, Project
 
-pytestmark = pytest.mark.usefixtures("prepared")
+pytestmark = pytest.mark.usefixtures("prepared", "quick_workers")
 
 
 @pytest.fixture

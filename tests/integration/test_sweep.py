@@ -1,8 +1,8 @@
 """Sweeps of a tiny model, trained by real workers."""
 
 import json
+import multiprocessing
 import os
-import resource
 import signal
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ml_playground.training.signals import StopSignals
 from tests.integration.runs import assert_same_bits
 from tests.integration.test_own_model import MODEL
 from tests.integration.test_resume import OWN_PARTS
+from tests.full_disk import full_disk
 from tests.project import Outcome, Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
@@ -36,6 +37,8 @@ jobs = 1
 [sweep.arms]
 wide = { train.model.n_embd = 32 }
 """
+
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 
 def sweep(project: Project, text: str = SWEEP, name: str = "s") -> Outcome:
@@ -298,22 +301,17 @@ def test_a_worker_that_is_killed_costs_its_task_only(project: Project) -> None:
     assert folder.summary.status == "failed"
 
 
-def test_what_is_in_the_way_of_all_runs_ends_the_sweep(project: Project) -> None:
+def test_what_is_in_the_way_of_all_runs_ends_the_sweep(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_playground.commands.sweep.workers._SPAWN", multiprocessing.get_context("spawn"))
     project.ok("prepare")
     task = Task("train", project.config, "tiny", project.folder, project.folder / "log")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # a disk too small for a checkpoint, for the workers
-    try:
-        with (
-            StopSignals() as signals,
-            Workers([{}]) as workers,
-            pytest.raises(
-                PlaygroundError, match=r"(?s)ckpt_.*could not be written.*The same command resumes from here"
-            ),
-        ):
-            list(workers.do([task], signals))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        full_disk(20_000),  # too small for a checkpoint, also for processes that start here
+        StopSignals() as signals,
+        Workers([{}]) as workers,
+        pytest.raises(PlaygroundError, match=r"(?s)ckpt_.*could not be written.*The same command resumes from here"),
+    ):
+        list(workers.do([task], signals))
 
 
 def shipped() -> list[Path]:
