@@ -22,10 +22,10 @@ from ml_playground.run.checkpoint import load
 from ml_playground.run.opened import Run
 from ml_playground.run.sweep import Measured, SweepArm, SweepRecord, SweepRun
 from ml_playground.training.signals import StopSignals
+from tests.full_disk import full_disk
 from tests.integration.runs import assert_same_bits
 from tests.integration.test_own_model import MODEL
 from tests.integration.test_resume import OWN_PARTS
-from tests.full_disk import full_disk
 from tests.project import Outcome, Project
 
 PACKAGE = Path(experiments.__file__).parents[1]
