@@ -6,7 +6,7 @@ from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.messages import key_label
 from ml_playground.config.statements import read_statements
 from ml_playground.config.sweep import Mistake, mistakes_in_arms
-from ml_playground.config.validate import first_stated, validate
+from ml_playground.config.validate import first_stated, following, validate
 from ml_playground.errors import ConfigError
 from ml_playground.utils.tables import table_at
 
@@ -33,6 +33,9 @@ def load_config(path: Path, *, name: str, folder: Path, check_devices: bool = Fa
             label = key_label(key, table_at(statements.values, key))
             mistakes.append(Mistake(*statements.place(key), f"{label}: {problem.text}"))
     mistakes += mistakes_in_arms(statements, problems, check_devices=check_devices)
+    if config is None and not mistakes:
+        for key, text in ((each.keys[0], each.text) for each in problems):
+            mistakes.append(Mistake(*statements.place(key), f"{key_label(key)}: {following(text)}"))
     if config is None or mistakes:
         raise ConfigError([str(each) for each in sorted(mistakes)])
     return config.read_from(statements.file)

@@ -32,9 +32,12 @@ class Statements:
     lines: dict[KeyPath, tuple[Path, int]]
 
     def place(self, key: KeyPath) -> tuple[Path, int]:
-        """The file and the line that state `key`; what defines several keys at once is in the outermost one's line."""
+        """The file and the line that state `key`, or else the table that it would be in, or the file's first line.
+
+        What defines several keys at once is in the outermost one's line.
+        """
         holders = (key[:length] for length in range(len(key), 0, -1))  # a key of an inline table has its holder's line
-        return next(self.lines[holder] for holder in holders if holder in self.lines)
+        return next((self.lines[holder] for holder in holders if holder in self.lines), (self.file.path, 1))
 
 
 def read_statements(path: Path, *, name: str, folder: Path) -> Statements:

@@ -13,7 +13,7 @@ from ml_playground.config.experiment import ExperimentConfig, with_base
 from ml_playground.config.messages import key_label
 from ml_playground.config.paths import relative_paths
 from ml_playground.config.statements import Statements, anchor, read_statements
-from ml_playground.config.validate import first_stated, validate
+from ml_playground.config.validate import first_stated, following, validate
 from ml_playground.errors import ConfigError
 from ml_playground.utils.paths import display_path, project_root
 from ml_playground.utils.registry import use
@@ -138,7 +138,10 @@ def mistakes_in_arms(
             if (key := changed or first_stated(problem, stated)) is not None:
                 label = key_label(key, table_at(stated, key))
                 yield Mistake(*statements.place(_place(arm, changed)), f"arm {arm.name}: {label}: {problem.text}")
-        if config is not None and all(first_stated(problem, stated) is None for problem in problems):
+        if config is None and all(first_stated(problem, stated) is None for problem in problems):
+            for key, text in ((each.keys[0], each.text) for each in problems if (each.keys, each.text) not in known):
+                yield Mistake(*statements.place(arm.place), f"arm {arm.name}: {key_label(key)}: {following(text)}")
+        elif all(first_stated(problem, stated) is None for problem in problems):
             same = seen.setdefault(repr(config), arm.name)
             if same != arm.name and not arm.point:
                 yield Mistake(*statements.place(arm.place), f"arm {arm.name}: is the same as {same}")

@@ -38,6 +38,11 @@ def first_stated(problem: Conflict, stated: Table) -> KeyPath | None:
     return next((key for key in problem.keys if has_key(stated, key)), None)
 
 
+def following(problem: str) -> str:
+    """The problem of a default, where nothing that is stated has one of its own."""
+    return f"{problem}, which follows from other options"
+
+
 def _without(stated: Table, keys: list[KeyPath]) -> Table:
     """`stated` less some keys. Where one's table is itself no table, that goes."""
     sound = merge({}, stated)

@@ -271,6 +271,10 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
             '5: [train.hf_model] quantization: is for CUDA; set "none"',
         ),
         ("\ufeff[train.data]\nbatch_size = 0", "2: [train.data] batch_size: must be more than 0, not 0"),
+        (
+            "[train.model]\nn_embd = 1",
+            "1: [train.model] head_dim: must be more than 0, not 0, which follows from other options",
+        ),
         ("train.data = {batch_size = 0}", "1: [train.data] batch_size: must be more than 0, not 0"),
     ],
 )

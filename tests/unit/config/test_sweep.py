@@ -191,6 +191,7 @@ seeds = [1]|match = "flop" -> 3: [sweep] match: must be one of "steps", "tokens"
 seeds = [1]|grid.train.optim.lr = [1] -> 3: [sweep.grid]: needs each key whole and in quotes, such as "train.optim.learning_rate" = [1e-3, 3e-3]
 seeds = [1]|grid."train.optim.learning_rate" = 1 -> 3: [sweep.grid] train.optim.learning_rate: must be a list, not 1
 seeds = [1]|grid."train.optim.learning_rate" = [] -> 3: [sweep.grid]: train.optim.learning_rate has no values
+seeds = [1]|arms.a.train.model.n_embd = 1 -> 3: arm a: [train.model] head_dim: must be more than 0, not 0, which follows from other options
 seeds = [1]|arms.a.train.runtime.out_dir = "x" -> 3: arm a: [train.runtime] out_dir: each run has a folder of its own below the sweep's
 """  # noqa: E501 -- a message is one line
 
