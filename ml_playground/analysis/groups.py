@@ -67,7 +67,7 @@ def grouped(
             what they change.
 
     Raises:
-        PlaygroundError: there is no such base.
+        PlaygroundError: no group or run has that name.
     """
     named = names or {}
     lots: list[list[Member]] = []
@@ -85,9 +85,7 @@ def grouped(
     if base is not None:
         chosen = next((index for index, group in enumerate(groups) if group.is_called(str(base))), None)
         if chosen is None:
-            raise PlaygroundError(
-                f"there is no base {str(base)!r}. There are: {', '.join(group.name for group in groups)}"
-            )
+            raise PlaygroundError(f"no base {str(base)!r}. There are: {', '.join(group.name for group in groups)}")
         groups = _named([unnamed[chosen], *unnamed[:chosen], *unnamed[chosen + 1 :]], unnamed[chosen], named)
     return groups, remarks
 

@@ -165,7 +165,7 @@ def _as_evaluated(members: Iterable[Member]) -> tuple[list[Member], list[LeftOut
     """The runs as `evaluate` has measured their last checkpoints, all with the same context and stride.
 
     Raises:
-        PlaygroundError: there is no context and stride that all were measured with.
+        PlaygroundError: the runs were not all measured with the same context and stride.
     """
     found: list[tuple[Member, dict[tuple[int, int], StoredEvaluation]]] = []
     others: list[Member] = []
