@@ -16,8 +16,10 @@ Floats = NDArray[np.float64]
 FARTHEST = 4.0
 """Times the largest size, or the smallest divided by it, beyond which a law makes no statement."""
 
+FEWEST_SIZES = 4
+"""That a law is fitted to."""
+
 _AROUND = 2  # settings on each side of the best one that a parabola is fitted to
-_FEWEST_SIZES = 4
 _ROUNDS = 400
 _EXPONENTS = np.geomspace(0.005, 4, 64)
 _TAILS = (2.5, 97.5)
@@ -146,9 +148,9 @@ def loss_law(settings: Sequence[Setting]) -> Law:
         PlaygroundError: there are fewer sizes.
     """
     values = sorted({each.value for each in settings})
-    if len(values) < _FEWEST_SIZES:
+    if len(values) < FEWEST_SIZES:
         raise PlaygroundError(
-            f"a loss law needs {_FEWEST_SIZES} sizes, and there are {len(values)}: train more sizes of the model."
+            f"a loss law needs {FEWEST_SIZES} sizes, and there are {len(values)}: train more sizes of the model."
         )
     sizes, losses = (
         np.array(each, dtype=np.float64)

@@ -7,12 +7,14 @@ from matplotlib.figure import Figure
 
 from ml_playground.analysis import plots
 from ml_playground.analysis.comparison import paired
-from ml_playground.analysis.fits import Setting
-from ml_playground.analysis.fitted_plots import varied
+from ml_playground.analysis.fits import FEWEST_SIZES, Setting, loss_law
+from ml_playground.analysis.fitted_plots import law, varied
 from ml_playground.analysis.groups import Group
 from ml_playground.analysis.results import Axis, Comparison, Row
 
 _FEWEST_VALUES = 3  # of a number that was varied, for a picture of its own
+_SIZES = {f"[train.model] {name}" for name in ("n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "n_inner")}
+_LENGTH = {"[train.runtime] max_iters"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def pictures(comparison: Comparison, groups: Sequence[Group], axis: Axis) -> lis
     if tested:
         caption = f"Differences to {base.name} with their 95% intervals over seeds. Left of the line is better."
         found.append(Picture("forest", caption, plots.forest(tested, base.name)))
-    found += _varied(comparison.rows, groups)
+    found += _law(comparison.rows, groups) or _varied(comparison.rows, groups)
     found += _curves(groups, axis)
     candidates = [
         plots.Candidate(row.name, row.mean, row.cost.seconds, row.cost.flops, row.cost.parameters)
@@ -84,11 +86,30 @@ def _curves(groups: Sequence[Group], axis: Axis) -> Iterator[Picture]:
         yield Picture("differences", caption, plots.differences(curves[1:], curves[0], axis, paired=pairs))
 
 
-def _varied(rows: Sequence[Row], groups: Sequence[Group]) -> Iterator[Picture]:
+def _law(rows: Sequence[Row], groups: Sequence[Group]) -> list[Picture]:
+    """The loss over the size of the model or of the training, where that is all that the groups change."""
+    keys = {each.key for group in groups[1:] for each in group.changes}
+    sizes = [
+        (row.cost.parameters if keys <= _SIZES else row.cost.tokens, row.losses)
+        for row in rows
+        if row.cost is not None and row.losses
+    ]
+    if not (keys <= _SIZES or keys == _LENGTH) or len({size for size, _ in sizes}) < FEWEST_SIZES:
+        return []
+    name = "parameters" if keys <= _SIZES else "training tokens"
+    settings = [Setting(float(size), losses) for size, losses in sizes]
+    caption = (
+        f"Loss at the end over {name}, with a law fitted to it and its 95% band. Each size has its own schedule, but "
+        "the same rates: with rates of its own, a size may do better."
+    )
+    return [Picture("law", caption, law(loss_law(settings), settings, name))]
+
+
+def _varied(rows: Sequence[Row], groups: Sequence[Group]) -> list[Picture]:
     """The loss over a number, where that is all that the groups change."""
     changes = [group.changes for group in groups[1:]]
     if not changes or any(len(each) != 1 for each in changes) or len({each[0].key for each in changes}) > 1:
-        return
+        return []
     key, before = changes[0][0].key, changes[0][0].before
     values: list[object] = [before, *(each[0].now for each in changes)]
     settings = [
@@ -96,5 +117,6 @@ def _varied(rows: Sequence[Row], groups: Sequence[Group]) -> Iterator[Picture]:
         for value, row in zip(values, rows, strict=True)
         if isinstance(value, int | float) and value > 0 and row.losses
     ]
-    if len(settings) >= max(_FEWEST_VALUES, sum(bool(row.losses) for row in rows)):
-        yield Picture("varied", f"Loss at the end over {key}.", varied(settings, key))
+    if len(settings) < max(_FEWEST_VALUES, sum(bool(row.losses) for row in rows)):
+        return []
+    return [Picture("varied", f"Loss at the end over {key}.", varied(settings, key))]

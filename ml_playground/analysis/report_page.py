@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ml_playground.analysis import report_plots
+from ml_playground.analysis.drawing import inline
 from ml_playground.analysis.fit import Bin
 from ml_playground.analysis.page import (
     Cell,
     Column,
     Details,
+    Figure,
     Heading,
     Part,
     Passage,
@@ -75,9 +78,9 @@ def _fit(report: Report) -> Iterator[Part]:
     ]
     yield Table(columns, rows)
     yield Heading("Loss by position", 3)
-    yield _bins("tokens seen", fit.by_position)
+    yield from _bins("tokens seen", fit.by_position, fit.validation_loss)
     yield Heading("Loss by frequency", 3)
-    yield _bins("occurrences in the training text", fit.by_frequency)
+    yield from _bins("occurrences in the training text", fit.by_frequency, fit.validation_loss)
     yield Heading("Calibration", 3)
     yield Text(
         f"Expected calibration error {fit.calibration.error:.4f}, in {len(fit.calibration.bins)} bins of equal width: "
@@ -85,24 +88,27 @@ def _fit(report: Report) -> Iterator[Part]:
         f"The mean entropy of its predictions is {fit.entropy:.4f} nats. If that is below the loss of "
         f"{fit.validation_loss:.4f}, the model is too sure of itself."
     )
+    caption = "How often the likeliest token is right, over its probability. Large points are many predictions."
+    yield Figure(inline(report_plots.calibration(fit.calibration)), caption, caption)
     confidences: list[list[Cell]] = [
         [f"{each.low:.2f}-{each.high:.2f}", each.confidence, each.accuracy, each.tokens]
         for each in fit.calibration.bins
         if each.tokens
     ]
-    yield Table(
-        [Column("probability"), Column("mean probability", ".3f"), Column("right", ".3f"), Column("tokens", ",")],
-        confidences,
-    )
+    columns = [Column("probability"), Column("mean probability", ".3f"), Column("right", ".3f"), Column("tokens", ",")]
+    yield Details("Numbers", [Table(columns, confidences)])
 
 
-def _bins(name: str, bins: Sequence[Bin]) -> Table:
+def _bins(name: str, bins: Sequence[Bin], mean: float) -> Iterator[Part]:
+    caption = f"Validation loss by {name}"
+    yield Figure(inline(report_plots.bins(bins, name, mean)), caption, caption)
     rows: list[list[Cell]] = [
         [f"{each.first:,}" if each.first == each.last else f"{each.first:,}-{each.last:,}", each.loss, each.tokens]
         for each in bins
         if each.tokens
     ]
-    return Table([Column(name), Column("loss", ".4f", "nats per token"), Column("tokens", ",")], rows)
+    columns = [Column(name), Column("loss", ".4f", "nats per token"), Column("tokens", ",")]
+    yield Details("Numbers", [Table(columns, rows)])
 
 
 def _copying(report: Report) -> Iterator[Part]:
@@ -116,9 +122,9 @@ def _copying(report: Report) -> Iterator[Part]:
     columns = [
         Column("text"),
         Column("texts", ","),
-        Column("mean length", ".1f", "in tokens"),
+        Column("length", ".1f", "mean, in tokens"),
         Column("median", ".0f", "of the longest passages that occur, in tokens"),
-        Column("95th percentile", ".0f", "of the longest passages that occur, in tokens"),
+        Column("p95", ".0f", "95th percentile of the longest passages that occur, in tokens"),
         Column("longest", ",", "passage of all that occurs, in tokens"),
         Column("whole", ",", "texts that occur as a whole"),
         *shares,
@@ -223,6 +229,8 @@ def _markdown(part: Part) -> Iterator[str]:
             yield f"{'#' * level} {text}"
         case Text(text):
             yield text
+        case Figure():  # its numbers are in the table below it
+            return
         case Table():
             yield "\n".join(_markdown_table(part))
         case Details(summary, parts):

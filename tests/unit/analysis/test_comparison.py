@@ -17,7 +17,7 @@ from ml_playground.analysis.members import read_members
 from ml_playground.analysis.pictures import pictures
 from ml_playground.analysis.results import Comparison, Sample
 from ml_playground.errors import PlaygroundError
-from ml_playground.run.records import Changed, StartRecord, ValidationText
+from ml_playground.run.records import Changed, StartRecord, Summary, ValidationText
 from tests.unit.analysis.made_up import TEXT, write_run
 
 BASE = (2.00, 2.02, 1.97, 2.05, 1.99)
@@ -224,6 +224,27 @@ def test_a_number_that_is_varied_gets_a_picture_of_its_own(tmp_path: Path) -> No
     found = {each.name: each for each in pictures(comparison, kept, "steps")}
     assert list(found) == ["forest", "varied", "curves", "differences", "pareto"]
     assert found["varied"].caption == "Loss at the end over [train.optim] rate."
+
+
+@pytest.mark.parametrize(
+    ("key", "axis"), [("train.model.n_layer", "parameters"), ("train.runtime.max_iters", "training tokens")]
+)
+def test_sizes_get_a_law(tmp_path: Path, key: str, axis: str) -> None:
+    for number in range(1, 5):
+        for seed in (1, 2):
+            loss, size = 1.5 + 2 * number**-0.5 + seed / 1000, number * 100_000
+            run = write_run(tmp_path / f"{number}-{seed}", loss, seed=seed, changes={key: number}, parameters=size)
+            if axis == "training tokens":
+                summary = Summary.read(run.summary)
+                assert summary is not None
+                replace(summary, progress=replace(summary.progress, tokens=size)).write(run.summary)
+    groups, _ = grouped(read_members(sorted(tmp_path.iterdir()))[0])
+    found = {each.name: each for each in pictures(*compare(groups), "steps")}
+    assert "varied" not in found
+    assert found["law"].figure.axes[0].get_xlabel() == axis
+    assert "loss = 1.5" in found["law"].figure.axes[0].get_title(loc="left")
+    three = [group for group in groups if group.members[0].run.directory.path.name[0] != "4"]
+    assert "law" not in {each.name for each in pictures(*compare(three), "steps")}
 
 
 def test_it_is_written_as_json_markdown_and_html(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ml_playground.analysis import plots
+from ml_playground.analysis import plots, report_plots
 from ml_playground.analysis.drawing import spread
+from ml_playground.analysis.fit import Bin, Calibration, Confidence
 from ml_playground.analysis.fits import Setting, loss_law
 from ml_playground.analysis.plots import Arm, Candidate, Curve, Points
 from ml_playground.errors import PlaygroundError
@@ -41,6 +42,10 @@ def pictures() -> dict[str, Figure]:
         "pareto": plots.pareto([*candidates, Candidate("worse", 2.0, 95, 2e12, 1e6)], "flops"),
         "varied": plots.varied(SETTINGS, "learning rate"),
         "law": plots.law(loss_law(SIZES), SIZES),
+        "bins": report_plots.bins([Bin(0, 0, 0, None), Bin(1, 9, 5, 2.0), Bin(10, 10**6, 9, 1.0)], "seen", 1.5),
+        "calibration": report_plots.calibration(
+            Calibration(0.1, [Confidence(0, 0.5, 0, None, None), Confidence(0.5, 1, 9, 0.8, 0.7)])
+        ),
     }
 
 
