@@ -23,10 +23,10 @@ PYTEST := $(RUN) pytest -n logical --dist worksteal
 # A target for each verb of the command line, as its table has them.
 TABLE := ml_playground/commands/__init__.py
 VERBS := $(shell sed -n 's/^    "\([a-z]*\)": [A-Za-z]*Verb.*/\1/p' $(TABLE))
-EXPERIMENT_VERBS := compare $(shell sed -n 's/^    "\([a-z]*\)": ExperimentVerb.*/\1/p' $(TABLE))
-ARGS := "$(EXP)" $(if $(CONFIG),--exp-config "$(CONFIG)")
-# `runs` is of all experiments unless one is named.
-ARGS_OF_RUNS := $(if $(filter file,$(origin EXP)),,"$(EXP)")
+EXPERIMENT_VERBS := $(shell sed -n 's/^    "\([a-z]*\)": ExperimentVerb.*/\1/p' $(TABLE))
+# Those that need not name one experiment get what is set, and no default.
+GIVEN = $(if $(filter $@,$(EXPERIMENT_VERBS))$(filter-out file,$(origin EXP)),"$(EXP)")
+ARGS = $(GIVEN) $(if $(CONFIG),--exp-config "$(CONFIG)")
 READY := .venv/.ready
 GGUF_READY := .venv-gguf/.ready
 
@@ -132,7 +132,7 @@ $(GGUF_READY): $(READY)
 	@touch $@
 
 $(VERBS): $(READY)
-	$(CLI) $@ $(if $(filter $@,$(EXPERIMENT_VERBS)),$(ARGS))$(if $(filter runs,$@),$(ARGS_OF_RUNS))
+	$(CLI) $@ $(ARGS)
 
 bench: $(READY) ## benchmark beside nanoGPT and write docs/benchmarks.md: NANOGPT=<folder of a clone> ONLY=<some> TEXT=<file>
 	@test -n "$(NANOGPT)" || { echo "set NANOGPT to the folder of a clone of github.com/karpathy/nanoGPT"; exit 2; }

@@ -61,6 +61,10 @@ class ExportConfig(Section):
     ollama: ExportOllamaConfig
 
 
+NOT_RECORDED = {"sweep", "compare", "plot"}
+"""The sections on which no run depends."""
+
+
 class ExperimentConfig(Section):
     """One TOML file with everything it extends and all defaults filled in."""
 
@@ -95,7 +99,7 @@ class ExperimentConfig(Section):
 
         Paths below the project are relative to it.
         """
-        values: Table = relative_paths(self.model_dump(exclude={"sweep", "compare", "plot"}), self.file.root)
+        values: Table = relative_paths(self.model_dump(exclude=NOT_RECORDED), self.file.root)
         return values
 
 

@@ -135,6 +135,29 @@ def test_the_longest_horizon_is_compared_and_dropped_arms_are_named(project: Pro
     assert "! not compared: slow: dropped by halving after a horizon of 0.5, at " in outcome.out
 
 
+def test_fine_tuned_models_are_sampled_too(qwen: Project, compare: Compare) -> None:
+    qwen.ok("prepare")
+    qwen.ok("train")
+    train(qwen, "fast", 1, "[train.optim]", "learning_rate = 0.1")
+    outcome = compare(qwen.folder)
+    assert outcome.code == 0, outcome.err
+    found = results(qwen.folder / "reports" / "compare")
+    assert [each["group"] for each in found["samples"]] == ["base"] * 2 + ["learning_rate = 0.1"] * 2
+    assert "no samples" not in outcome.out
+
+
+def test_a_run_of_another_version_costs_the_samples_only(project: Project, compare: Compare) -> None:
+    project.ok("train")
+    train(project, "fast", 1, "[train.optim]", "learning_rate = 0.1")
+    record = project.out / "run.json"
+    record.write_text(record.read_text().replace('"top_p":', '"top_percent":'))
+    outcome = compare(project.out, project.out.parent / "fast-1")
+    assert outcome.code == 0, outcome.err
+    found = results(project.out / "reports" / "compare")
+    assert found["samples"] == []
+    assert any("no samples" in note and "another version" in note for note in found["notes"])
+
+
 def test_without_samples_it_needs_no_torch(project: Project) -> None:
     project.ok("train")
     other = train(project, "fast", 1, "[train.optim]", "learning_rate = 0.1")

@@ -1,18 +1,20 @@
 """Texts of each group, from the same prompt and seeds."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml_playground.analysis.groups import Group
+from ml_playground.analysis.members import Member
 from ml_playground.analysis.results import Comparison, Sample
-from ml_playground.config.experiment import SampleConfig
-from ml_playground.config.sections import SampleRuntimeConfig, SamplingConfig
+from ml_playground.config.experiment import ExperimentConfig, SampleConfig
+from ml_playground.config.recorded import recorded_config
+from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import PlaygroundError
-from ml_playground.utils.tables import Table
+from ml_playground.utils.paths import project_root
 
 if TYPE_CHECKING:
+    from ml_playground.models.spec import ModelSpec
     from ml_playground.runtime import Runtime
 
 
@@ -29,17 +31,17 @@ def with_samples(
     """
     from ml_playground.runtime import resolve
 
-    stated: Table = groups[0].members[0].record.config["sample"]
-    runtime = SampleRuntimeConfig.model_validate_json(json.dumps(stated["runtime"]))
-    options = SamplingConfig.model_validate_json(json.dumps(stated["sample"]))
-    if sampling is not None:
-        runtime, options = sampling.runtime, sampling.sample
-    device = resolve(runtime.device, "float32", threads=runtime.threads)
     samples: list[Sample] = []
     notes: list[str] = []
+    try:
+        chosen = sampling or _config(groups[0].members[0]).sample
+    except PlaygroundError as error:
+        return replace(comparison, notes=[*comparison.notes, f"no samples: {error}"])
+    seeds = range(chosen.runtime.seed, chosen.runtime.seed + count)
+    device = resolve("auto", "float32", threads=chosen.runtime.threads)
     for group in (each for each in groups if each.members):
         try:
-            samples += _texts(group, options, device, range(runtime.seed, runtime.seed + count))
+            samples += _texts(group, chosen.sample, device, seeds)
         except PlaygroundError as error:
             notes.append(f"no samples of {group.name}: {error}")
     return replace(comparison, samples=samples, notes=[*comparison.notes, *notes])
@@ -52,10 +54,26 @@ def _texts(group: Group, options: SamplingConfig, runtime: "Runtime", seeds: ran
     from ml_playground.inference.prompt import encode_prompt, read_prompt
 
     text = read_prompt(options.start)
-    trained = load_trained(group.members[0].run.directory)
+    trained = load_trained(group.members[0].run.directory, _spec(group.members[0]))
     model = trained.model.to(runtime.device).eval()
     steps = generate(
         model, encode_prompt(text, trained.tokenizer), trained.tokenizer, options, runtime=runtime, seeds=list(seeds)
     )
     for seed, tokens in zip(seeds, split_streams(steps, len(seeds)), strict=True):
         yield Sample(group.name, seed, text, "".join(stream_text(trained.tokenizer, tokens)))
+
+
+def _config(member: Member) -> ExperimentConfig:
+    """What a run was trained with."""
+    return recorded_config(member.record.config, project_root(member.run.directory.info))
+
+
+def _spec(member: Member) -> "ModelSpec":
+    """The pretrained model that a run is fine-tuned from; any other kind of model is known from its checkpoint."""
+    from ml_playground.models.kinds import BUILT_IN
+    from ml_playground.models.spec import spec_of
+
+    if member.record.config["train"]["hf_model"]["model_name"] is None:
+        return BUILT_IN
+    config = _config(member)
+    return spec_of(config.train, project_root(member.run.directory.info))
