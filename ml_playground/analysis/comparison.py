@@ -1,18 +1,18 @@
 """Whether groups of runs differ from a base, by how much, how sure that is, and at what cost."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ml_playground.analysis import statistics
-from ml_playground.analysis.bootstrap import Curve, Share, of_another_text, share_of_budget
-from ml_playground.analysis.groups import Group, stated
-from ml_playground.analysis.members import Evaluation, LeftOut, Measured
+from ml_playground.analysis.budget import Curve, Share, share_of_budget
+from ml_playground.analysis.groups import Group, pairs, stated
+from ml_playground.analysis.members import Evaluation, LeftOut
 from ml_playground.analysis.remarks import incomparable, remarks
 from ml_playground.analysis.results import AXES, Axis, Comparison, Cost, Power, Row, Unit, Verdict, counted
-from ml_playground.analysis.statistics import ALPHA, Difference, Interval
+from ml_playground.analysis.statistics import ALPHA, Difference, Finding, Interval
 from ml_playground.errors import PlaygroundError
 
 
@@ -62,53 +62,82 @@ def compare(
     said = [*notes, *remarks(kept, rows, unit, evaluation)]
     if unit == "bits/byte" and equivalence is not None:
         said.append("[compare] equivalence is in nats per token and is not used: the tokenizers differ")
-    measured = base.measured[0]
-    return Comparison(
-        unit, _measure(measured, unit, evaluation), rows, eps, spread if degrees else None, refused, said
-    ), kept
+    found = Comparison(
+        dataset=str(base.any.record.config["prepare"]["dataset"]),
+        unit=unit,
+        measure=_measure(base, unit, evaluation),
+        rows=rows,
+        equivalence=eps,
+        pooled_sd=spread if degrees else None,
+        left_out=refused,
+        notes=said,
+        about=list(_about(kept)),
+    )
+    return found, kept
+
+
+def _about(groups: Sequence[Group]) -> Iterator[str]:
+    record, runs = groups[0].any.record, [each for group in groups for each in (*group.members, *group.failed)]
+    yield f"{groups[0].name}: the configuration of {record.toml or groups[0].any.name}"
+    machine = record.machine
+    on = [machine.processor or machine.system, *([] if machine.device == "cpu" else [machine.device])]
+    yield f"trained on {', '.join(on)}, {record.threads} {'thread' if record.threads == 1 else 'threads'}"
+    versions = [f"{name} {record.versions[name]}" for name in ("ml_playground", "torch") if name in record.versions]
+    ends = [each.run.summary.time for each in runs if each.run.summary is not None]
+    yield f"with {', '.join(versions)}; the last run ended at {max(ends)}"
 
 
 def _same_tokens(group: Group, base: Group) -> bool:
     return group.measured[0].token_ids == base.measured[0].token_ids
 
 
-def _measure(measured: Measured, unit: Unit, evaluation: Evaluation) -> str:
-    counts = measured.predictions
-    tokens = "" if counts is None or unit == "bits/byte" else f", {sum(counts):,} tokens"
-    if evaluation == "end":
-        return f"exact validation loss at the end of training, {unit}{tokens}"
-    return (
-        f"validation loss of the last checkpoint by 'evaluate', context {measured.context:,}, stride "
-        f"{measured.stride:,}, {unit}{tokens}"
-    )
+def _measure(base: Group, unit: Unit, evaluation: Evaluation) -> str:
+    measured, tokens = base.measured[0], ""
+    if (counts := measured.predictions) is not None and unit == "nats/token":
+        tokens = f", {sum(counts):,} tokens"
+    if evaluation == "evaluate":
+        return (
+            f"validation loss of the last checkpoint by 'evaluate', context {measured.context:,}, stride "
+            f"{measured.stride:,}, {unit}{tokens}"
+        )
+    if base.any.record.config["train"]["runtime"]["eval_iters"]:
+        return f"loss at the end of training on the first part of the validation text, {unit}{tokens}"
+    return f"exact validation loss at the end of training, {unit}{tokens}"
 
 
 def _rows(groups: Sequence[Group], unit: Unit, equivalence: float | None) -> list[Row]:
-    base = groups[0]
-    found = {group.name: _difference(group, base, unit) for group in groups[1:]}
-    tested = {name: each for name, each in found.items() if each is not None}
-    corrected = dict(zip(tested, statistics.holm([each.p for each in tested.values()]), strict=True))
+    base, *others = groups
+    differences = {each.name: found for each in others if (found := _difference(each, base, unit)) is not None}
+    results = dict(
+        zip(differences, statistics.findings(list(differences.values()), equivalence=equivalence), strict=True)
+    )
     rows = [_row(base, unit, verdict="base")]
-    for group in groups[1:]:
-        difference, p = found[group.name], corrected.get(group.name)
-        verdict: Verdict = "cannot tell"
-        if not group.members:
-            verdict = "diverged" if any(each.status == "diverged" for each in group.failed) else "failed"
-        elif difference is not None and p is not None:
-            verdict = statistics.verdict(difference, p=p, equivalence=equivalence)
-        rows.append(
-            _row(
-                group,
-                unit,
-                difference=difference,
-                p=p,
-                verdict=verdict,
-                another_text=_another_text(group, base, unit),
-                shares=_shares(group, base, unit),
-                power=None if difference is None else _power(difference, group, equivalence, len(tested)),
-            )
-        )
+    for group in others:
+        finding = results.get(group.name)
+        tested: dict[str, Any] = {}
+        if finding is not None:
+            tested = {
+                "difference": finding.difference,
+                "p": finding.p,
+                "p_equivalent": finding.p_equivalent,
+                "permutation": _permutation(group, base, unit),
+                "power": _power(finding.difference, (group, base), equivalence, len(results)),
+            }
+        text, shares = _over_text(group, base, unit), _shares(group, base, unit)
+        verdict = _verdict(group, base, finding)
+        rows.append(_row(group, unit, verdict=verdict, over_text=text, shares=shares, **tested))
     return rows
+
+
+def _verdict(group: Group, base: Group, finding: Finding | None) -> Verdict:
+    """What is found of the finished runs, unless more of the other side's runs have reached their end."""
+    if not group.members:
+        return "diverged" if group.diverged else "failed"
+    if finding is None:
+        return "cannot tell"
+    lost, of_base = group.diverged, base.diverged
+    flattered = {"better": lost > of_base, "worse": lost < of_base, "equivalent": lost != of_base}
+    return "cannot tell" if flattered.get(finding.verdict, False) else finding.verdict
 
 
 def _row(group: Group, unit: Unit, **others: Any) -> Row:
@@ -160,39 +189,47 @@ def _cost(group: Group) -> Cost | None:
     )
 
 
-def paired(group: Group, base: Group) -> bool:
-    """Whether runs of the same seed are compared: both groups have the same seeds, and these the same batches."""
-    return group.seeds == base.seeds and group.any.batches == base.any.batches
+def _compared(group: Group, base: Group, unit: Unit) -> tuple[list[float], list[float], bool]:
+    """The losses of both, and whether they are pairs."""
+    if seeds := pairs(group, base):
+        of_seed = [dict(zip(each.seeds, _losses(each, unit), strict=True)) for each in (group, base)]
+        return [of_seed[0][seed] for seed in seeds], [of_seed[1][seed] for seed in seeds], True
+    return _losses(group, unit), _losses(base, unit), False
 
 
 def _difference(group: Group, base: Group, unit: Unit) -> Difference | None:
-    if min(len(group.members), len(base.members)) < 2:
-        return None
-    return statistics.difference(_losses(group, unit), _losses(base, unit), paired=paired(group, base))
+    own, others, paired = _compared(group, base, unit)
+    return statistics.difference(own, others, paired=paired) if min(len(own), len(others)) > 1 else None
 
 
-def _another_text(group: Group, base: Group, unit: Unit) -> Interval | None:
+def _permutation(group: Group, base: Group, unit: Unit) -> statistics.Permutation:
+    own, others, paired = _compared(group, base, unit)
+    return statistics.permutation(own, others, paired=paired)
+
+
+def _over_text(group: Group, base: Group, unit: Unit) -> Interval | None:
     """The interval over texts; None where windows are missing, too few, or not the same ones."""
     parts = [each.windows for each in (*group.measured, *base.measured) if each.windows is not None]
-    runs, windows = len(group.members), len(parts[0]) if parts else 0
+    runs = len(group.members)
     if unit == "bits/byte" or not runs or len(parts) < runs + len(base.members):
         return None
     counts = group.measured[0].predictions
     same = all(each.predictions == counts for each in (*group.measured, *base.measured))
-    if windows < 2 or counts is None or not same or any(len(each) != windows for each in parts):
+    if counts is None or not same or any(len(each) != len(parts[0]) for each in parts):
         return None
-    return of_another_text(np.stack(parts[:runs]), np.stack(parts[runs:]), np.asarray(counts, float))
+    return statistics.over_text(np.stack(parts[:runs]), np.stack(parts[runs:]), np.asarray(counts, float))
 
 
 def _shares(group: Group, base: Group, unit: Unit) -> dict[Axis, Share]:
     """By axis; empty where the curves are incomplete, or of windows of another length."""
     if not group.members or group.any.batches["block_size"] != base.any.batches["block_size"]:
         return {}
+    same_seeds = pairs(group, base) == group.seeds == base.seeds
     found: dict[Axis, Share] = {}
     for axis in AXES:
         curve, of_base = curve_of(group, axis, unit), curve_of(base, axis, unit)
         if curve is not None and of_base is not None and float(of_base.at[:, -1].mean()) > 0:
-            found[axis] = share_of_budget(curve, of_base, paired=paired(group, base))
+            found[axis] = share_of_budget(curve, of_base, paired=same_seeds)
     return found
 
 
@@ -208,10 +245,13 @@ def curve_of(group: Group, axis: Axis, unit: Unit) -> Curve | None:
     return Curve(np.asarray(at), np.asarray(losses))
 
 
-def _power(found: Difference, group: Group, equivalence: float | None, tests: int) -> Power:
+def _power(found: Difference, sides: tuple[Group, Group], equivalence: float | None, tests: int) -> Power:
     level = ALPHA / tests
-    effect = equivalence or abs(found.mean)
+    detectable = statistics.detectable(found, alpha=level)
+    effect = equivalence or detectable / 2
     seeds = statistics.seeds_needed(found, effect, alpha=level) if effect else None
-    cost = _cost(group)
-    minutes = None if seeds is None or cost is None else seeds * cost.seconds / 60
-    return Power(statistics.detectable(found, alpha=level), effect, seeds, minutes)
+    costs = [(_cost(each), len(each.members)) for each in sides]
+    minutes = None
+    if seeds is not None:
+        minutes = sum(max(0, seeds - done) * cost.seconds / 60 for cost, done in costs if cost is not None)
+    return Power(detectable, level, effect, seeds, minutes)

@@ -41,6 +41,12 @@ class Group:
         return [each.seed for each in self.members]
 
     @property
+    def diverged(self) -> float:
+        """The share of its runs that diverged."""
+        runs = len(self.members) + len(self.failed)
+        return sum(each.status == "diverged" for each in self.failed) / runs
+
+    @property
     def measured(self) -> list[Measured]:
         """What its finished runs are worth, by seed."""
         return [each.measured for each in self.members if each.measured is not None]
@@ -93,6 +99,15 @@ def grouped(
 def same_but_for_the_seed(one: RunRecord, other: RunRecord) -> bool:
     """Whether two runs are of the same data and configuration."""
     return one.data == other.data and not differences(one.config, other.config)
+
+
+def pairs(group: Group, base: Group) -> list[int]:
+    """The seeds whose runs are compared in pairs, since both groups have them with the same batches.
+
+    Empty for fewer than two, or other batches: then all runs are compared as independent ones.
+    """
+    common = [seed for seed in group.seeds if seed in base.seeds]
+    return common if len(common) > 1 and group.any.batches == base.any.batches else []
 
 
 def _group(lot: Sequence[Member], remarks: list[str]) -> Group:

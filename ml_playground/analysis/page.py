@@ -67,6 +67,12 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
 
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns have numbers."""
+        cells = zip(*self.rows, strict=True) if self.rows else [() for _ in self.columns]
+        return [any(isinstance(cell, int | float) for cell in column) for column in cells]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -76,11 +82,13 @@ class Figure:
         svg: an SVG element that refers to nothing outside it, as `plots.inline` returns it.
         caption: below it.
         alt: what it shows, for those who do not see it.
+        file: the name of the same picture's file, for a page in Markdown.
     """
 
     svg: str
     caption: str
     alt: str
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,9 +209,9 @@ def _html(part: Part, alternatives: _Alternatives) -> str:
             return "\n".join(f"<p>{_text(each.strip())}</p>" for each in text.split("\n\n") if each.strip())
         case Table():
             return "\n".join(_table(part))
-        case Figure(svg, caption, alt):
-            picture = f'<div class="picture" role="img" aria-label="{_text(alt)}">{svg}</div>'
-            return f"<figure>{picture}<figcaption>{_text(caption)}</figcaption></figure>"
+        case Figure():
+            picture = f'<div class="picture" role="img" aria-label="{_text(part.alt)}">{part.svg}</div>'
+            return f"<figure>{picture}<figcaption>{_text(part.caption)}</figcaption></figure>"
         case Details(summary, parts):
             inner = "\n".join(_html(each, alternatives) for each in parts)
             return f"<details><summary>{_text(summary)}</summary>\n{inner}\n</details>"
@@ -218,8 +226,7 @@ def _html(part: Part, alternatives: _Alternatives) -> str:
 
 
 def _table(table: Table) -> Iterator[str]:
-    columns = list(zip(*table.rows, strict=True)) if table.rows else [() for _ in table.columns]
-    numeric = [any(isinstance(cell, int | float) for cell in cells) for cells in columns]
+    numeric = table.numeric
     label = f' aria-label="{_text(table.caption)}"' if table.caption else ""
     yield f'<div class="scroll" tabindex="0" role="region"{label}><table>'
     if table.caption:
@@ -239,18 +246,17 @@ def _head(column: Column, right: bool) -> str:
 
 def _cell(cell: Cell, column: Column, right: bool) -> str:
     kind = ' class="number"' if right else ""
-    if cell is None:
-        return f"<td{kind}></td>"
-    if isinstance(cell, str):
-        return f"<td{kind}>{_text(cell)}</td>"
-    value = f' data-value="{cell!r}"' if math.isfinite(cell) else ""
-    return f"<td{kind}{value}>{_text(_number(cell, column.format))}</td>"
+    value = f' data-value="{cell!r}"' if isinstance(cell, int | float) and math.isfinite(cell) else ""
+    return f"<td{kind}{value}>{_text(cell_text(cell, column))}</td>"
 
 
-def _number(value: float, form: str) -> str:
-    if form and math.isfinite(value):
-        return format(value, form)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+def cell_text(cell: Cell, column: Column) -> str:
+    """What a cell shows, empty for None."""
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    if column.format and math.isfinite(cell):
+        return format(cell, column.format)
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.4g}"
 
 
 def _passage(passage: Passage, alternatives: _Alternatives) -> str:

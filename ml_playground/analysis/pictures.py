@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from ml_playground.analysis import plots
-from ml_playground.analysis.comparison import paired
 from ml_playground.analysis.fits import FEWEST_SIZES, Setting, loss_law
 from ml_playground.analysis.fitted_plots import law, varied
-from ml_playground.analysis.groups import Group
+from ml_playground.analysis.groups import Group, pairs
 from ml_playground.analysis.results import Axis, Comparison, Row
 
 _FEWEST_VALUES = 3  # of a number that was varied, for a picture of its own
@@ -30,6 +29,11 @@ class Picture:
     name: str
     caption: str
     figure: Figure
+
+    @property
+    def file(self) -> str:
+        """The name of its file, beside the page."""
+        return f"compare-{self.name}.svg"
 
 
 def pictures(comparison: Comparison, groups: Sequence[Group], axis: Axis) -> list[Picture]:
@@ -78,12 +82,12 @@ def _curves(groups: Sequence[Group], axis: Axis) -> Iterator[Picture]:
     caption = "Exact validation loss during training: the mean over seeds, and each seed thin behind it."
     yield Picture("curves", caption, plots.curves(curves, axis))
     if whole[0] is groups[0] and len(whole) > 1:
-        pairs = all(paired(group, groups[0]) for group in whole[1:])
+        paired = all(pairs(group, groups[0]) == group.seeds == groups[0].seeds for group in whole[1:])
         caption = (
             f"Difference to {groups[0].name} after the same steps, with its 95% interval over seeds. Losses on the way "
             "depend on the schedule: the end of the lines decides."
         )
-        yield Picture("differences", caption, plots.differences(curves[1:], curves[0], axis, paired=pairs))
+        yield Picture("differences", caption, plots.differences(curves[1:], curves[0], axis, paired=paired))
 
 
 def _law(rows: Sequence[Row], groups: Sequence[Group]) -> list[Picture]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ml_playground.analysis.groups import Group
+from ml_playground.analysis.groups import Group, pairs
 from ml_playground.analysis.members import Evaluation
 from ml_playground.analysis.results import Row, Unit, counted
 
@@ -16,13 +16,26 @@ def incomparable(group: Group, base: Group, evaluation: Evaluation) -> str | Non
     text, other = group.measured[0].text, base.measured[0].text
     if text != other and group.measured[0].token_ids != base.measured[0].token_ids:
         return f"its validation text is another than that of {base.name} ({text[:8]} instead of {other[:8]})"
-    iters, base_iters = (each.any.record.config["train"]["runtime"]["eval_iters"] for each in (group, base))
-    if iters != base_iters and evaluation == "end":
+    if evaluation == "evaluate":
+        return None
+    own, of_base = (_tokens_read(each) for each in (group, base))
+    if own != of_base:
         return (
-            f"it was evaluated with eval_iters = {iters}, {base.name} with {base_iters}: on another part of the text. "
-            "Run 'evaluate' for both and set [compare] evaluation = \"evaluate\"."
+            f"its loss is of {_words(own)}, that of {base.name} of {_words(of_base)}: of different text. Run "
+            "'evaluate' for both and set [compare] evaluation = \"evaluate\"."
         )
     return None
+
+
+def _tokens_read(group: Group) -> tuple[int, str] | None:
+    """How many tokens of the validation text, and which, an evaluation during training reads; None for all of it."""
+    config = group.any.record.config["train"]
+    iters = int(config["runtime"]["eval_iters"])
+    return (iters * int(config["data"]["block_size"]), group.measured[0].token_ids) if iters else None
+
+
+def _words(read: tuple[int, str] | None) -> str:
+    return "the whole text" if read is None else f"the first {read[0]:,} of its tokens"
 
 
 def remarks(groups: Sequence[Group], rows: Sequence[Row], unit: Unit, evaluation: Evaluation) -> Iterator[str]:
@@ -37,7 +50,7 @@ def remarks(groups: Sequence[Group], rows: Sequence[Row], unit: Unit, evaluation
         if row.failed and group.members:
             yield (
                 f"{group.name}: {counted(row.failed)} of {len(group.members) + sum(row.failed.values())} runs; the "
-                "numbers are of the others, which flatters it"
+                "numbers are of the others, which flatters it: no verdict is in its favour"
             )
         if group.members and not all(each.curve for each in group.members):
             lacking = ", ".join(each.name for each in group.members if not each.curve)
@@ -52,6 +65,8 @@ def remarks(groups: Sequence[Group], rows: Sequence[Row], unit: Unit, evaluation
     if unit == "bits/byte":
         yield "the tokenizers differ: losses are compared in bits per byte of the text only"
     for group, row in zip(groups[1:], rows[1:], strict=True):
+        if (seeds := pairs(group, base)) and not seeds == group.seeds == base.seeds:
+            yield f"{group.name} is compared on the seeds that {base.name} has too: {', '.join(map(str, seeds))}"
         yield from _remarks_on_cost(row, rows[0])
         yield from _remarks_on_surroundings(group, base)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ml_playground.analysis import report_plots
+from ml_playground.analysis import markdown, report_plots
 from ml_playground.analysis.drawing import inline
 from ml_playground.analysis.fit import Bin
 from ml_playground.analysis.page import (
@@ -32,11 +32,7 @@ def as_html(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """The report in Markdown, without the passages whose tokens have colours."""
-    parts = [*_parts(report), *_source(report)]
-    return (
-        "\n\n".join([f"# {_title(report)}", _lead(report), *(block for part in parts for block in _markdown(part))])
-        + "\n"
-    )
+    return markdown.as_markdown(_title(report), [*_parts(report), *_source(report)], lead=_lead(report))
 
 
 def _title(report: Report) -> str:
@@ -221,42 +217,3 @@ def _source(report: Report) -> Iterator[Part]:
 def _settings(settings: Mapping[str, object]) -> Iterator[list[Cell]]:
     for name, value in settings.items():
         yield [name, str(value)]
-
-
-def _markdown(part: Part) -> Iterator[str]:
-    match part:
-        case Heading(text, level):
-            yield f"{'#' * level} {text}"
-        case Text(text):
-            yield text
-        case Figure():  # its numbers are in the table below it
-            return
-        case Table():
-            yield "\n".join(_markdown_table(part))
-        case Details(summary, parts):
-            yield f"**{summary}**"
-            for each in parts:
-                yield from _markdown(each)
-        case SideBySide(samples):
-            for name, text in samples:
-                yield f"{name}:"
-                yield "\n".join(f"    {line}" for line in text.splitlines() or [""])
-        case _:
-            raise TypeError(f"{type(part).__name__} has no form in Markdown")
-
-
-def _markdown_table(table: Table) -> Iterator[str]:
-    if table.caption:
-        yield f"{table.caption}:\n"
-    yield f"| {' | '.join(column.name for column in table.columns)} |"
-    yield f"|{'---|' * len(table.columns)}"
-    for row in table.rows:
-        yield f"| {' | '.join(_markdown_cell(*pair) for pair in zip(row, table.columns, strict=True))} |"
-
-
-def _markdown_cell(cell: Cell, column: Column) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, str):
-        return " ".join(cell.replace("|", "\\|").split())
-    return format(cell, column.format)

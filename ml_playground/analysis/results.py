@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from ml_playground.analysis.bootstrap import Share
+from ml_playground.analysis.budget import Share
 from ml_playground.analysis.members import LeftOut
-from ml_playground.analysis.statistics import Difference, Interval
+from ml_playground.analysis.statistics import Difference, Interval, Permutation
 
 Unit = Literal["nats/token", "bits/byte"]
 Axis = Literal["steps", "tokens", "flops", "seconds"]
@@ -39,16 +39,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class Power:
-    """What so many seeds can see, at 80% power and the level that is left after correcting for the number of tests.
+    """What so many seeds can see, at 80% power.
 
     Attributes:
         detectable: the smallest true difference that would be found.
-        effect: a difference to look for: `[compare] equivalence`, else the one that was observed.
+        level: what p has to be below: 0.05 by the number of tests.
+        effect: a difference to look for: `[compare] equivalence`, else half of what would be found.
         seeds: that each group needs to find it; None if more than a million.
-        minutes: of training for so many seeds of this group.
+        minutes: of training until both groups have so many.
     """
 
     detectable: float
+    level: float
     effect: float
     seeds: int | None
     minutes: float | None
@@ -72,9 +74,11 @@ class Row:
         cost: what a run takes; None where none is finished.
         difference: from the base, over seeds; None where a side has fewer than two runs.
         p: of the difference, corrected for the number of groups (Holm).
+        p_equivalent: that the true difference is `Comparison.equivalence` or more, corrected as well.
+        permutation: the same question as that of `p` without assuming a distribution, not corrected.
         verdict: what that amounts to.
-        another_text: interval of the difference, had the validation text been another one.
-        shares: of the base's budget that it needs to reach the loss at the base's end, by axis.
+        over_text: interval of the difference, had the validation text been another one.
+        shares: of what the base needs to reach the loss at its end, by axis.
         power: what could have been seen.
     """
 
@@ -90,8 +94,10 @@ class Row:
     cost: Cost | None
     difference: Difference | None = None
     p: float | None = None
+    p_equivalent: float | None = None
+    permutation: Permutation | None = None
     verdict: Verdict = "cannot tell"
-    another_text: Interval | None = None
+    over_text: Interval | None = None
     shares: dict[Axis, Share] = field(default_factory=dict[Axis, Share])
     power: Power | None = None
 
@@ -116,6 +122,7 @@ class Comparison:
     """A table of groups, the base first.
 
     Attributes:
+        dataset: what the base was trained on.
         unit: of all losses.
         measure: what the losses are, in words.
         rows: the base first.
@@ -123,9 +130,11 @@ class Comparison:
         pooled_sd: standard deviation within groups, as if all varied alike; None without two runs of a group.
         left_out: what is not in the table, and why.
         notes: what to bear in mind.
+        about: where the base's configuration is from, and on what, with what and when all was trained.
         samples: texts of each group, from the same prompt and seeds.
     """
 
+    dataset: str
     unit: Unit
     measure: str
     rows: list[Row]
@@ -133,6 +142,7 @@ class Comparison:
     pooled_sd: float | None
     left_out: list[LeftOut]
     notes: list[str]
+    about: list[str]
     samples: list[Sample] = field(default_factory=list[Sample])
 
     def as_json(self) -> dict[str, Any]:

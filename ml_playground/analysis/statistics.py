@@ -1,7 +1,7 @@
 """Whether one group of runs differs from another, and how sure that is.
 
 A value here is the exact validation loss at the end of a run, so smaller is better; the runs of a group differ in their
-seed. What varies is the seed: for what another validation text would say see `bootstrap`.
+seed. What varies is the seed, but for `over_text`: there it is the validation text.
 """
 
 import math
@@ -11,6 +11,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 from scipy.optimize import brentq
 
@@ -22,6 +23,9 @@ Verdict = Literal["better", "worse", "equivalent", "cannot tell"]
 
 _RESAMPLES = 2**16  # beyond as many rearrangements, that many are drawn
 _MOST_SEEDS = 10**6
+_STRETCHES = 10
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ class Difference:
         p: two-sided, of the t test.
         paired: whether runs of the same seed were compared.
         correlation: of the pairs; None where there are none, or one side does not vary.
-        permutation: the same question without a distribution.
         seeds: runs in the group and in the base.
+        variance: of the mean with n runs in each group it is this divided by n.
+        freedom: with n runs in each group it has n - 1 times as many degrees of freedom.
     """
 
     mean: float
@@ -70,8 +75,9 @@ class Difference:
     p: float
     paired: bool
     correlation: float | None
-    permutation: Permutation
     seeds: tuple[int, int]
+    variance: float
+    freedom: float
 
 
 def difference(group: Sequence[float], base: Sequence[float], *, paired: bool) -> Difference:
@@ -92,14 +98,16 @@ def difference(group: Sequence[float], base: Sequence[float], *, paired: bool) -
         raise ValueError("pairs need as many runs on both sides")
     mean = float(one.mean() - other.mean())
     if paired:
-        differences = one - other
-        error, degrees = float(differences.std(ddof=1)) / math.sqrt(len(one)), len(one) - 1.0
+        variance, freedom = float((one - other).var(ddof=1)), 1.0
+        error, degrees = math.sqrt(variance / len(one)), len(one) - 1.0
     else:
-        shares = [float(each.var(ddof=1)) / len(each) for each in (one, other)]
-        error = math.sqrt(sum(shares))
+        variances = [float(each.var(ddof=1)) for each in (one, other)]
+        shares = [each / len(runs) for each, runs in zip(variances, (one, other), strict=True)]
+        variance, error = sum(variances), math.sqrt(sum(shares))
+        freedom = variance**2 / sum(each**2 for each in variances) if variance else 2.0
         below = sum(share**2 / (len(each) - 1) for share, each in zip(shares, (one, other), strict=True))
         degrees = sum(shares) ** 2 / below if below else len(one) + len(other) - 2.0
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)) * error
+    half = float(special.stdtrit(degrees, 0.5 + CONFIDENCE / 2)) * error
     return Difference(
         mean=mean,
         standard_error=error,
@@ -108,8 +116,9 @@ def difference(group: Sequence[float], base: Sequence[float], *, paired: bool) -
         p=_two_sided(mean, error, degrees),
         paired=paired,
         correlation=float(np.corrcoef(one, other)[0, 1]) if paired and one.std() and other.std() else None,
-        permutation=_permutation(one, other, paired=paired),
         seeds=(len(one), len(other)),
+        variance=variance,
+        freedom=freedom,
     )
 
 
@@ -122,26 +131,55 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict(found: Difference, *, p: float, equivalence: float | None = None) -> Verdict:
-    """What a difference amounts to.
+@dataclass(frozen=True)
+class Finding:
+    """What is found of one of several groups.
+
+    Attributes:
+        difference: from the base.
+        p: of the difference, corrected for the number of groups.
+        p_equivalent: that the true difference is as large as what does not matter, or larger, corrected as well; None
+            where every difference matters.
+        verdict: what that amounts to.
+    """
+
+    difference: Difference
+    p: float
+    p_equivalent: float | None
+    verdict: Verdict
+
+
+def findings(differences: Sequence[Difference], *, equivalence: float | None = None) -> list[Finding]:
+    """What several differences from one base amount to: p values are corrected for their number.
 
     Args:
-        found: the difference.
-        p: its p value, corrected for the number of comparisons.
-        equivalence: differences smaller than this do not matter; None if all do. Where the difference is proved to be
-            within it, by two one-sided tests (Schuirmann 1987), it is `equivalent`, whatever its sign.
+        differences: of one group each.
+        equivalence: differences smaller than this do not matter; None if all do. Where a difference is shown to be
+            within it, the verdict is `equivalent`, whatever its sign.
     """
-    if equivalence is not None and equivalent(found, equivalence):
+    corrected = holm([each.p for each in differences])
+    within: Sequence[float | None] = [None] * len(differences)
+    if equivalence is not None:
+        within = holm([p_of_equivalence(each, equivalence) for each in differences])
+    return [
+        Finding(each, p, p_equivalent, _verdict(each, p, p_equivalent))
+        for each, p, p_equivalent in zip(differences, corrected, within, strict=True)
+    ]
+
+
+def _verdict(found: Difference, p: float, p_equivalent: float | None) -> Verdict:
+    if p_equivalent is not None and p_equivalent < ALPHA:
         return "equivalent"
     if p >= ALPHA:
         return "cannot tell"
     return "better" if found.mean < 0 else "worse"
 
 
-def equivalent(found: Difference, within: float) -> bool:
-    """Whether two one-sided tests reject that the true difference is `within` or more."""
-    half = float(stats.t.ppf(1 - ALPHA, found.degrees)) * found.standard_error
-    return abs(found.mean) + half < within
+def p_of_equivalence(found: Difference, within: float) -> float:
+    """The p value of two one-sided tests (Schuirmann 1987): that the true difference is `within` or more."""
+    if not found.standard_error:
+        return float(abs(found.mean) >= within)
+    return float(special.stdtr(found.degrees, (abs(found.mean) - within) / found.standard_error))
 
 
 def detectable(found: Difference, *, power: float = POWER, alpha: float = ALPHA) -> float:
@@ -159,18 +197,16 @@ def seeds_needed(found: Difference, effect: float, *, power: float = POWER, alph
     """
     if effect <= 0:
         raise ValueError("an effect to look for is greater than 0")
-    now = 2 / sum(1 / n for n in found.seeds)  # runs in each of two groups of the same size that vary as much
-    freedom = found.degrees / (now - 1)  # per run of each group: 1 for pairs, up to 2 otherwise
 
     def enough(seeds: int) -> bool:
-        error = found.standard_error * math.sqrt(now / seeds)
-        return _detectable(error, freedom * (seeds - 1), power, alpha) <= effect
+        error = math.sqrt(found.variance / seeds)
+        return _detectable(error, found.freedom * (seeds - 1), power, alpha) <= effect
 
     high = 2
     while not enough(high):
-        high *= 2
-        if high > _MOST_SEEDS:
+        if high == _MOST_SEEDS:
             return None
+        high = min(2 * high, _MOST_SEEDS)
     low = max(2, high // 2)
     while low < high:
         middle = (low + high) // 2
@@ -178,22 +214,15 @@ def seeds_needed(found: Difference, effect: float, *, power: float = POWER, alph
     return low
 
 
-def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """The standard deviation within groups that vary alike, and its degrees of freedom; nan without any."""
-    degrees = sum(len(group) - 1 for group in groups)
-    squares = sum(float(np.var(group, ddof=1)) * (len(group) - 1) for group in groups if len(group) > 1)
-    return (math.sqrt(squares / degrees) if degrees else math.nan), degrees
+def permutation(group: Sequence[float], base: Sequence[float], *, paired: bool) -> Permutation:
+    """Swap the sides of pairs, or the groups of runs, in all ways or, if these are too many, in many random ones.
 
-
-def _two_sided(mean: float, error: float, degrees: float) -> float:
-    """The p value of a mean; without any variation it is certain."""
-    if not error:
-        return 0.0 if mean else 1.0
-    return float(2 * stats.t.sf(abs(mean) / error, degrees))
-
-
-def _permutation(one: np.ndarray, other: np.ndarray, *, paired: bool) -> Permutation:
-    """Swap the sides of pairs, or the groups of runs, in all ways or, if these are too many, in many random ones."""
+    Args:
+        group: as `difference` takes it.
+        base: the same.
+        paired: the same.
+    """
+    one, other = np.asarray(group, float), np.asarray(base, float)
     ways = 2 ** len(one) if paired else math.comb(len(one) + len(other), len(one))
     exact = ways <= _RESAMPLES
     found = stats.permutation_test(
@@ -207,6 +236,53 @@ def _permutation(one: np.ndarray, other: np.ndarray, *, paired: bool) -> Permuta
     return Permutation(float(found.pvalue), min(1.0, 2 / (ways if exact else _RESAMPLES + 1)), exact)
 
 
+def over_text(group: Floats, base: Floats, predictions: Floats) -> Interval | None:
+    """The difference in nats per token between two groups, had the validation text been another one like it.
+
+    Neighbouring windows are alike, over scenes and speeches. So the text is cut into ten stretches, whose differences
+    are nearly independent, and the interval is that of Student's t over them (the method of batch means, Law and Carson
+    1979). The seeds stay those that there are.
+
+    Args:
+        group: nats per window, shape (runs, W).
+        base: the same of the base, shape (runs, W).
+        predictions: in each window, shape (W,).
+
+    Returns:
+        None for fewer than two windows in each stretch.
+
+    Raises:
+        ValueError: the windows are not the same for all.
+    """
+    windows = len(predictions)
+    if group.shape[1:] != (windows,) or base.shape[1:] != (windows,):
+        raise ValueError("both groups need the same windows")
+    if windows < 2 * _STRETCHES:
+        return None
+    starts = np.linspace(0, windows, _STRETCHES, endpoint=False).round().astype(np.int64)
+    nats = np.add.reduceat(group.mean(axis=0) - base.mean(axis=0), starts)
+    tokens = np.add.reduceat(predictions, starts)
+    mean = float(nats.sum() / tokens.sum())
+    squares = float(((nats - mean * tokens) ** 2).sum())
+    error = math.sqrt(squares * _STRETCHES / (_STRETCHES - 1)) / float(tokens.sum())
+    half = float(special.stdtrit(_STRETCHES - 1, 0.5 + CONFIDENCE / 2)) * error
+    return Interval(mean - half, mean + half)
+
+
+def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """The standard deviation within groups that vary alike, and its degrees of freedom; nan without any."""
+    degrees = sum(len(group) - 1 for group in groups)
+    squares = sum(float(np.var(group, ddof=1)) * (len(group) - 1) for group in groups if len(group) > 1)
+    return (math.sqrt(squares / degrees) if degrees else math.nan), degrees
+
+
+def _two_sided(mean: float, error: float, degrees: float) -> float:
+    """The p value of a mean; without any variation it is certain."""
+    if not error:
+        return 0.0 if mean else 1.0
+    return float(2 * special.stdtr(degrees, -abs(mean) / error))
+
+
 def _mean_difference(one: np.ndarray, other: np.ndarray, axis: int = 0) -> np.ndarray:
     difference: np.ndarray = np.mean(one, axis=axis) - np.mean(other, axis=axis)
     return difference
@@ -215,7 +291,7 @@ def _mean_difference(one: np.ndarray, other: np.ndarray, axis: int = 0) -> np.nd
 def _detectable(error: float, degrees: float, power: float, alpha: float) -> float:
     if not error:
         return 0.0
-    critical = float(stats.t.ppf(1 - alpha / 2, degrees))
+    critical = float(special.stdtrit(degrees, 1 - alpha / 2))
     missing: Callable[[float], float] = partial(_missing_power, degrees=degrees, critical=critical, power=power)
     high = critical + 10.0
     while missing(high) > 0:

@@ -1,111 +1,105 @@
-"""A comparison as text for the terminal, and as Markdown."""
+"""The tables of a comparison, what to bear in mind when reading them, and both for the terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
 
-from ml_playground.analysis.bootstrap import Share
-from ml_playground.analysis.results import AXES, Axis, Comparison, Cost, Row, counted
+from ml_playground.analysis.budget import Share
+from ml_playground.analysis.page import Cell, Column, Table, cell_text
+from ml_playground.analysis.results import AXES, Axis, Comparison, Row, counted
 from ml_playground.analysis.statistics import Interval
 from ml_playground.utils.text import duration
 
-_NONE = "-"
 _AXES: dict[Axis, str] = {"steps": "steps", "tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}
-_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_Filled = tuple[Column, Callable[[Row], Cell]]
+_GROUP = Column("group", help="what differs from the base")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table.
-
-    Attributes:
-        title: what it is headed by.
-        cells: one for each row.
-        about: what the numbers are.
-    """
-
-    title: str
-    cells: list[str]
-    about: str = ""
+def tables(comparison: Comparison) -> list[Table]:
+    """What was found, by other means too, and what it took; without columns that have nothing in them."""
+    made = [_results(comparison), _by_other_means(comparison), _costs(comparison)]
+    if any(row.shares for row in comparison.rows):
+        made.append(_budgets(comparison))
+    return made
 
 
-def result_columns(comparison: Comparison) -> list[Column]:
-    """What was found, a cell for each row."""
+def _results(comparison: Comparison) -> Table:
+    base = comparison.rows[0]
+    columns: list[_Filled] = [
+        (Column("n", help="finished runs, each with another seed"), _seeds),
+        (Column("mean", ".4f", "over seeds"), lambda row: row.mean),
+        (Column("sd", ".4f", "standard deviation over seeds"), lambda row: row.sd),
+        (Column("to base", "+.4f", "difference of the means"), lambda row: _delta(row, base)),
+        (Column("95% (seeds)", help="interval of the difference over seeds"), lambda row: _interval(row.over_seeds)),
+        (Column("p", ".2g", "of the t test, corrected for the number of rows (Holm)"), lambda row: row.p),
+        (Column("verdict"), lambda row: _verdict(row, comparison)),
+    ]
+    return _table(f"{comparison.measure[0].upper()}{comparison.measure[1:]}; smaller is better", columns, comparison)
+
+
+def _by_other_means(comparison: Comparison) -> Table:
+    columns: list[_Filled] = [
+        (
+            Column("95% (text)", help="interval of the difference, had the validation text been another one"),
+            lambda row: _interval(row.over_text),
+        ),
+        (
+            Column("p (permutation)", ".2g", "by rearranging the runs, which assumes no distribution; not corrected"),
+            lambda row: None if row.permutation is None else row.permutation.p,
+        ),
+        (
+            Column("its floor", ".2g", "the smallest p that so few runs can reach by rearranging"),
+            lambda row: None if row.permutation is None else row.permutation.floor,
+        ),
+        (
+            Column("p (equivalence)", ".2g", "of two one-sided tests, corrected for the number of rows (Holm)"),
+            lambda row: row.p_equivalent,
+        ),
+        (Column("lowest", ".4f", "lowest loss at any evaluation: biased downwards"), lambda row: row.lowest),
+    ]
+    return _table("By other means", columns, comparison)
+
+
+def _costs(comparison: Comparison) -> Table:
+    columns = {
+        "parameters": Column("parameters", ",.0f", "trainable values"),
+        "without_tables": Column("no tables", ",.0f", "parameters without embedding tables"),
+        "steps": Column("steps", ",.0f"),
+        "tokens": Column("tokens", ",.0f", "trained on"),
+        "flops": Column("FLOPs", ".2e", "by the model's estimate"),
+        "seconds": Column("seconds", ",.1f", "of training, without evaluating and saving"),
+    }
+    return _table("What it took", [(column, _amount(name)) for name, column in columns.items()], comparison)
+
+
+def _amount(name: str) -> Callable[[Row], Cell]:
+    return lambda row: None if row.cost is None else getattr(row.cost, name)
+
+
+def _budgets(comparison: Comparison) -> Table:
+    base = comparison.rows[0]
+    caption = f"What it needs to reach the last loss of {base.name}, as a share of what {base.name} needs"
+    return _table(caption, [(Column(_AXES[axis]), _budget(axis, base)) for axis in AXES], comparison)
+
+
+def _budget(axis: Axis, base: Row) -> Callable[[Row], Cell]:
+    return lambda row: "1" if row is base else _share(row.shares.get(axis))
+
+
+def _table(caption: str, columns: Sequence[_Filled], comparison: Comparison) -> Table:
     rows = comparison.rows
-    columns = [
-        Column("", [row.name for row in rows], "what differs from the base"),
-        Column("n", [_seeds(row) for row in rows], "finished runs, each with another seed"),
-        Column("mean", [_number(row.mean) for row in rows], "loss at the end"),
-        Column("sd", [_number(row.sd) for row in rows], "standard deviation over seeds"),
-        Column("to base", [_number(_delta(row, rows[0]), sign=True) for row in rows], "difference of the means"),
-        Column(
-            "95% (seeds)",
-            [_interval(row.over_seeds) for row in rows],
-            "over seeds",
-        ),
-        Column("95% (text)", [_interval(row.another_text) for row in rows], "had the validation text been another one"),
-        Column("p", [_p(row.p) for row in rows], "of the t test, corrected for the number of rows (Holm)"),
-        Column("verdict", [_verdict(row, comparison) for row in rows]),
-        Column("p (permuted)", [_permuted(row) for row in rows], "without assuming a distribution, not corrected"),
-        Column("lowest", [_number(row.lowest) for row in rows], "lowest loss at any evaluation: biased downwards"),
-    ]
-    return [each for each in columns if not each.title or set(each.cells) != {_NONE}]
-
-
-def cost_columns(comparison: Comparison) -> list[Column]:
-    """What it took, a cell for each row."""
-    rows, costs = comparison.rows, [row.cost for row in comparison.rows]
-    columns = [
-        Column("", [row.name for row in rows], "what differs from the base"),
-        Column("parameters", [_amount(each, "parameters") for each in costs], "trainable values"),
-        Column(
-            "no tables",
-            [_amount(each, "without_tables") for each in costs],
-            "without embedding tables",
-        ),
-        Column("tokens", [_amount(each, "tokens") for each in costs], "trained on"),
-        Column("FLOPs", [_flops(each) for each in costs], "by the model's estimate"),
-        Column("seconds", [_seconds(each) for each in costs], "of training, without evaluating"),
-    ]
-    for axis in AXES:
-        cells = [_share(row.shares.get(axis)) for row in rows[1:]]
-        title = f"{_AXES[axis]} to base's loss"
-        columns.append(Column(title, ["1", *cells], f"share of the base's {_AXES[axis]} that reaches its loss"))
-    return [each for each in columns if set(each.cells[1:]) != {_NONE}]
+    filled = [(column, [cell_of(row) for row in rows]) for column, cell_of in columns]
+    kept = [(column, cells) for column, cells in filled if any(cell is not None for cell in cells)]
+    named = [(_GROUP, [row.name for row in rows]), *kept]
+    return Table([column for column, _ in named], list(zip(*(cells for _, cells in named), strict=True)), caption)
 
 
 def as_text(comparison: Comparison) -> str:
     """The tables for a terminal, with what to bear in mind below them."""
-    lines = [f"{comparison.measure}; smaller is better", ""]
-    for columns in (result_columns(comparison), cost_columns(comparison)):
-        lines += [*_aligned(columns), ""]
+    lines: list[str] = []
+    for table in tables(comparison):
+        lines += [f"{table.caption}:", "", *_aligned(table), ""]
     lines += [f"{row.name}: {', '.join(row.changes)}" for row in comparison.rows if _says_more(row)]
     lines += remarks(comparison)
     return "\n".join(lines)
-
-
-def as_markdown(comparison: Comparison, pictures: Mapping[str, str] | None = None) -> str:
-    """The same as Markdown, with the configurations' differences and the samples.
-
-    Args:
-        comparison: the table.
-        pictures: names of files beside it, with their captions.
-    """
-    lines = ["# Comparison", "", f"{comparison.measure[0].upper()}{comparison.measure[1:]}; smaller is better.", ""]
-    for columns in (result_columns(comparison), cost_columns(comparison)):
-        lines += [*_markdown(columns), ""]
-    for file, caption in (pictures or {}).items():
-        lines += [f"![{caption}]({file})", "", caption, ""]
-    lines += [f"- {each}" for each in remarks(comparison)]
-    lines += ["", "## Configurations", ""]
-    for row in comparison.rows:
-        lines += [f"- **{row.name}**: {', '.join(f'`{each}`' for each in row.changes) or 'as the base'}"]
-        lines += [f"  - runs: {', '.join(f'`{each}`' for each in row.runs) or _NONE}"]
-    if comparison.samples:
-        lines += ["", "## Samples", "", "The same prompt and the same seeds for all."]
-    for sample in comparison.samples:
-        lines += ["", f"**{sample.group}**, seed {sample.seed}:", "", *_quoted(sample.prompt + sample.text)]
-    return "\n".join([*lines, ""])
 
 
 def remarks(comparison: Comparison) -> Iterator[str]:
@@ -141,35 +135,24 @@ def _power(row: Row) -> Iterator[str]:
     power = row.power
     if power is None or row.verdict != "cannot tell":
         return
-    text = f"{row.name}: a difference of {power.detectable:.4f} or more would have been seen (80% power)"
+    text = (
+        f"{row.name}: a difference of {power.detectable:.4f} or more would have been seen (80% power at p < "
+        f"{power.level:.2g})"
+    )
     if power.effect:
         needed = "more than a million seeds" if power.seeds is None else f"{power.seeds:,} seeds"
-        time = "" if power.minutes is None else f", {duration(60 * power.minutes)} of training"
-        text += f"; for {power.effect:.2g} it takes {needed} of each{time}"
+        time = "" if not power.minutes else f", {duration(60 * power.minutes)} more of training"
+        text += f"; one of {power.effect:.2g} takes {needed} of both{time}"
     yield text
 
 
-def _aligned(columns: Sequence[Column]) -> Iterator[str]:
-    widths = [max(map(len, (each.title, *each.cells))) for each in columns]
-    for line in ([each.title for each in columns], *zip(*(each.cells for each in columns), strict=True)):
-        first, *others = (
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        yield "  ".join([first, *others]).rstrip()
-
-
-def _markdown(columns: Sequence[Column]) -> Iterator[str]:
-    yield f"| {' | '.join(each.title for each in columns)} |"
-    yield f"| --- |{' ---: |' * (len(columns) - 1)}"
-    for cells in zip(*(each.cells for each in columns), strict=True):
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _quoted(text: str) -> Iterator[str]:
-    yield "```text"
-    yield text.replace("```", "'''")
-    yield "```"
+def _aligned(table: Table) -> Iterator[str]:
+    rows = [[cell_text(*pair) or "-" for pair in zip(row, table.columns, strict=True)] for row in table.rows]
+    lines = [[column.name for column in table.columns], *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
 
 
 def _says_more(row: Row) -> bool:
@@ -177,62 +160,32 @@ def _says_more(row: Row) -> bool:
     return bool(row.changes) and not all(each.rpartition("] ")[2] in row.name for each in row.changes)
 
 
-def _seeds(row: Row) -> str:
-    return f"{len(row.seeds)}" + (f" ({counted(row.failed)})" if row.failed else "")
+def _seeds(row: Row) -> Cell:
+    return f"{len(row.seeds)} ({counted(row.failed)})" if row.failed else len(row.seeds)
 
 
 def _delta(row: Row, base: Row) -> float | None:
+    if row.difference is not None:
+        return row.difference.mean
     return None if row is base or row.mean is None or base.mean is None else row.mean - base.mean
 
 
-def _number(value: float | None, *, sign: bool = False) -> str:
-    return _NONE if value is None else f"{value:+.4f}" if sign else f"{value:.4f}"
+def _interval(interval: Interval | None) -> str | None:
+    return None if interval is None else f"{interval.low:+.4f} to {interval.high:+.4f}"
 
 
-def _interval(interval: Interval | None) -> str:
-    return _NONE if interval is None else f"{interval.low:+.4f} to {interval.high:+.4f}"
-
-
-def _p(p: float | None) -> str:
-    return _NONE if p is None else "<0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-def _permuted(row: Row) -> str:
-    if row.difference is None:
-        return _NONE
-    found = row.difference.permutation
-    return f"{_p(found.p)} (at least {_p(found.floor)})"
-
-
-def _verdict(row: Row, comparison: Comparison) -> str:
+def _verdict(row: Row, comparison: Comparison) -> str | None:
     if row.verdict == "base":
-        return ""
+        return None
     if row.verdict == "equivalent" and comparison.equivalence is not None:
         return f"equivalent within {comparison.equivalence:g}"
     return row.verdict
 
 
-def _amount(cost: Cost | None, name: Literal["parameters", "without_tables", "tokens"]) -> str:
-    value: float | None = None if cost is None else getattr(cost, name)
-    if value is None:
-        return _NONE
-    for size, unit in _UNITS:
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
-
-
-def _flops(cost: Cost | None) -> str:
-    return _NONE if cost is None else f"{cost.flops:.2e}"
-
-
-def _seconds(cost: Cost | None) -> str:
-    return _NONE if cost is None else f"{cost.seconds:.3g}"
-
-
-def _share(share: Share | None) -> str:
-    if share is None:
-        return _NONE
+def _share(share: Share | None) -> str | None:
+    if share is None or share.value is None:
+        return None if share is None else "never"
+    if share.interval is None:
+        return f"{share.value:.2f}"
     high = f"{share.interval.high:.2f}" if share.interval.high < float("inf") else "never"
-    found = "never" if share.value is None else f"{share.value:.2f}"
-    return found if share.value is None else f"{found} ({share.interval.low:.2f} to {high})"
+    return f"{share.value:.2f} ({share.interval.low:.2f} to {high})"

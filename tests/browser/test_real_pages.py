@@ -78,4 +78,4 @@ def test_a_comparison(written: Path, opened: Opened, width: int) -> None:
     mean.click()
     assert names.all_text_contents() == ["learning_rate = 0.1", "base"]
     mean.hover()
-    expect(shown.locator("#tip")).to_contain_text("mean over seeds")
+    expect(shown.locator("#tip")).to_have_text("over seeds")

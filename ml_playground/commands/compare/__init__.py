@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ml_playground.analysis import plots, tables
 from ml_playground.analysis.comparison import compare
-from ml_playground.analysis.comparison_page import as_html
+from ml_playground.analysis.comparison_page import as_html, as_markdown
 from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import read_members
 from ml_playground.analysis.pictures import Picture, pictures
@@ -46,13 +46,12 @@ def run(what: list[str], base: str | None, exp_config: Path | None) -> None:
 
 def _write(comparison: Comparison, shown: Sequence[Picture], folder: Path) -> None:
     write_json(folder / "compare.json", comparison.as_json())
-    files = {f"compare-{each.name}.svg": each for each in shown}
     for old in folder.glob("compare-*.svg"):
         old.unlink()
-    for name, picture in files.items():
-        plots.save(picture.figure, folder / name)
-    markdown = tables.as_markdown(comparison, {name: picture.caption for name, picture in files.items()})
-    for name, text in (("compare.md", markdown), ("compare.html", as_html(comparison, shown))):
+    for each in shown:
+        plots.save(each.figure, folder / each.file)
+    pages = {"compare.md": as_markdown(comparison, shown), "compare.html": as_html(comparison, shown)}
+    for name, text in pages.items():
         with atomic_write(folder / name) as file:
             file.write(text.encode(errors="backslashreplace"))
     print(f"\nin {display_path(folder)}: compare.html, compare.md, compare.json")

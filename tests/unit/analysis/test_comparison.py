@@ -11,7 +11,7 @@ import pytest
 
 from ml_playground.analysis import statistics, tables
 from ml_playground.analysis.comparison import compare
-from ml_playground.analysis.comparison_page import as_html
+from ml_playground.analysis.comparison_page import as_html, as_markdown
 from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import read_members
 from ml_playground.analysis.pictures import pictures
@@ -61,9 +61,23 @@ def test_other_batches_or_seeds_are_independent(tmp_path: Path, other: dict[str,
     assert row.verdict == "cannot tell"
     assert row.power is not None
     assert row.power.detectable == pytest.approx(statistics.detectable(row.difference))
-    assert row.power.effect == pytest.approx(0.01)
+    assert row.power.effect == pytest.approx(row.power.detectable / 2)
     assert row.power.seeds == statistics.seeds_needed(row.difference, row.power.effect)
-    assert row.power.minutes == pytest.approx((row.power.seeds or 0) * 50 / 60)
+    assert row.power.minutes == pytest.approx(2 * ((row.power.seeds or 0) - 5) * 50 / 60)
+
+
+def test_a_seed_that_one_side_lacks_leaves_the_other_pairs(tmp_path: Path) -> None:
+    write_arm(tmp_path / "a", BASE)
+    write_arm(tmp_path / "b", [loss - 0.02 + error for loss, error in zip(BASE[:4], (0, 1e-3, 0, -1e-3), strict=True)],
+              changes=RELU2)  # fmt: skip
+    comparison = compared(tmp_path)
+    row = comparison.rows[1]
+    assert row.difference is not None
+    assert row.difference.paired
+    assert row.difference.seeds == (4, 4)
+    assert row.difference.mean == pytest.approx(-0.02)
+    assert row.verdict == "better"
+    assert 'mlp = "relu2" is compared on the seeds that base has too: 1, 2, 3, 4' in comparison.notes
 
 
 def test_p_is_corrected_for_the_number_of_arms(tmp_path: Path) -> None:
@@ -102,7 +116,7 @@ def test_the_share_of_the_budget_is_that_at_which_the_curve_crosses_the_loss_of_
     assert faster.shares.keys() == slower.shares.keys()
 
 
-def test_another_text_is_asked_where_windows_are_kept(tmp_path: Path) -> None:
+def test_over_text_is_asked_where_windows_are_kept(tmp_path: Path) -> None:
     spread = np.random.default_rng(0).normal(0, 2, 40)  # from window to window
     for name, shift, changes in (("a", 0.0, {}), ("b", -0.4, RELU2)):
         for seed in (1, 2):
@@ -110,13 +124,13 @@ def test_another_text_is_asked_where_windows_are_kept(tmp_path: Path) -> None:
             loss = float(windows.sum() / 320)
             write_run(tmp_path / f"{name}{seed}", loss, seed=seed, changes=changes, windows=list(windows))
     comparison = compared(tmp_path)
-    interval = comparison.rows[1].another_text
+    interval = comparison.rows[1].over_text
     assert interval is not None
     assert interval.low == pytest.approx(-0.4, abs=0.01)
     assert interval.high == pytest.approx(-0.4, abs=0.01)
     assert "320 tokens" in comparison.measure
     (tmp_path / "b2" / "val_windows.npy").unlink()
-    assert compared(tmp_path).rows[1].another_text is None
+    assert compared(tmp_path).rows[1].over_text is None
 
 
 def test_another_validation_text_is_not_on_the_same_scale(tmp_path: Path) -> None:
@@ -133,8 +147,26 @@ def test_another_validation_text_is_not_on_the_same_scale(tmp_path: Path) -> Non
 def test_other_eval_iters_are_not_on_the_same_scale(tmp_path: Path) -> None:
     write_run(tmp_path / "a", 2)
     write_run(tmp_path / "b", 1, changes={"train.runtime.eval_iters": 5})
-    with pytest.raises(PlaygroundError, match="with eval_iters = 5, base with 0: on another part of"):
+    with pytest.raises(PlaygroundError, match="the first 40 of its tokens, that of base of the whole text"):
         compared(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other", [{"changes": {"train.data.block_size": 16}}, {"validation": replace(TEXT, token_ids="others")}]
+)
+def test_as_many_windows_of_other_sizes_or_tokens_are_other_text(tmp_path: Path, other: dict[str, Any]) -> None:
+    some = {"train.runtime.eval_iters": 5}
+    write_run(tmp_path / "a", 2, changes=some)
+    options: dict[str, Any] = {**other, "changes": {**some, **RELU2, **other.get("changes", {})}}
+    write_run(tmp_path / "b", 1, **options)
+    with pytest.raises(PlaygroundError, match=r"its loss is of the first \d+ of its tokens, that of base"):
+        compared(tmp_path)
+
+
+def test_a_loss_on_part_of_the_text_is_not_called_exact(tmp_path: Path) -> None:
+    for name, changes in (("a", {}), ("b", RELU2)):
+        write_run(tmp_path / name, 2, changes={"train.runtime.eval_iters": 5, **changes})
+    assert compared(tmp_path).measure.startswith("loss at the end of training on the first part of the validation text")
 
 
 def test_other_tokenizers_are_compared_in_bits_per_byte(tmp_path: Path) -> None:
@@ -181,6 +213,16 @@ def test_a_diverged_arm_is_a_row(tmp_path: Path) -> None:
     assert (len(some.losses), some.failed) == (5, {"diverged": 1})
     assert any(note.startswith("n_layer = 1: 1 diverged of 6 runs") for note in comparison.notes)
     assert "0 (3 diverged)" in tables.as_text(comparison)
+
+
+def test_survivors_of_an_arm_that_diverged_are_not_called_better(tmp_path: Path) -> None:
+    write_arm(tmp_path / "a", BASE)
+    write_arm(tmp_path / "b", [loss - 0.1 for loss in BASE[:3]], changes=RELU2)
+    assert compared(tmp_path).rows[1].verdict == "better"
+    write_arm(tmp_path / "b", BASE[3:], first_seed=4, changes=RELU2, status="diverged")
+    comparison = compared(tmp_path)
+    assert comparison.rows[1].verdict == "cannot tell"
+    assert any("no verdict is in its favour" in note for note in comparison.notes)
 
 
 def test_a_base_without_a_finished_run_is_refused(tmp_path: Path) -> None:
@@ -256,11 +298,11 @@ def test_it_is_written_as_json_markdown_and_html(tmp_path: Path) -> None:
     assert values["rows"][1]["verdict"] == "better"
     assert values["rows"][1]["difference"]["interval"]["low"] == pytest.approx(-0.1)
     assert values["rows"][1]["power"]["detectable"] < 1e-6
-    markdown = tables.as_markdown(comparison)
+    markdown = as_markdown(comparison)
     assert '| mlp = "relu2" | 5 |' in markdown
     assert 'name = "a\\|b"' in markdown
-    assert '`[train.model.mlp] kind = "relu2"`' in markdown
-    assert "the <b>cat</b> ''' sits" in markdown
+    assert '\n[train.model.mlp] kind = "relu2"\n' in markdown
+    assert "\n    the <b>cat</b> ``` sits\n" in markdown
     html = as_html(comparison)
     assert "&lt;b&gt;cat&lt;/b&gt;" in html
-    assert "Compared with base: " in html
+    assert "Better than base: mlp = &quot;relu2&quot;; diverged: " in html

@@ -15,16 +15,18 @@ from ml_playground.analysis.statistics import (
     ALPHA,
     CONFIDENCE,
     POWER,
-    Difference,
     Interval,
     Permutation,
+    Verdict,
     detectable,
     difference,
-    equivalent,
+    findings,
     holm,
+    over_text,
+    p_of_equivalence,
+    permutation,
     pooled_sd,
     seeds_needed,
-    verdict,
 )
 
 BASE = [1.9084, 1.9021, 1.9150, 1.9103, 1.9047]
@@ -68,7 +70,7 @@ def test_swapping_the_groups_changes_the_sign_and_another_unit_only_the_unit(los
 
 def test_the_smallest_p_that_rearranging_can_reach_is_known() -> None:
     """Five pairs have 32 signs, five and five runs 252 groupings; in these data all of one side are smaller."""
-    pairs, groups = (difference(ROPE, BASE, paired=paired).permutation for paired in (True, False))
+    pairs, groups = (permutation(ROPE, BASE, paired=paired) for paired in (True, False))
     assert pairs == Permutation(p=2 / 32, floor=2 / 32, exact=True)
     assert groups == Permutation(p=2 / 252, floor=2 / 252, exact=True)
 
@@ -76,9 +78,9 @@ def test_the_smallest_p_that_rearranging_can_reach_is_known() -> None:
 def test_many_runs_are_rearranged_at_random() -> None:
     chance = np.random.default_rng(1)
     group, base = chance.normal(0, 1, 20), chance.normal(0.5, 1, 20)
-    found = difference(list(group), list(base), paired=True)
-    assert not found.permutation.exact
-    assert found.permutation.p == pytest.approx(found.p, abs=0.02)
+    found = permutation(list(group), list(base), paired=True)
+    assert not found.exact
+    assert found.p == pytest.approx(difference(list(group), list(base), paired=True).p, abs=0.02)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -105,9 +107,9 @@ def test_p_values_are_corrected_as_statsmodels_does(values: list[float]) -> None
 @pytest.mark.parametrize("within", [0.001, 0.01, 0.03, 0.1, 0.15])
 def test_equivalence_is_that_of_two_one_sided_tests(within: float) -> None:
     pairs = ttost_paired(np.array(ROPE), np.array(BASE), -within, within)[0]
-    assert equivalent(difference(ROPE, BASE, paired=True), within) == (pairs < ALPHA)
+    assert p_of_equivalence(difference(ROPE, BASE, paired=True), within) == pytest.approx(pairs)
     groups = ttost_ind(EIGHT, BASE, -within, within, usevar="unequal")[0]
-    assert equivalent(difference(EIGHT, BASE, paired=False), within) == (groups < ALPHA)
+    assert p_of_equivalence(difference(EIGHT, BASE, paired=False), within) == pytest.approx(groups)
 
 
 NOISE = [1.9184, 1.8921, 1.9170, 1.9073, 1.9047]
@@ -124,8 +126,16 @@ NOISE = [1.9184, 1.8921, 1.9170, 1.9073, 1.9047]
     ],
 )
 def test_a_difference_is_put_into_words(group: list[float], within: float | None, said: str) -> None:
-    found = difference(group, BASE, paired=True)
-    assert verdict(found, p=found.p, equivalence=within) == said
+    (found,) = findings([difference(group, BASE, paired=True)], equivalence=within)
+    assert found.verdict == said
+    assert found.p == found.difference.p
+
+
+def test_each_of_several_groups_has_a_larger_p() -> None:
+    differences = [difference(group, BASE, paired=True) for group in (ROPE, NOISE, NOISE[::-1])]
+    found = findings(differences, equivalence=0.05)
+    assert [each.p for each in found] == holm([each.p for each in differences])
+    assert [each.p_equivalent for each in found] == holm([p_of_equivalence(each, 0.05) for each in differences])
 
 
 def test_what_can_be_detected_has_the_power_that_statsmodels_says() -> None:
@@ -146,10 +156,26 @@ def test_so_many_seeds_are_needed_and_no_fewer(effect: float) -> None:
     assert needed == 2 or TTestPower().power(effect / sd, needed - 1, ALPHA) < POWER
 
 
+def test_groups_that_vary_differently_need_as_many_seeds_as_the_sum_of_both_asks_for() -> None:
+    calm, wild = [1.0, 1.1], [1.0, 3.0, 2.0, 0.5, 1.5, 2.5, 2.9, 0.1, 1.2, 2.0]
+    found = difference(calm, wild, paired=False)
+    needed = seeds_needed(found, 0.5)
+    assert needed is not None
+    variances = np.var(calm, ddof=1), np.var(wild, ddof=1)
+    chance, seen = np.random.default_rng(0), 0
+    for _ in range(2000):
+        one, other = (chance.normal(mean, np.sqrt(v), needed) for mean, v in zip((0, 0.5), variances, strict=True))
+        seen += difference(list(one), list(other), paired=False).p < ALPHA
+    assert seen / 2000 == pytest.approx(POWER, abs=0.03)
+
+
 def test_an_effect_that_would_take_millions_of_runs_has_no_number() -> None:
-    assert seeds_needed(difference(ROPE, BASE, paired=True), 1e-9) is None
+    found = difference(ROPE, BASE, paired=True)
+    assert seeds_needed(found, 1e-9) is None
+    nearly = 2.8 * found.standard_error * np.sqrt(5 / 800_000)
+    assert 524_288 < (seeds_needed(found, nearly) or 0) < 10**6
     with pytest.raises(ValueError, match="greater than 0"):
-        seeds_needed(difference(ROPE, BASE, paired=True), 0.0)
+        seeds_needed(found, 0.0)
 
 
 def test_groups_share_one_standard_deviation() -> None:
@@ -169,33 +195,91 @@ def tables(count: int, arms: int, seeds: int, effect: float) -> np.ndarray:
     return losses
 
 
-def paired_p(losses: np.ndarray) -> np.ndarray:
-    """p values (tables, arms), as `difference` computes them, for all tables at once."""
-    return np.asarray(stats.ttest_rel(losses[:, 1:], losses[:, :1], axis=2).pvalue)
+def verdicts(losses: np.ndarray, *, paired: bool, equivalence: float | None = None) -> list[list[Verdict]]:
+    """What is found of each arm of each table."""
+    return [
+        [
+            each.verdict
+            for each in findings(
+                [difference(list(arm), list(base), paired=paired) for arm in arms], equivalence=equivalence
+            )
+        ]
+        for base, *arms in losses
+    ]
 
 
-def test_of_tables_without_an_effect_few_have_a_false_claim() -> None:
-    """In at most 5% of 2,000 tables is any of four arms called better or worse, up to three binomial errors."""
-    losses = tables(2000, arms=4, seeds=5, effect=0.0)
-    p = paired_p(losses)
-    first = [difference(list(arm), list(losses[0, 0]), paired=True).p for arm in losses[0, 1:]]
-    assert first == pytest.approx(list(p[0]))
-    claims = sum(min(holm(list(row))) < ALPHA for row in p)
-    assert claims <= 2000 * ALPHA + 3 * np.sqrt(2000 * ALPHA * (1 - ALPHA))
+def _at_most(share: float, of: int) -> float:
+    """A share with three binomial errors."""
+    return share + 3 * float(np.sqrt(share * (1 - share) / of))
 
 
-def test_a_true_effect_of_the_stated_size_is_found_with_the_stated_power() -> None:
-    seeds, sd = 6, 0.004 * np.sqrt(2)  # of differences of pairs: what is common cancels
-    truth = Difference(
-        0, sd / np.sqrt(seeds), seeds - 1, Interval(0, 0), 1, True, None, Permutation(1, 1, True), (seeds, seeds)
-    )
-    found = paired_p(tables(2000, arms=1, seeds=seeds, effect=detectable(truth)))[:, 0] < ALPHA
-    assert found.mean() == pytest.approx(POWER, abs=3 * np.sqrt(POWER * (1 - POWER) / 2000))
+@pytest.mark.parametrize("paired", [True, False])
+def test_of_tables_without_an_effect_few_have_a_false_claim(paired: bool) -> None:
+    """In at most 5% of 2,000 tables is any of four arms called better or worse."""
+    found = verdicts(tables(2000, arms=4, seeds=5, effect=0.0), paired=paired)
+    claims = sum(any(verdict != "cannot tell" for verdict in table) for table in found)
+    assert claims / 2000 <= _at_most(ALPHA, 2000)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    held = 0
-    for base, group in tables(300, arms=1, seeds=5, effect=0.01):
-        found = difference(list(group), list(base), paired=True).interval
+def test_of_arms_that_differ_by_just_what_matters_few_are_called_equivalent() -> None:
+    found = verdicts(tables(400, arms=8, seeds=5, effect=0.01), paired=True, equivalence=0.01)
+    assert sum("equivalent" in table for table in found) / 400 <= _at_most(ALPHA, 400)
+
+
+def test_a_worse_arm_is_never_called_better() -> None:
+    found = verdicts(tables(300, arms=1, seeds=5, effect=0.02), paired=True)
+    assert {verdict for table in found for verdict in table} == {"worse"}
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_true_effect_of_the_stated_size_is_found_with_the_stated_power(paired: bool) -> None:
+    spread, seeds = np.array([1, -1, 1, -1, 1, -1]), 6
+    own, common = 0.004 * np.sqrt(5 / 6), 0.008 * np.sqrt(5 / 6)  # so that the sample has the variance of the tables
+    if paired:
+        truth = difference(list(spread * own * np.sqrt(2)), [0.0] * seeds, paired=True)
+    else:
+        sd = np.hypot(own, common)
+        truth = difference(list(spread * sd), list(spread * sd), paired=False)
+    losses = tables(2000, arms=1, seeds=seeds, effect=detectable(truth))
+    if not paired:
+        losses[:, 0] = np.roll(losses[:, 0], 1, axis=0)  # no seed in common
+    claims = sum(table != ["cannot tell"] for table in verdicts(losses, paired=paired))
+    assert claims / 2000 == pytest.approx(POWER, abs=0.03)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_intervals_hold_the_truth_as_often_as_they_say(paired: bool) -> None:
+    held, losses = 0, tables(500, arms=1, seeds=5, effect=0.01)
+    if not paired:
+        losses[:, 0] = np.roll(losses[:, 0], 1, axis=0)
+    for base, group in losses:
+        found = difference(list(group), list(base), paired=paired).interval
         held += found.low <= 0.01 <= found.high
-    assert held / 300 == pytest.approx(CONFIDENCE, abs=3 * np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / 300))
+    assert held / 500 == pytest.approx(CONFIDENCE, abs=3 * np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / 500))
+
+
+@pytest.mark.parametrize(("windows", "alike", "least"), [(20, 0.0, 0.93), (400, 0.0, 0.93), (400, 0.9, 0.9)])
+def test_intervals_over_texts_hold_the_truth_though_neighbouring_windows_are_alike(
+    windows: int, alike: float, least: float
+) -> None:
+    held, texts, chance, predictions = 0, 600, np.random.default_rng(0), np.full(windows, 64.0)
+    for _ in range(texts):
+        noise = chance.normal(0, 1, windows)
+        for index in range(1, windows):
+            noise[index] = alike * noise[index - 1] + np.sqrt(1 - alike**2) * noise[index]
+        found = over_text(100 + 0.5 + noise[None], np.full((1, windows), 100.0), predictions)
+        assert found is not None
+        held += found.low <= 0.5 / 64 <= found.high
+    assert held / texts >= least
+
+
+def test_seeds_are_averaged_and_windows_weigh_what_they_hold() -> None:
+    predictions = np.array([64.0] * 24 + [8.0])
+    group = np.stack([predictions * 0.9, predictions * 1.1])  # two runs; 1 nat per token on average
+    assert ends(over_text(group, predictions[None] * 0.75, predictions)) == pytest.approx([0.25, 0.25])
+
+
+def test_too_few_windows_say_nothing_of_another_text() -> None:
+    assert over_text(np.zeros((1, 19)), np.zeros((1, 19)), np.ones(19)) is None
+    with pytest.raises(ValueError, match="windows"):
+        over_text(np.zeros((1, 30)), np.zeros((1, 31)), np.ones(30))
