@@ -45,6 +45,10 @@ class ExportError(PlaygroundError):
     """A model cannot be given to another program, or what was written for it does not compute the same."""
 
 
+class AnalysisError(PlaygroundError):
+    """A model does not have, or does not show, what an analysis looks at."""
+
+
 class DeviceError(PlaygroundError):
     """The configured device or number format is not available on this machine."""
 

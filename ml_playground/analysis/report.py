@@ -10,7 +10,7 @@ import numpy as np
 from ml_playground.analysis.copying import Copied, Corpus
 from ml_playground.analysis.fit import Bin, Calibration, by_frequency, by_position, calibration, token_counts
 from ml_playground.analysis.memory import Completed, completed, passages
-from ml_playground.analysis.scores import Integers, Scores, score, token_text
+from ml_playground.analysis.scores import Integers, Scores, score, score_ids, token_text
 from ml_playground.analysis.variety import Variety, count_words, variety
 from ml_playground.config.sections import ReportConfig
 from ml_playground.data.store import Dataset, Tokens
@@ -272,7 +272,7 @@ def _shown(subject: Subject, scores: Scores, count: int) -> list[ShownPassage]:
 def _passage(subject: Subject, kind: str, start: int, length: int, loss: float) -> ShownPassage:
     tokenizer = subject.dataset.tokenizer
     tokens = subject.dataset.val[start : start + length + 1]
-    scores = score(subject.model, subject.of(tokens, length), subject.runtime, top=ALTERNATIVES)
+    scores = score_ids(subject.model, tokens.tolist(), subject.runtime, top=ALTERNATIVES)
     shown = [ShownToken(token_text(tokenizer, int(tokens[0])), None, [])]
     for token, nats, ids, probabilities in zip(
         scores.ids, scores.nats, scores.top_ids, scores.top_probabilities, strict=True

@@ -1,6 +1,6 @@
 """What a model makes of each token of a text: its loss and rank, and what else was likely."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ml_playground.analysis.passage import evaluating
 from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.evaluation import Evaluator, Rows
 from ml_playground.models.base import LanguageModel
@@ -66,14 +67,31 @@ def score(model: LanguageModel, evaluator: Evaluator, runtime: Runtime, *, top: 
         runtime: device and number format.
         top: how many of the likeliest tokens to keep in place of each (K); all, if there are fewer.
     """
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         pieces = [piece for rows in evaluator.batches() for piece in _scored(model, rows, runtime, top)]
-    finally:
-        model.train(training)
     columns = {each.name: np.concatenate([getattr(piece, each.name) for piece in pieces]) for each in fields(Scores)}
     return Scores(**columns)
+
+
+def score_ids(model: LanguageModel, ids: Sequence[int], runtime: Runtime, *, top: int = 0) -> Scores:
+    """Score each token of a passage but the first, which nothing predicts. The rest is as in `score`.
+
+    A passage that is longer than the model's context is cut into windows as validation text is.
+
+    Args:
+        model: on the runtime's device; its mode (training or evaluation) is kept.
+        ids: at least 2 tokens.
+        runtime: device and number format.
+        top: see `score`.
+
+    Raises:
+        ValueError: there is nothing to predict.
+    """
+    if len(ids) < 2:
+        raise ValueError(f"{len(ids)} tokens: expected at least 2")
+    tokens = np.asarray(ids, dtype=np.uint32)
+    context = min(model.block_size, len(ids) - 1)
+    return score(model, Evaluator(tokens, text_bytes=1, vocab_size=model.vocab_size, context=context), runtime, top=top)
 
 
 def _scored(model: LanguageModel, rows: Rows, runtime: Runtime, top: int) -> Iterator[Scores]:
@@ -86,11 +104,11 @@ def _scored(model: LanguageModel, rows: Rows, runtime: Runtime, top: int) -> Ite
     at_once = max(1, _LOGITS_AT_ONCE // logits.shape[1])
     pieces = (torch.split(each, at_once) for each in (logits, wanted, positions))
     for some, ids, places in zip(*pieces, strict=True):
-        yield _of_logits(some.float(), ids, places, min(top, logits.shape[1]))
+        yield scores_of(some.float(), ids, places, min(top, logits.shape[1]))
 
 
-def _of_logits(logits: Tensor, ids: Tensor, positions: Tensor, top: int) -> Scores:
-    """Scores of `ids` (N,) given `logits` (N, V)."""
+def scores_of(logits: Tensor, ids: Tensor, positions: Tensor, top: int) -> Scores:
+    """Scores of `ids` (N,) at `positions` (N,), on the CPU, given float32 `logits` (N, V); `top` is at most V."""
     logs = F.log_softmax(logits, dim=-1)
     probabilities = logs.exp()
     likeliest = probabilities.topk(top, dim=-1)

@@ -60,7 +60,7 @@ class FineTuned(LanguageModel):
 
     def split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
         """See `LanguageModel`. Networks that scale or cap the output of their head cannot be split."""
-        network: Any = self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
+        network: Any = self._base()
         head: nn.Module = network.get_output_embeddings()
 
         def body(ids: Tensor) -> Tensor:
@@ -100,8 +100,16 @@ class FineTuned(LanguageModel):
 
     def _takes_a_cache(self) -> bool:
         """Whether the network remembers keys and values; others, such as Mamba, keep another kind of state."""
+        return "past_key_values" in inspect.signature(self._base().forward).parameters
+
+    def token_embedding(self) -> nn.Module:
+        """See `LanguageModel`; it includes what was trained of single rows."""
+        return self._base().get_input_embeddings()
+
+    def _base(self) -> PreTrainedModel:
+        """The network as Transformers knows it, without PEFT's wrapper around it."""
         network = self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
-        return "past_key_values" in inspect.signature(network.forward).parameters
+        return cast("PreTrainedModel", network)
 
     def cast(self, dtype: torch.dtype) -> None:
         """See `LanguageModel`; buffers, from which positions are computed, stay as they are, as in Transformers."""

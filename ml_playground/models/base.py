@@ -109,6 +109,14 @@ class LanguageModel(nn.Module, ABC):
         tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
         return [table for table in tables if table not in tied]
 
+    def token_embedding(self) -> nn.Module | None:
+        """The module from ids (B, T) to their vectors (B, T, C), None if there is none.
+
+        The default is the first embedding table with a row for each id.
+        """
+        tables = (module for module in self.modules() if isinstance(module, nn.Embedding))
+        return next((table for table in tables if table.num_embeddings >= self.vocab_size), None)
+
     def matrix_parameters(self) -> list[Tensor]:
         """Weights of the linear layers between embeddings and head, each of them 2-dimensional.
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ml_playground.analysis import scores as module
 from ml_playground.analysis.fit import by_frequency, by_position, calibration, token_counts
-from ml_playground.analysis.scores import score
+from ml_playground.analysis.scores import score, score_ids
 from ml_playground.evaluation import Evaluator
 from ml_playground.models.base import LanguageModel
 from ml_playground.models.build import build_model
@@ -93,3 +93,19 @@ def test_calibration_is_the_weighted_mean_of_the_differences(model: LanguageMode
     assert sum(each.tokens for each in measured.bins) == 99
     expected = sum(each.tokens * abs((each.confidence or 0) - (each.accuracy or 0)) for each in measured.bins) / 99
     assert measured.error == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 20])
+def test_a_passage_is_scored_as_the_evaluation_scores_it(model: LanguageModel, length: int) -> None:
+    found, expected = (
+        score_ids(model, text_of(length).tolist(), RUNTIME, top=2),
+        score(model, evaluator_of(length), RUNTIME, top=2),
+    )
+    for name in ("ids", "ranks", "positions", "top_ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_allclose(found.nats, expected.nats, rtol=1e-6)
+
+
+def test_a_passage_needs_something_to_predict(model: LanguageModel) -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        score_ids(model, [1], RUNTIME)

@@ -1,0 +1,32 @@
+"""A passage as a model reads it."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ml_playground.models.base import LanguageModel
+from ml_playground.runtime import Runtime
+
+
+def row_of(ids: Sequence[int], model: LanguageModel, runtime: Runtime) -> Tensor:
+    """One row (1, T) for `model`, on the runtime's device.
+
+    Raises:
+        ValueError: there are no ids, or more than the model's `block_size`.
+    """
+    if not 1 <= len(ids) <= model.block_size:
+        raise ValueError(f"{len(ids)} tokens: expected 1 to {model.block_size}")
+    return torch.as_tensor(ids, dtype=torch.int64, device=runtime.device)[None]
+
+
+@contextmanager
+def evaluating(model: LanguageModel) -> Generator[None]:
+    """A block in which the model is in evaluation mode; afterwards it is in the mode in which it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

@@ -1,0 +1,108 @@
+"""Attention weights, against those computed in another way."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ml_playground.analysis.attention import attention_weights
+from ml_playground.errors import AnalysisError
+from ml_playground.finetune.model import FineTuned
+from ml_playground.models.attention import CausalSelfAttention
+from ml_playground.models.position import Position
+from ml_playground.models.transformer import Transformer
+from tests.unit.analysis.models import ALL, BLOCK_SIZE, BUILT_IN, RUNTIME, Bigram, Manual, base_of, model_of, passage
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("length", [1, 12, BLOCK_SIZE])
+def test_rows_sum_to_1_and_see_nothing_later_and_the_model_stays_as_it_was(name: str, length: int) -> None:
+    model, ids = model_of(name), passage(length)
+    row = torch.tensor([ids])
+    with torch.no_grad():
+        before = model.eval()(row)
+        model.train()
+        weights = attention_weights(model, ids, RUNTIME)
+        assert model.training
+        assert torch.equal(model.eval()(row), before)
+    layers = 1 if name == "waves" else 3 if name == "manual" else 2
+    assert weights.shape == (layers, 2 if name == "manual" else 4, length, length)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
+    assert not np.triu(weights, k=1).any()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_they_are_the_softmax_of_queries_and_keys(name: str) -> None:
+    """One pair of positions after the other, from the inputs of each layer."""
+    model, ids = cast("Transformer", model_of(name)), passage()
+    found = attention_weights(model, ids, RUNTIME)
+    layers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
+    inputs: list[Tensor] = []
+    hooks = [each.register_forward_pre_hook(lambda _, args: inputs.append(args[0])) for each in layers]
+    with torch.no_grad():
+        model.eval()(torch.tensor([ids]))
+        for index, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
+            expected = by_hand(layer, x, cast("Position", model.transformer["wpe"]), model.config.sliding_window)
+            np.testing.assert_allclose(found[index], expected, atol=1e-5)
+    for hook in hooks:
+        hook.remove()
+
+
+def by_hand(layer: CausalSelfAttention, x: Tensor, position: Position, window: int) -> Tensor:
+    H, G, D, T = layer.n_head, layer.n_kv_head, layer.head_dim, x.shape[1]
+    projected = layer.c_attn(x)[0]  # (T, (H + 2 G) * D)
+    bias = position.bias(T, T)
+    weights = torch.zeros(H, T, T)
+    for head in range(H):
+        group = H + head // (H // G)
+        q, k = (layer_norm(projected[:, at * D : (at + 1) * D]) for layer_norm, at in
+                ((layer.q_norm, head), (layer.k_norm, group)))  # fmt: skip
+        q, k = (position.rotate(each[None, None], 0)[0, 0] for each in (q, k))
+        for query in range(T):
+            first = max(0, query - window + 1) if window else 0
+            scores = [float(q[query] @ k[key]) / D**0.5 for key in range(first, query + 1)]
+            if bias is not None:
+                scores = [score + float(bias[head, query, first + at]) for at, score in enumerate(scores)]
+            weights[head, query, first : query + 1] = torch.tensor(scores).softmax(dim=0)
+    return weights
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name.startswith("hf-")])
+def test_they_are_what_transformers_reports(name: str) -> None:
+    model, ids = model_of(name), passage()
+    found = attention_weights(model, ids, RUNTIME)
+    base_of(model).set_attn_implementation("eager")
+    with torch.no_grad():
+        network = cast("FineTuned", model.eval()).network
+        reported = network(input_ids=torch.tensor([ids]), output_attentions=True).attentions
+    for layer, expected in zip(found, reported, strict=True):
+        np.testing.assert_allclose(layer, expected[0], atol=1e-5)
+    # They are read off whichever implementation computes them.
+    np.testing.assert_allclose(attention_weights(model, ids, RUNTIME), found, atol=1e-5)
+
+
+def test_weights_that_a_users_model_computes_by_hand_are_read_off() -> None:
+    model, ids = Manual(), passage()
+    with torch.no_grad():
+        x = model.wte(torch.tensor(ids))[None] + model.wpe(torch.arange(len(ids)))
+        _, weights = next(model.blocks.children())(x)
+    np.testing.assert_allclose(attention_weights(model, ids, RUNTIME)[0], weights[0], atol=1e-6)
+
+
+def test_a_model_that_shows_none_is_refused() -> None:
+    with pytest.raises(AnalysisError, match="cannot be read"):
+        attention_weights(Bigram(), passage(), RUNTIME)
+
+
+def test_layers_of_different_heads_are_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"\[2, 2, 4\] heads"):
+        attention_weights(Manual((2, 2, 4)), passage(), RUNTIME)
+
+
+@pytest.mark.parametrize("length", [0, BLOCK_SIZE + 1])
+def test_a_passage_must_fit(length: int) -> None:
+    with pytest.raises(ValueError, match="expected 1 to 16"):
+        attention_weights(model_of("gpt2"), passage(length), RUNTIME)
