@@ -53,8 +53,13 @@ def passages(tokens: Tokens, *, start_id: int | None, longer_than: int, at_most:
         ends = np.append(starts[1:], len(tokens))[: len(starts)]
     long_enough = ends - starts > longer_than
     starts, ends = starts[long_enough], np.minimum(ends, starts + at_most)[long_enough]
-    taken = np.unique(np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(np.int64))
+    taken = evenly(len(starts), count)
     return [np.asarray(tokens[starts[at] : ends[at]]).astype(np.int64) for at in taken]
+
+
+def evenly(total: int, count: int) -> Integers:
+    """The indices of `count` things spread evenly over `total`, of all if there are fewer."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
 
 
 def completed(

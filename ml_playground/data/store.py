@@ -53,6 +53,7 @@ class Dataset:
     tokenizer: Tokenizer
     train: Tokens
     val: Tokens
+    folder: Path
 
 
 def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
@@ -74,6 +75,7 @@ def open_dataset(dataset_dir: Path, config: PrepareConfig) -> Dataset:
         load_tokenizer(manifest.tokenizer),
         _open_tokens(token_file(dataset_dir, "train"), manifest.dtype, manifest.train),
         _open_tokens(token_file(dataset_dir, "val"), manifest.dtype, manifest.val),
+        dataset_dir,
     )
 
 
