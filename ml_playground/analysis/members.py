@@ -1,16 +1,19 @@
 """The runs of a comparison: what they were trained on, and what they are worth at their end."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from ml_playground.errors import PlaygroundError, RunDirectoryError
+from ml_playground.errors import CheckpointError, PlaygroundError, RunDirectoryError
+from ml_playground.run.directory import RunDirectory
 from ml_playground.run.evaluations import StoredEvaluation
 from ml_playground.run.opened import Run
 from ml_playground.run.progress import Progress
 from ml_playground.run.records import MetricRow, RunRecord
+from ml_playground.run.seal import recorded_digest
 from ml_playground.run.windows import Windows, predictions, read_windows
 from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, has_key
@@ -43,6 +46,7 @@ class Measured:
         bits_per_byte: the same in bits per UTF-8 byte of the raw text.
         text: a hash that only the same validation text has.
         token_ids: a hash that only the same text in the same tokens has.
+        tokens: how many were predicted; None if that is not known.
         windows: nats in each window, shape (W,); None if they are not kept.
         context: tokens per window.
         stride: tokens from one window to the next.
@@ -52,6 +56,7 @@ class Measured:
     bits_per_byte: float
     text: str
     token_ids: str
+    tokens: int | None
     windows: Windows | None
     context: int
     stride: int
@@ -59,10 +64,9 @@ class Measured:
     @cached_property
     def predictions(self) -> list[int] | None:
         """How many there are in each window; None where no windows are kept, or not all."""
-        if self.windows is None:
+        if self.windows is None or self.tokens is None:
             return None
-        count = round(float(self.windows.sum()) / self.loss)
-        found = [int(each) for each in predictions(count, context=self.context, stride=self.stride)]
+        found = [int(each) for each in predictions(self.tokens, context=self.context, stride=self.stride)]
         return found if len(found) == len(self.windows) else None
 
 
@@ -149,16 +153,26 @@ def _read(run: Run) -> Member | LeftOut:
             f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: 'train' takes it to its end",
         )
     text, context = record.validation, int(record.config["train"]["data"]["block_size"])
+    loss, windows = run.end.values["val/loss"], run.windows()
     measured = Measured(
-        loss=run.end.values["val/loss"],
+        loss=loss,
         bits_per_byte=run.end.values["val/bits_per_byte"],
         text=record.data if text is None else text.text,
         token_ids=record.data if text is None else text.token_ids,
-        windows=run.windows(),
+        tokens=_predicted(windows, loss),
+        windows=windows,
         context=context,
         stride=context,
     )
     return Member(run, record, summary.progress, "finished", measured)
+
+
+def _predicted(windows: Windows | None, loss: float) -> int | None:
+    """The number of predictions with this mean loss and these sums; None if the windows are not of this loss."""
+    if windows is None or loss <= 0:
+        return None
+    count = float(windows.sum()) / loss
+    return round(count) if math.isclose(count, round(count), rel_tol=1e-9) else None
 
 
 def _as_evaluated(members: Iterable[Member]) -> tuple[list[Member], list[LeftOut]]:
@@ -167,21 +181,17 @@ def _as_evaluated(members: Iterable[Member]) -> tuple[list[Member], list[LeftOut
     Raises:
         PlaygroundError: the runs were not all measured with the same context and stride.
     """
-    found: list[tuple[Member, dict[tuple[int, int], StoredEvaluation]]] = []
+    found: list[tuple[Member, dict[tuple[int, int], Measured]]] = []
     others: list[Member] = []
     left_out: list[LeftOut] = []
     for each in members:
-        results = {
-            (result.context, result.stride): result
-            for result in each.run.measured()
-            if result.checkpoint == each.run.directory.last_checkpoint.name and result.step == each.progress.step
-        }
         if each.status != "finished":
             others.append(each)
-        elif results:
-            found.append((each, results))
-        else:
-            left_out.append(LeftOut(each.name, "is not measured yet: run 'evaluate' with its TOML file"))
+            continue
+        try:
+            found.append((each, _evaluated(each)))
+        except (RunDirectoryError, CheckpointError) as error:
+            left_out.append(LeftOut(each.name, str(error)))
     if not found:
         return others, left_out
     common = [key for key in found[0][1] if all(key in results for _, results in found)]
@@ -192,21 +202,42 @@ def _as_evaluated(members: Iterable[Member]) -> tuple[list[Member], list[LeftOut
             "same ones for all."
         )
     chosen = max(common, key=lambda key: (key[0] - key[1], key[0]))
-    return [*(_with(each, results[chosen]) for each, results in found), *others], left_out
+    return [*(replace(each, measured=results[chosen]) for each, results in found), *others], left_out
+
+
+def _evaluated(member: Member) -> dict[tuple[int, int], Measured]:
+    """What `evaluate` has measured of the last checkpoint of a run, by context and stride.
+
+    Raises:
+        RunDirectoryError: it has measured nothing of this checkpoint, or a file is damaged.
+        CheckpointError: there is no checkpoint, or it is damaged.
+    """
+    run = member.run.directory
+    stored = [each for each in member.run.measured() if each.checkpoint == run.last_checkpoint.name]
+    if not stored:
+        raise RunDirectoryError("is not measured yet: run 'evaluate' with its TOML file")
+    digest, step = recorded_digest(run.last_checkpoint), member.progress.step
+    current = [each for each in stored if (each.digest, each.step) == (digest, step)]
+    if not current:
+        raise RunDirectoryError(
+            f"'evaluate' has measured another {run.last_checkpoint.name} than is there now: run it again with the "
+            "run's TOML file"
+        )
+    return {(each.context, each.stride): _measured(run, each) for each in current}
 
 
 def _settings(results: Iterable[tuple[int, int]]) -> str:
     return ", ".join(f"context {context}, stride {stride}" for context, stride in sorted(results))
 
 
-def _with(member: Member, result: StoredEvaluation) -> Member:
-    measured = Measured(
+def _measured(run: RunDirectory, result: StoredEvaluation) -> Measured:
+    return Measured(
         loss=result.loss,
         bits_per_byte=result.bits_per_byte,
         text=result.text,
         token_ids=result.token_ids,
-        windows=read_windows(member.run.directory.path / result.windows),
+        tokens=result.tokens,
+        windows=read_windows(run.path / result.windows),
         context=result.context,
         stride=result.stride,
     )
-    return replace(member, measured=measured)

@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor
 
 from ml_playground.config.experiment import ExperimentConfig
-from ml_playground.config.sections import TrainRuntimeConfig
+from ml_playground.config.sections import EvaluateConfig, TrainRuntimeConfig
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset, tokenizer_folder
 from ml_playground.evaluation import Evaluator
@@ -122,23 +122,23 @@ def build_runtime(settings: TrainRuntimeConfig) -> Runtime:
     return resolve(settings.device, settings.dtype, deterministic=settings.deterministic, threads=settings.threads)
 
 
-def build_evaluator(
-    config: ExperimentConfig, dataset: Dataset, *, context: int | None = None, stride: int | None = None
-) -> Evaluator:
-    """Measures models as `[train.runtime]` says, on the same text whatever the `context` and the `stride`.
-
-    Args:
-        config: whose training.
-        dataset: the opened data.
-        context: tokens per window; that of the training if it is not given.
-        stride: tokens from one window to the next; `context` if it is not given.
-    """
+def build_evaluator(config: ExperimentConfig, dataset: Dataset) -> Evaluator:
+    """Measures models as training does: in windows of `block_size`, the first `eval_iters` of them or all."""
     block_size = config.train.data.block_size
+    return _evaluator(dataset, context=block_size, max_tokens=config.train.runtime.eval_iters * block_size)
+
+
+def build_exact_evaluator(settings: EvaluateConfig, dataset: Dataset) -> Evaluator:
+    """Measures models on the whole validation text, in windows as `[evaluate]` says."""
+    return _evaluator(dataset, context=settings.context, stride=settings.stride)
+
+
+def _evaluator(dataset: Dataset, *, context: int, stride: int | None = None, max_tokens: int = 0) -> Evaluator:
     return Evaluator(
         dataset.val,
         text_bytes=dataset.manifest.val.bytes,
         vocab_size=dataset.tokenizer.vocab_size,
-        context=block_size if context is None else context,
+        context=context,
         stride=stride,
-        max_tokens=config.train.runtime.eval_iters * block_size,
+        max_tokens=max_tokens,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ml_playground.commands.build import build_evaluator, build_runtime
+from ml_playground.commands.build import build_exact_evaluator, build_runtime
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.sections import EvaluateConfig
 from ml_playground.data.store import Dataset, open_dataset, text_hash
@@ -21,7 +21,7 @@ from ml_playground.run.directory import RunDirectory
 from ml_playground.run.evaluations import StoredEvaluation, add_evaluations, read_evaluations
 from ml_playground.run.seal import recorded_digest
 from ml_playground.run.toml_file import other_file_warning
-from ml_playground.run.windows import write_windows
+from ml_playground.run.windows import content_hash, write_windows
 from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.files import unused_name
 from ml_playground.utils.paths import display_path
@@ -34,9 +34,10 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG0
 
 @memory_errors_explained()
 def evaluate(config: ExperimentConfig) -> None:
-    """Print the loss of `ckpt_best.pt` and `ckpt_last.pt` on the validation text, in windows as `[evaluate]` says.
+    """Print the exact loss of `ckpt_best.pt` and `ckpt_last.pt`, in windows as `[evaluate]` says.
 
-    The results are kept in the run's `evaluations.json`. Instead of a damaged `ckpt_last.pt` the one before is taken.
+    It is that of the whole validation text, whatever `eval_iters` is. The results are kept in the run's
+    `evaluations.json`. Instead of a damaged `ckpt_last.pt` the one before is taken.
 
     Raises:
         CheckpointError: there is no sound checkpoint, or one is of other data or weights.
@@ -46,8 +47,7 @@ def evaluate(config: ExperimentConfig) -> None:
         print(f"! {warning}", file=sys.stderr)
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     runtime = build_runtime(config.train.runtime)
-    context, stride = config.evaluate.context, config.evaluate.stride
-    evaluator = build_evaluator(config, dataset, context=context, stride=stride)
+    context, evaluator = config.evaluate.context, build_exact_evaluator(config.evaluate, dataset)
     spec = spec_of(config.train, config.file.root).for_data(dataset.tokenizer)
     measured: list[_Measured] = []
     for path, digest, checkpoint in _sound_checkpoints(run):
@@ -84,7 +84,8 @@ def _keep(run: RunDirectory, measured: list[_Measured], dataset: Dataset, settin
     with run.lock("evaluate"), run.writing():
         new: list[StoredEvaluation] = []
         for path, digest, step, evaluation in measured:
-            windows = run.evaluation_windows(path, settings.context, settings.stride)
+            # A new name for new content: the windows that `evaluations.json` names are always those of its loss.
+            windows = run.evaluation_windows(path, settings.context, settings.stride, content_hash(evaluation.windows))
             write_windows(windows, evaluation.windows)
             new.append(
                 StoredEvaluation(
@@ -105,6 +106,15 @@ def _keep(run: RunDirectory, measured: list[_Measured], dataset: Dataset, settin
             )
         _set_aside_if_damaged(run.evaluations)
         add_evaluations(run.evaluations, new)
+        _remove_unused_windows(run)
+
+
+def _remove_unused_windows(run: RunDirectory) -> None:
+    """Remove windows that newer ones have replaced, or that were left when an evaluation was killed."""
+    used = {run.path / each.windows for each in read_evaluations(run.evaluations)}
+    for path in run.evaluation_folder.iterdir():
+        if path not in used:
+            path.unlink()
 
 
 def _set_aside_if_damaged(path: Path) -> None:

@@ -51,6 +51,8 @@ def record_start(
     before = _earlier_record(run) if resumed else None
     if before is not None and before.threads != threads:
         print(rounding_warning("threads", before.threads, threads))
+    if not resumed:
+        run.set_aside_evaluations()
     for folder in (run.tokenizer.parent, run.tensorboard.parent, run.tensorboard):
         if (aside := run.clear_folder(folder)) is not None:
             print(

@@ -42,6 +42,7 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.validation_windows = path / "val_windows.npy"  # of the evaluation at the end of training
         self.evaluations = path / "evaluations.json"  # of checkpoints, by `evaluate`
+        self.evaluation_folder = path / "evaluations"  # with what the windows of each sum to
         self.samples = path / "samples.jsonl"
         self.sample_texts = path / "samples"
         self.summary = path / "summary.json"
@@ -87,9 +88,9 @@ class RunDirectory:
         """The folder of a fine-tuned model's adapters, in PEFT's format."""
         return self.path / "adapters" / which
 
-    def evaluation_windows(self, checkpoint: Path, context: int, stride: int) -> Path:
-        """The file with what the windows sum to that `evaluate` measured a checkpoint in."""
-        return self.path / "evaluations" / f"{checkpoint.stem}-{context}-{stride}.npy"
+    def evaluation_windows(self, checkpoint: Path, context: int, stride: int, content: str) -> Path:
+        """The file with what the windows sum to that `evaluate` measured a checkpoint in; `content` is their hash."""
+        return self.evaluation_folder / f"{checkpoint.stem}-{context}-{stride}-{content}.npy"
 
     def sample_text(self, time: datetime) -> Path:
         """A new file for the texts that are sampled from this time on."""
@@ -103,19 +104,16 @@ class RunDirectory:
 
     def set_aside_metrics(self) -> None:
         """Before a new run starts, rename the metrics left by one whose `ckpt_last.pt` was deleted."""
-        if self.metrics.exists():
-            aside = unused_name(self.metrics)
-            with storage_errors(aside):
-                self.metrics.rename(aside)
+        _set_aside(self.metrics)
+
+    def set_aside_evaluations(self) -> None:
+        """The same of what `evaluate` has measured."""
+        for path in (self.evaluations, self.evaluation_folder):
+            _set_aside(path)
 
     def clear_folder(self, folder: Path) -> Path | None:
         """Set aside a file that is in the way of one of the run's folders; its new path, None if there was none."""
-        if not folder.exists() or folder.is_dir():
-            return None
-        aside = unused_name(folder)
-        with storage_errors(aside):
-            folder.rename(aside)
-        return aside
+        return None if folder.is_dir() else _set_aside(folder)
 
     @contextmanager
     def lock(self, use: Use = "train") -> Generator[None]:
@@ -185,3 +183,13 @@ class RunDirectory:
                 f"{self.path} was moved or deleted while in use, so nothing more is written. "
                 "Move it back, then run the same command again: it resumes from the last checkpoint there."
             )
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Rename a file or a folder; its new path, None if there is nothing at `path`."""
+    if not path.exists():
+        return None
+    aside = unused_name(path)
+    with storage_errors(aside):
+        path.rename(aside)
+    return aside

@@ -1,5 +1,6 @@
 """What each window of an evaluation sums to, as a NumPy file beside a run."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,13 @@ from ml_playground.utils.files import atomic_write, refuse_other
 from ml_playground.utils.paths import display_path
 
 Windows = npt.NDArray[np.float64]
+
+_SHOWN = 16  # hexadecimal digits of a hash
+
+
+def content_hash(windows: Windows) -> str:
+    """The beginning of the SHA-256 of `windows`, nats of shape (W,)."""
+    return hashlib.sha256(windows.tobytes()).hexdigest()[:_SHOWN]
 
 
 def write_windows(path: Path, windows: Windows) -> None:

@@ -42,10 +42,14 @@ def test_it_prints_what_training_measured_and_changes_none_of_its_files(project:
     assert outcome.err == ""
 
 
-def test_it_measures_as_the_configuration_says_now(project: Project) -> None:
+def test_it_measures_the_whole_text_whatever_training_does(project: Project) -> None:
     project.ok("train")
-    project.configure({"train.runtime.eval_iters": "1"})
-    assert project.ok("evaluate").out.count(" over 8 tokens\n") == 2
+    exact = project.ok("evaluate").out
+    project.configure({"train.runtime.eval_iters": "1", "evaluate.context": "8"})
+    assert project.ok("evaluate").out == exact
+    _, config = load_experiment(project.folder)
+    text = open_dataset(config.train.data.dataset_dir, config.prepare).val
+    assert {each.tokens for each in Run.open(project.out).measured()} == {len(text) - 1}
 
 
 def test_it_says_nothing_of_steps_that_will_not_be_taken(project: Project) -> None:
@@ -177,11 +181,40 @@ def test_a_newer_result_replaces_one_of_the_same_checkpoint_and_settings(project
     assert second[:2] == first[:2]
     assert [(each.stride, each.step) for each in second[2:]] == [(4, 8), (4, 8)]
 
+    assert {each.windows for each in second} == {f"evaluations/{path.name}" for path in windows_of(project)}
 
-def test_the_same_text_is_measured_whatever_the_context(project: Project) -> None:
+
+def windows_of(project: Project) -> list[Path]:
+    return sorted((project.out / "evaluations").iterdir())
+
+
+def test_a_loss_is_never_paired_with_windows_of_another(project: Project) -> None:
+    """Where the record cannot be written, as where the evaluation is killed before it is, the old windows stay."""
     project.ok("train")
-    project.configure({"train.runtime.eval_iters": "2", "evaluate.context": "4"})
-    assert project.ok("evaluate").out.count(" over 16 tokens\n") == 2
+    project.ok("evaluate")
+    before, old = Run.open(project.out).measured(), windows_of(project)
+    project.configure({"train.runtime.max_iters": "8"})
+    project.ok("train")
+    (project.out / "evaluations.json.tmp").mkdir()
+    assert "could not be written" in project.run("evaluate").err
+    assert Run.open(project.out).measured() == before
+    assert len(windows_of(project)) > len(old)
+    for each in before:
+        windows = read_windows(project.out / each.windows)
+        assert windows is not None
+        assert windows.sum() / each.tokens == pytest.approx(each.loss, rel=1e-12)
+
+
+def test_a_new_run_in_the_same_folder_begins_without_evaluations(project: Project) -> None:
+    project.ok("train")
+    project.ok("evaluate")
+    windows = windows_of(project)
+    for path in project.out.glob("ckpt_*.pt"):
+        path.unlink()
+    project.ok("train")
+    assert Run.open(project.out).measured() == []
+    assert [path.name for path in sorted((project.out / "evaluations-1").iterdir())] == [path.name for path in windows]
+    assert (project.out / "evaluations-1.json").is_file()
 
 
 def test_a_damaged_record_is_set_aside(project: Project) -> None:

@@ -6,7 +6,7 @@ from ml_playground.config.fields import Section, default_from
 
 
 class EvaluateConfig(Section):
-    """What `evaluate` measures checkpoints with. By default it measures as training does."""
+    """How `evaluate` cuts the whole validation text, on which it measures checkpoints. By default as training does."""
 
     context: PositiveInt = default_from(
         "train.data.block_size", "tokens per window, at most the model's `block_size`", le=2**24

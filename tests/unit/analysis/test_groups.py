@@ -7,7 +7,10 @@ import pytest
 from ml_playground.analysis.groups import Group, grouped
 from ml_playground.analysis.members import LeftOut, read_members
 from ml_playground.errors import PlaygroundError
+from ml_playground.run import sealed
+from ml_playground.run.directory import RunDirectory
 from ml_playground.run.evaluations import StoredEvaluation, add_evaluations
+from ml_playground.run.seal import recorded_digest
 from tests.unit.analysis.made_up import write_run
 
 
@@ -112,26 +115,67 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason(tmp_path: Path) -> No
     assert "has no run.json" in found["empty"]
 
 
-def stored(loss: float, context: int, stride: int, step: int = 100) -> StoredEvaluation:
-    return StoredEvaluation(
-        "ckpt_last.pt", "", step, context, stride, 99, loss, loss, 0.5, "text", "ids", "", "evaluations/none.npy"
-    )
+def stored(loss: float, context: int, stride: int, digest: str) -> StoredEvaluation:
+    file = "evaluations/none.npy"
+    return StoredEvaluation("ckpt_last.pt", digest, 100, context, stride, 99, loss, loss, 0.5, "text", "ids", "", file)
+
+
+def with_checkpoint(folder: Path, seed: int, *settings: tuple[float, int, int]) -> RunDirectory:
+    """A run with a last checkpoint, of which `evaluate` measured some losses, each with a context and a stride."""
+    run = write_run(folder, 2, seed=seed)
+    sealed.write(run.last_checkpoint, {"of": folder.name}, {})
+    digest = recorded_digest(run.last_checkpoint)
+    assert digest is not None
+    add_evaluations(run.evaluations, [stored(*each, digest) for each in settings])
+    return run
 
 
 def test_what_evaluate_measured_with_the_longest_common_context_is_taken(tmp_path: Path) -> None:
     for name, own in (("a", 16), ("b", 32)):
-        run = write_run(tmp_path / name, 2, seed=own)
-        add_evaluations(run.evaluations, [stored(1.0, 8, 8), stored(1.1, 8, 4), stored(1.2, own, 1)])
+        with_checkpoint(tmp_path / name, own, (1.0, 8, 8), (1.1, 8, 4), (1.2, own, 1))
     write_run(tmp_path / "c", 2, seed=3)
-    stale = write_run(tmp_path / "d", 2, seed=4)
-    add_evaluations(stale.evaluations, [stored(1.0, 8, 8, step=50)])
     members, left_out = read_members(sorted(tmp_path.iterdir()), "evaluate")
-    assert [(each.measured.loss, each.measured.stride) for each in members if each.measured] == [(1.1, 4)] * 2
+    found = [each.measured for each in members if each.measured]
+    assert [(each.loss, each.stride, each.tokens) for each in found] == [(1.1, 4, 99)] * 2
     assert set(reasons(left_out).values()) == {"is not measured yet: run 'evaluate' with its TOML file"}
+
+
+def test_what_evaluate_measured_of_another_checkpoint_is_not_used(tmp_path: Path) -> None:
+    with_checkpoint(tmp_path / "current", 1, (1.0, 8, 8))
+    gone = with_checkpoint(tmp_path / "gone", 2, (1.0, 8, 8))
+    gone.last_checkpoint.unlink()
+    replaced = with_checkpoint(tmp_path / "replaced", 3, (1.0, 8, 8))
+    sealed.write(replaced.last_checkpoint, {"of": "another run in the same folder"}, {})
+    damaged = with_checkpoint(tmp_path / "damaged", 4, (1.0, 8, 8))
+    damaged.last_checkpoint.write_bytes(b"x")
+    members, left_out = read_members(sorted(tmp_path.iterdir()), "evaluate")
+    assert [each.run.directory.path.name for each in members] == ["current"]
+    found = reasons(left_out)
+    assert found["gone"].endswith("ckpt_last.pt: no such checkpoint")
+    assert "'evaluate' has measured another ckpt_last.pt than is there now" in found["replaced"]
+    assert "ckpt_last.pt: damaged" in found["damaged"]
+
+
+@pytest.mark.parametrize("damage", ["evaluations.json", "evaluations/none.npy"])
+def test_a_damaged_evaluation_leaves_out_one_run_only(tmp_path: Path, damage: str) -> None:
+    for number in range(3):
+        run = with_checkpoint(tmp_path / f"{number}", number, (1.0, 8, 8))
+    (run.path / "evaluations").mkdir()
+    (run.path / damage).write_bytes(b"{")
+    members, left_out = read_members(sorted(tmp_path.iterdir()), "evaluate")
+    assert [each.run.directory.path.name for each in members] == ["0", "1"]
+    assert "is damaged" in reasons(left_out)["2"]
+
+
+def test_windows_of_another_loss_are_not_counted(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2, windows=[16, 16])
+    write_run(tmp_path / "b", 2, windows=[16, 16.5], seed=2)
+    members, _ = read_members(sorted(tmp_path.iterdir()))
+    assert [each.measured.tokens for each in members if each.measured] == [16, None]
 
 
 def test_evaluations_with_nothing_in_common_are_refused(tmp_path: Path) -> None:
     for name, context in (("a", 8), ("b", 16)):
-        add_evaluations(write_run(tmp_path / name, 2).evaluations, [stored(1.0, context, 8)])
+        with_checkpoint(tmp_path / name, 1, (1.0, context, 8))
     with pytest.raises(PlaygroundError, match=r"a: context 8, stride 8; .*b: context 16, stride 8"):
         read_members(sorted(tmp_path.iterdir()), "evaluate")
