@@ -1,15 +1,17 @@
 """Runs in groups that differ in the seed only, named after what they change."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from ml_playground.analysis.configs import differences
 from ml_playground.analysis.members import Measured, Member
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.records import RunRecord
-from ml_playground.utils.tables import Change
+from ml_playground.run.surroundings import CODE
+from ml_playground.utils.tables import Change, Table
 
 _CHANGES_IN_A_NAME = 3
 
@@ -93,12 +95,56 @@ def grouped(
         if chosen is None:
             raise PlaygroundError(f"no base {str(base)!r}. There are: {', '.join(group.name for group in groups)}")
         groups = _named([unnamed[chosen], *unnamed[:chosen], *unnamed[chosen + 1 :]], unnamed[chosen], named)
-    return groups, remarks
+    return groups, [*remarks, *_remarks(groups)]
 
 
 def same_but_for_the_seed(one: RunRecord, other: RunRecord) -> bool:
-    """Whether two runs are of the same data and configuration."""
-    return one.data == other.data and not differences(one.config, other.config)
+    """Whether two runs are of the same data, code and configuration."""
+    return one.data == other.data and _code(one) == _code(other) and not differences(one.config, other.config)
+
+
+def _code(record: RunRecord) -> dict[str, str]:
+    """Hashes of what may change without its configuration, such as that of "code of m.py"."""
+    hashes = {name: version for name, version in record.versions.items() if name.startswith(CODE)}
+    if record.model_identity is not None:
+        train: Table = record.config["train"]
+        pretrained = train.get("hf_model", {}).get("model_name")
+        name = f"{CODE}{train['model'].get('file')}" if pretrained is None else f"weights of {pretrained}"
+        hashes[name] = record.model_identity
+    return hashes
+
+
+def _other_code(group: Group, base: Group) -> list[str]:
+    """What has other content than in the base, such as "other code of m.py", though it is configured alike."""
+    own, of_base = _code(group.any.record), _code(base.any.record)
+    return [f"other {name}" for name in own if name in of_base and own[name] != of_base[name]]
+
+
+def _remarks(groups: Sequence[Group]) -> Iterator[str]:
+    """What names do not say: other code, and what else than the seed runs of one group do not share."""
+    for group in groups:
+        if unsaid := [each for each in _other_code(group, groups[0]) if each not in group.name]:
+            yield f"{group.name} has {', '.join(unsaid)} than {groups[0].name}"
+        if mixed := [" and ".join(each) for each in _surroundings(group) if len(each) > 1]:
+            yield (
+                f"runs of {group.name} were trained with {'; '.join(mixed)}: they differ for that reason too, not only "
+                "in the seed"
+            )
+
+
+def _surroundings(group: Group) -> Iterator[list[str]]:
+    """For the device and each library, those that its runs were trained with, at any of their starts."""
+    found: dict[str, set[str]] = {"device": set()}
+    for each in (*group.members, *group.failed):
+        versions = {name: value for name, value in each.record.versions.items() if not name.startswith(CODE)}
+        for name, value in {**versions, "device": each.record.machine.device}.items():
+            found.setdefault(name, set()).add(value)
+        for change in (change for start in each.record.starts for change in start.changed):
+            name = change.key.removeprefix("[versions] ").removeprefix("[machine] ")
+            if name in found and change.before is not None:
+                found[name].add(change.before)
+    for name, values in found.items():
+        yield [value if name == "device" else f"{name} {value}" for value in sorted(values)]
 
 
 def pairs(group: Group, base: Group) -> list[int]:
@@ -129,15 +175,14 @@ def _named(groups: Sequence[Group], base: Group, names: Mapping[Path, str]) -> l
     found: list[Group] = []
     for group in groups:
         changes = tuple(differences(base.any.record.config, group.any.record.config))
+        other = _other_code(group, base)
         given = next((names[path] for path in map(_path, (*group.members, *group.failed)) if path in names), None)
-        name = given or ("base" if group is base else _name(changes))
+        name = given or ("base" if group is base else _name(changes, other))
         taken = {each.name for each in found}
         if name in taken:
-            name = ", ".join(map(stated, changes)) or name
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{name} ({number})"
+            name = ", ".join([*other, *map(stated, changes)]) or name
+        numbered = chain([name], (f"{name} ({number})" for number in count(2)))
+        name = next(each for each in numbered if each not in taken)
         found.append(replace(group, name=name, changes=changes))
     return found
 
@@ -146,12 +191,12 @@ def _path(member: Member) -> Path:
     return member.run.directory.path.resolve()
 
 
-def _name(changes: Sequence[Change]) -> str:
-    """What a group changes in the base, in short."""
+def _name(changes: Sequence[Change], other: Sequence[str]) -> str:
+    """What a group changes in the base, in short; `other` code comes first."""
     if not changes:
-        return "other data"
+        return ", ".join(other) or "other data"
     more = len(changes) - _CHANGES_IN_A_NAME
-    shown = ", ".join(map(_short, changes[: _CHANGES_IN_A_NAME if more > 1 else None]))
+    shown = ", ".join([*other, *map(_short, changes[: _CHANGES_IN_A_NAME if more > 1 else None])])
     return f"{shown}, {more} more" if more > 1 else shown
 
 

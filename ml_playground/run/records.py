@@ -207,7 +207,13 @@ class RunRecord:
     def changed_since(self, before: "RunRecord") -> Iterator[Changed]:
         """What differs from an earlier record."""
         old, new = (
-            {**each.config, "versions": each.versions, "machine": asdict(each.machine)} for each in (before, self)
+            {
+                **each.config,
+                "versions": each.versions,
+                "machine": asdict(each.machine),
+                "model": {"identity": each.model_identity},
+            }
+            for each in (before, self)
         )
         for name in dict.fromkeys([*new, *old]):
             for change in changes({name: old.get(name)}, {name: new.get(name)}, ""):

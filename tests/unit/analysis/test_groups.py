@@ -1,6 +1,8 @@
 """How runs are read, grouped and named."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +12,9 @@ from ml_playground.errors import PlaygroundError
 from ml_playground.run import sealed
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.evaluations import StoredEvaluation, add_evaluations
+from ml_playground.run.records import Changed, StartRecord
 from ml_playground.run.seal import recorded_digest
-from tests.unit.analysis.made_up import write_run
+from tests.unit.analysis.made_up import RECORD, write_run
 
 
 def groups_in(folder: Path, base: str | None = None) -> list[Group]:
@@ -71,6 +74,60 @@ def test_other_data_is_another_group_though_the_configuration_is_the_same(tmp_pa
     write_run(tmp_path / "a", 2)
     write_run(tmp_path / "b", 2, data="other")
     assert [group.name for group in groups_in(tmp_path)] == ["base", "other data"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("changes", "code", "name"),
+    [
+        ({"train.model.file": "m.py"}, {"model_identity": ""}, "other code of m.py"),
+        ({}, {"versions": "code of optimizers.lion"}, "other code of optimizers.lion"),
+        ({"train.hf_model.model_name": "qwen"}, {"model_identity": ""}, "other weights of qwen"),
+    ],
+)
+def test_other_code_is_another_group_though_the_configuration_is_the_same(
+    tmp_path: Path, seed: int, changes: dict[str, Any], code: dict[str, str], name: str
+) -> None:
+    def write(folder: str, seed: int, content: str) -> None:
+        record = {key: {value: content} if key == "versions" else content for key, value in code.items()}
+        write_run(tmp_path / folder, 2, seed=seed, changes=changes, **record)
+
+    write("a", 1, "one")
+    write("b", seed, "two")
+    write("c", 3, "two")
+    write("d", 3, "three")
+    base, other, third = groups_in(tmp_path)
+    assert (base.name, base.seeds) == ("base", [1])
+    assert (other.name, other.seeds) == (name, [seed, 3])
+    assert (third.name, third.seeds) == (f"{name} (2)", [3])
+
+
+def test_other_code_is_said_where_the_name_or_the_changes_do_not(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2, changes={"train.model.file": "m.py"}, model_identity="one")
+    wide = {"train.model.file": "m.py", "train.model.n_layer": 3}
+    write_run(tmp_path / "b", 2, changes=wide, model_identity="two")
+    write_run(tmp_path / "c", 2, changes={"train.model.file": "n.py"}, model_identity="three")
+    members, _ = read_members(sorted(tmp_path.iterdir()))
+    groups, remarks = grouped(members)
+    assert [group.name for group in groups] == ["base", "other code of m.py, n_layer = 3", 'file = "n.py"']
+    assert remarks == []
+    _, remarks = grouped(members, names={tmp_path / "b": "wide"})
+    assert remarks == ["wide has other code of m.py than base"]
+
+
+def test_other_libraries_or_devices_within_a_group_are_said(tmp_path: Path) -> None:
+    before = [Changed("[versions] numpy", "1", "2"), Changed("[machine] memory", 1, 2), Changed("[train.data] x", 1, 2)]
+    start = StartRecord(50, "", 1, None, before)
+    versions = {"torch": "2.11", "numpy": "2"}
+    for seed, record in enumerate(
+        [{}, {"versions": {**versions, "torch": "2.10"}}, {"machine": replace(RECORD.machine, device="H100")}]
+    ):
+        write_run(tmp_path / f"{seed}", 2, seed=seed, **{"versions": versions, "starts": [start], **record})
+    members, _ = read_members(sorted(tmp_path.iterdir()))
+    _, remarks = grouped(members)
+    (remark,) = remarks
+    mixed = "H100 and cpu; torch 2.10 and torch 2.11; numpy 1 and numpy 2"
+    assert remark == (f"runs of base were trained with {mixed}: they differ for that reason too, not only in the seed")
 
 
 def test_the_same_configuration_and_seed_counts_once(tmp_path: Path) -> None:
@@ -158,10 +215,9 @@ def test_what_evaluate_measured_of_another_checkpoint_is_not_used(tmp_path: Path
 
 @pytest.mark.parametrize("damage", ["evaluations.json", "evaluations/none.npy"])
 def test_a_damaged_evaluation_leaves_out_one_run_only(tmp_path: Path, damage: str) -> None:
-    for number in range(3):
-        run = with_checkpoint(tmp_path / f"{number}", number, (1.0, 8, 8))
-    (run.path / "evaluations").mkdir()
-    (run.path / damage).write_bytes(b"{")
+    runs = [with_checkpoint(tmp_path / f"{number}", number, (1.0, 8, 8)) for number in range(3)]
+    (runs[2].path / "evaluations").mkdir()
+    (runs[2].path / damage).write_bytes(b"{")
     members, left_out = read_members(sorted(tmp_path.iterdir()), "evaluate")
     assert [each.run.directory.path.name for each in members] == ["0", "1"]
     assert "is damaged" in reasons(left_out)["2"]
