@@ -104,6 +104,8 @@ def find(name: str) -> Experiment:
         raise PlaygroundError(_name_its_experiment(Path(name)))
     if Path(name).is_dir():
         raise PlaygroundError(f"{name}: no config.toml in this folder (a preset is passed with --exp-config)")
+    if Path(name).name != name:
+        raise PlaygroundError(f"{name}: no such folder (`list` shows the experiments)")
     known = [experiment.name for experiment in all_experiments()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"

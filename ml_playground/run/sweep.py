@@ -9,6 +9,9 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict
 
+from ml_playground.errors import RunDirectoryError
+from ml_playground.run.directory import RunDirectory
+from ml_playground.run.opened import Run
 from ml_playground.run.records import read_record
 from ml_playground.utils.files import write_json
 from ml_playground.utils.tables import Table
@@ -140,6 +143,21 @@ class SweepRecord:
         """The arm of that name. Raises KeyError if there is none."""
         return {each.name: each for each in self.arms}[name]
 
+    def states(self, folder: Path) -> dict[str, str]:
+        """How far each run is, by its folder: its status, `to come` where it has not begun, `damaged` if unknown.
+
+        Args:
+            folder: of the sweep.
+        """
+        return {each.folder: _state(Run(RunDirectory(folder / each.folder))) for each in self.runs}
+
     def runs_of(self, arm: str, horizon: float) -> list[SweepRun]:
         """The runs of an arm at a horizon, in the order of the seeds."""
         return [each for each in self.runs if (each.arm, each.horizon) == (arm, horizon)]
+
+
+def _state(run: Run) -> str:
+    try:
+        return "to come" if run.summary is None else run.status
+    except RunDirectoryError:
+        return "damaged"

@@ -131,7 +131,7 @@ def test_the_longest_horizon_is_compared_and_dropped_arms_are_named(project: Pro
         "base": 6,
         "wide": 6,
     }
-    assert "! all runs are of the horizon 1; those of 0.5 are not shown" in outcome.out
+    assert "! all runs are of the horizon 1, the longest at which every arm" in outcome.out
     assert "! not compared: slow: dropped by halving after a horizon of 0.5, at " in outcome.out
 
 
@@ -146,12 +146,26 @@ def test_fine_tuned_models_are_sampled_too(qwen: Project, compare: Compare) -> N
     assert "no samples" not in outcome.out
 
 
-def test_a_run_of_another_version_costs_the_samples_only(project: Project, compare: Compare) -> None:
+def test_what_is_wrong_with_a_model_costs_its_samples_only(project: Project, compare: Compare) -> None:
     project.ok("train")
-    train(project, "fast", 1, "[train.optim]", "learning_rate = 0.1")
+    fast = train(project, "fast", 1, "[train.optim]", "learning_rate = 0.1")
+    best, *others = (fast / f"ckpt_{name}.pt" for name in ("best", "last", "prev"))
+    best.write_bytes(b"damaged")
+    assert compare(project.out, fast).code == 0
+    found = results(project.out / "reports" / "compare")
+    assert len(found["samples"]) == 4
+    assert any(
+        note.startswith("samples of learning_rate = 0.1: ") and "ckpt_best.pt" in note for note in found["notes"]
+    )
+    for each in others:
+        each.unlink(missing_ok=True)
+    assert compare(project.out, fast).code == 0
+    found = results(project.out / "reports" / "compare")
+    assert {each["group"] for each in found["samples"]} == {"base"}
+    assert any("no intact checkpoint is left" in note for note in found["notes"])
     record = project.out / "run.json"
     record.write_text(record.read_text().replace('"top_p":', '"top_percent":'))
-    outcome = compare(project.out, project.out.parent / "fast-1")
+    outcome = compare(project.out, fast)
     assert outcome.code == 0, outcome.err
     found = results(project.out / "reports" / "compare")
     assert found["samples"] == []

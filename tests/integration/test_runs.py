@@ -178,7 +178,7 @@ def test_nothing_heavy_is_imported(trained: Project) -> None:
 def test_no_runs_and_no_such_place(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert project.ok("runs").out.startswith("no runs in ")
     assert main(["runs", str(project.root / "nowhere")]) == 2
-    assert "no experiment" in capsys.readouterr().err
+    assert "nowhere: no such folder (`list` shows the experiments)" in capsys.readouterr().err
 
 
 def test_runs_of_all_experiments_are_named_by_them(capsys: pytest.CaptureFixture[str]) -> None:

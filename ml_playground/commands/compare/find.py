@@ -1,17 +1,22 @@
 """Which runs a comparison is of."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ml_playground import experiments
 from ml_playground.analysis.members import LeftOut
 from ml_playground.commands import load_experiment
 from ml_playground.config.experiment import SampleConfig
 from ml_playground.config.sections import CompareConfig
+from ml_playground.config.sweep import Sweep
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.sweep import SWEEP_FILE, SweepRecord
 from ml_playground.utils.paths import display_path
+
+_ENDED = ("finished", "diverged", "failed")
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class Found:
 
     Attributes:
         folders: run directories.
-        base: the name of the base's group, or one of its runs; the first run's if None.
+        of_base: runs of the base, whether they can be compared or not; empty where `base` names a row.
+        base: a row that is named after what it changes, which only the table knows.
         names: what the groups of runs in these folders are called.
         output: where the results go; None for beside the base.
         settings: `[compare]`.
@@ -30,7 +36,8 @@ class Found:
     """
 
     folders: list[Path]
-    base: str | Path | None
+    of_base: list[Path]
+    base: str | None = None
     names: dict[Path, str] = field(default_factory=dict[Path, str])
     output: Path | None = None
     settings: CompareConfig = field(default_factory=lambda: CompareConfig.model_validate({}))
@@ -55,19 +62,18 @@ def find(what: Sequence[str], base: str | None, exp_config: Path | None) -> Foun
         return of_folders(folders, base)
     if len(what) > 1:
         raise PlaygroundError(f"no runs in {', '.join(what)}. Name folders of runs, a sweep's folder or one experiment")
+    if exp_config is None and folders[0].is_dir() and not _is_experiment(what[0]):
+        raise _no_runs(folders[0])
     experiment, config = load_experiment(what[0], exp_config)
     settings, output = config.compare, experiment.output / "reports" / "compare"
     out_dir = config.train.runtime.out_dir
     if settings.runs:
-        found = of_folders(settings.runs, base)
-        return Found(
-            found.folders, found.base, found.names, output, settings, config.sample, found.left_out, found.notes
-        )
-    if (out_dir / SWEEP_FILE).is_file():
-        found = _of_sweep(out_dir, base)
-        return Found(
-            found.folders, found.base, found.names, out_dir, settings, config.sample, found.left_out, found.notes
-        )
+        found = of_folders(settings.runs, base, settings.horizon)
+        return replace(found, output=output, settings=settings, sampling=config.sample)
+    home = Sweep(config.file.path, name=experiment.name, folder=experiment.folder).folder
+    if config.sweep.seeds and (home / SWEEP_FILE).is_file():
+        found = _of_sweep(home, base, settings.horizon)
+        return replace(found, settings=settings, sampling=config.sample)
     if config.sweep.seeds:
         raise PlaygroundError(f"{display_path(config.file.path)}: its sweep has not begun. Run 'sweep' with it first.")
     runs = dict.fromkeys([out_dir.parent, experiment.output / "out"])
@@ -78,7 +84,8 @@ def find(what: Sequence[str], base: str | None, exp_config: Path | None) -> Foun
         raise PlaygroundError(
             f"{display_path(out_dir)} is not trained yet, and the others are compared with it. Run 'train' first.{hint}"
         )
-    return Found(folders, base or out_dir, output=output, settings=settings, sampling=config.sample)
+    found = _with_base(folders, base, [out_dir])
+    return replace(found, output=output, settings=settings, sampling=config.sample)
 
 
 def _holds_runs(folder: Path) -> bool:
@@ -88,60 +95,122 @@ def _holds_runs(folder: Path) -> bool:
     )
 
 
-def of_folders(folders: Iterable[Path], base: str | None) -> Found:
-    """The runs in some folders. Raises PlaygroundError if one has none."""
+def _is_experiment(name: str) -> bool:
+    with suppress(PlaygroundError):
+        experiments.find(name)
+        return True
+    return False
+
+
+def _no_runs(folder: Path) -> PlaygroundError:
+    return PlaygroundError(f"{display_path(folder)}: {'no runs in this' if folder.is_dir() else 'no such'} folder")
+
+
+def of_folders(folders: Iterable[Path], base: str | None, horizon: float = 0.0) -> Found:
+    """The runs in some folders, of which the first is the base unless it is named.
+
+    Args:
+        folders: runs, folders of runs, or sweeps.
+        base: what the others are compared with.
+        horizon: of sweeps, as in `[compare]`.
+
+    Raises:
+        PlaygroundError: one has no runs.
+    """
     runs: list[Path] = []
     sweeps: list[Found] = []
+    of_base: list[Path] = []
     for folder in folders:
         if (folder / SWEEP_FILE).is_file():
-            sweeps.append(_of_sweep(folder, base))
-            runs += sweeps[-1].folders
-        elif RunDirectory(folder).info.is_file():
-            runs.append(folder)
-        elif inside := [run.path for run in RunDirectory.all_in(folder)]:
-            runs += inside
+            sweeps.append(_of_sweep(folder, None, horizon))
+            inside, first = sweeps[-1].folders, sweeps[-1].of_base
         else:
-            raise PlaygroundError(
-                f"{display_path(folder)}: {'no runs in this' if folder.is_dir() else 'no such'} folder"
-            )
-    if len(sweeps) == 1 and runs == sweeps[0].folders:
-        return sweeps[0]
-    return Found(
-        runs,
-        base,
-        left_out=[each for sweep in sweeps for each in sweep.left_out],
-        notes=[each for sweep in sweeps for each in sweep.notes],
-    )
+            is_run = RunDirectory(folder).info.is_file()
+            inside = [folder] if is_run else [run.path for run in RunDirectory.all_in(folder)]
+            first = inside[:1]
+        if not inside:
+            raise _no_runs(folder)
+        runs += inside
+        of_base = of_base or first
+    left_out = [each for sweep in sweeps for each in sweep.left_out]
+    notes = [each for sweep in sweeps for each in sweep.notes]
+    alone = sweeps[0] if len(sweeps) == 1 and runs == sweeps[0].folders else None
+    found = _with_base(runs, base, of_base, {} if alone is None else alone.names)
+    return replace(found, output=None if alone is None else alone.output, left_out=left_out, notes=notes)
 
 
-def _of_sweep(folder: Path, base: str | None) -> Found:
-    """The runs of a sweep at its longest horizon, by the names of their arms."""
+def _with_base(
+    folders: list[Path], base: str | None, default: list[Path], names: Mapping[Path, str] | None = None
+) -> Found:
+    """Runs, and which of them are of the base.
+
+    Args:
+        folders: the runs.
+        base: a name in `names`, the path or the name of a run, or a row of the table.
+        default: runs of the base where that is None.
+        names: what the groups of runs in these folders are called.
+    """
+    named = dict(names or {})
+    if base is None:
+        return Found(folders, default, names=named)
+    of_group = [each for each in folders if named.get(each.resolve()) == base]
+    at_path = [each for each in folders if each.resolve() == Path(base).resolve()]
+    called = of_group or at_path or [each for each in folders if each.name == base]
+    return Found(folders, called, None if called else base, named)
+
+
+def _of_sweep(folder: Path, base: str | None, horizon: float) -> Found:
+    """The runs of a sweep at one of its horizons, by the names of their arms.
+
+    Args:
+        folder: of the sweep.
+        base: what the others are compared with; None for the sweep's own base.
+        horizon: which; 0 for the longest of which every arm has a run that has ended.
+    """
     record = SweepRecord.read(folder)
     assert record is not None  # its file is there
-    longest, *shorter = sorted(record.horizons, reverse=True)
-    planned = [run for run in record.runs if run.horizon == longest]
+    if horizon and horizon not in record.horizons:
+        raise PlaygroundError(
+            f"[compare] horizon = {horizon:g}: the sweep in {display_path(folder)} has {_listed(record.horizons)}"
+        )
+    chosen = horizon or _longest_done(record, folder)
+    planned = [run for run in record.runs if run.horizon == chosen]
     begun = [run for run in planned if RunDirectory(folder / run.folder).info.is_file()]
     left_out = [
         LeftOut(each.arm, f"dropped by halving after a horizon of {each.horizon:g}, at {_loss(each.loss)}")
         for each in record.dropped
+        if each.horizon < chosen
     ]
     missing = len(planned) - len(begun)
     if missing:
         left_out.append(LeftOut(f"{missing} of {len(planned)} runs", "have not begun: 'sweep' resumes there"))
     if not begun:
-        raise PlaygroundError(f"{display_path(folder)}: no run of this sweep has begun. Run 'sweep' first.")
-    notes: list[str] = []
-    if shorter:
-        others = ", ".join(f"{each:g}" for each in shorter)
-        notes = [f"all runs are of the horizon {longest:g}; those of {others} are not shown"]
-    return Found(
+        at = f" at the horizon {chosen:g}" if len(record.horizons) > 1 else ""
+        raise PlaygroundError(f"{display_path(folder)}: no run of this sweep{at} has begun. Run 'sweep' first.")
+    others = [each for each in record.horizons if each != chosen]
+    why = "" if horizon else ", the longest at which every arm has a run that has ended"
+    note = f"all runs are of the horizon {chosen:g}{why}; [compare] horizon selects another: {_listed(others)}"
+    found = _with_base(
         [folder / run.folder for run in begun],
-        base or record.arms[0].name,
-        {(folder / run.folder).resolve(): run.arm for run in begun},
-        folder,
-        left_out=left_out,
-        notes=notes,
+        base,
+        [folder / run.folder for run in planned if run.arm == record.arms[0].name],
+        {(folder / run.folder).resolve(): run.arm for run in planned},
     )
+    return replace(found, output=folder, left_out=left_out, notes=[note] if others else [])
+
+
+def _longest_done(record: SweepRecord, folder: Path) -> float:
+    """The longest horizon of which every arm has a run that has ended; if there is none, the first that is trained."""
+    states = record.states(folder)
+    for horizon in sorted(record.horizons, reverse=True):
+        arms = {run.arm for run in record.runs if run.horizon == horizon}
+        if all(any(states[run.folder] in _ENDED for run in record.runs_of(arm, horizon)) for arm in arms):
+            return horizon
+    return record.horizons[0]
+
+
+def _listed(horizons: Iterable[float]) -> str:
+    return ", ".join(f"{each:g}" for each in horizons)
 
 
 def _loss(loss: float | None) -> str:

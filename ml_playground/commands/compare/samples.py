@@ -1,6 +1,6 @@
 """Texts of each group, from the same prompt and seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from ml_playground.config.experiment import ExperimentConfig, SampleConfig
 from ml_playground.config.recorded import recorded_config
 from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import PlaygroundError
+from ml_playground.utils.extras import needing
 from ml_playground.utils.paths import project_root
+from ml_playground.utils.tables import table_at
 
 if TYPE_CHECKING:
     from ml_playground.models.spec import ModelSpec
@@ -41,26 +43,32 @@ def with_samples(
     device = resolve("auto", "float32", threads=chosen.runtime.threads)
     for group in (each for each in groups if each.members):
         try:
-            samples += _texts(group, chosen.sample, device, seeds)
+            texts, warnings = _texts(group, chosen.sample, device, seeds)
         except PlaygroundError as error:
             notes.append(f"no samples of {group.name}: {error}")
+            continue
+        samples += texts
+        notes += [f"samples of {group.name}: {each}" for each in warnings]
     return replace(comparison, samples=samples, notes=[*comparison.notes, *notes])
 
 
-def _texts(group: Group, options: SamplingConfig, runtime: "Runtime", seeds: range) -> Iterator[Sample]:
-    """A text for each seed."""
+def _texts(
+    group: Group, options: SamplingConfig, runtime: "Runtime", seeds: range
+) -> tuple[list[Sample], tuple[str, ...]]:
+    """A text for each seed, and warnings about the checkpoint."""
     from ml_playground.inference.generate import generate, split_streams, stream_text
     from ml_playground.inference.load import load_trained
     from ml_playground.inference.prompt import encode_prompt, read_prompt
+    from ml_playground.runtime import memory_errors_explained
 
-    text = read_prompt(options.start)
-    trained = load_trained(group.members[0].run.directory, _spec(group.members[0]))
-    model = trained.model.to(runtime.device).eval()
-    steps = generate(
-        model, encode_prompt(text, trained.tokenizer), trained.tokenizer, options, runtime=runtime, seeds=list(seeds)
-    )
-    for seed, tokens in zip(seeds, split_streams(steps, len(seeds)), strict=True):
-        yield Sample(group.name, seed, text, "".join(stream_text(trained.tokenizer, tokens)))
+    with needing("finetune"), memory_errors_explained():
+        text = read_prompt(options.start)
+        trained = load_trained(group.members[0].run.directory, _spec(group.members[0]))
+        model, tokenizer = trained.model.to(runtime.device).eval(), trained.tokenizer
+        prompt = encode_prompt(text, tokenizer)
+        steps = generate(model, prompt, tokenizer, options, runtime=runtime, seeds=list(seeds))
+        texts = ["".join(stream_text(tokenizer, tokens)) for tokens in split_streams(steps, len(seeds))]
+    return [Sample(group.name, seed, text, each) for seed, each in zip(seeds, texts, strict=True)], trained.warnings
 
 
 def _config(member: Member) -> ExperimentConfig:
@@ -73,7 +81,7 @@ def _spec(member: Member) -> "ModelSpec":
     from ml_playground.models.kinds import BUILT_IN
     from ml_playground.models.spec import spec_of
 
-    if member.record.config["train"]["hf_model"]["model_name"] is None:
+    if (table_at(member.record.config, ("train", "hf_model")) or {}).get("model_name") is None:
         return BUILT_IN
     config = _config(member)
     return spec_of(config.train, project_root(member.run.directory.info))

@@ -21,6 +21,12 @@ class CompareConfig(Section):
         description="`end`: the exact loss at the end of training; `evaluate`: what `evaluate` has measured of "
         "the last checkpoints, so that runs with other windows can be compared",
     )
+    horizon: float = Field(
+        0.0,
+        ge=0,
+        description="of a sweep with `horizons`, the one whose runs are compared; 0 is the longest at which every arm "
+        "has a run that has ended",
+    )
     equivalence: float = Field(
         0.0, ge=0, description="differences below this do not matter, in nats per token; 0 is off"
     )
