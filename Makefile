@@ -23,7 +23,7 @@ PYTEST := $(RUN) pytest -n logical --dist worksteal
 # A target for each verb of the command line, as its table has them.
 TABLE := ml_playground/commands/__init__.py
 VERBS := $(shell sed -n 's/^    "\([a-z]*\)": [A-Za-z]*Verb.*/\1/p' $(TABLE))
-EXPERIMENT_VERBS := $(shell sed -n 's/^    "\([a-z]*\)": ExperimentVerb.*/\1/p' $(TABLE))
+EXPERIMENT_VERBS := $(shell sed -n 's/^    "\([a-z]*\)": [ER][a-z]*Verb.*/\1/p' $(TABLE))
 # Those that need not name one experiment get what is set, and no default.
 GIVEN = $(if $(filter $@,$(EXPERIMENT_VERBS))$(filter-out file,$(origin EXP)),"$(EXP)")
 ARGS = $(GIVEN) $(if $(CONFIG),--exp-config "$(CONFIG)")

@@ -9,6 +9,7 @@ import torch
 
 from ml_playground import experiments
 from ml_playground.commands import load_experiment
+from ml_playground.commands.one_run import require_one_run
 from ml_playground.commands.train import train as train_model
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.sections import SamplingConfig
@@ -58,7 +59,8 @@ def train(experiment: str | Path, config: str | Path | None = None) -> "LoadedRu
         StoppedBySignalError: SIGINT or SIGTERM stopped it; everything is saved.
         PlaygroundError: a mistake, with a message that says what to do.
     """
-    _, settings = load_experiment(experiment, config, check_devices=True)
+    found, settings = load_experiment(experiment, config, check_devices=True)
+    require_one_run(found, settings)
     with needing("finetune"):
         train_model(settings)
     return LoadedRun(settings.train.runtime.out_dir, settings)

@@ -3,7 +3,8 @@
 To add one:
 
 1. Write `commands/<verb>.py` with a function `run`: of an experiment and its configuration where the verb names an
-   experiment (`ExperimentVerb`), otherwise of the verb's own `Argument`s (`Verb`).
+   experiment (`ExperimentVerb`, or `RunVerb` if it is for one run, not for a sweep), otherwise of the verb's own
+   `Argument`s (`Verb`).
 2. Add a line to `VERBS` with what `--help` says of it.
 
 The parser, shell completion, `make <verb>`, `make help` and the test of the documents come from that table, each of
@@ -136,8 +137,23 @@ class ExperimentVerb(Verb):
         from ml_playground.utils.extras import needing
 
         experiment, config = load_experiment(options.experiment, options.exp_config, check_devices=self.checks_devices)
+        self.require(experiment, config)
         with needing(self.extra):
             _imported(module).run(experiment, config)
+
+    def require(self, experiment: "Experiment", config: "ExperimentConfig") -> None:
+        """Raise PlaygroundError if the verb is not for this configuration."""
+
+
+@dataclass(frozen=True)
+class RunVerb(ExperimentVerb):
+    """A verb that is for one run: it refuses the TOML file of a sweep, and names that of one of its runs."""
+
+    def require(self, experiment: "Experiment", config: "ExperimentConfig") -> None:
+        """See `ExperimentVerb`."""
+        from ml_playground.commands.one_run import require_one_run
+
+        require_one_run(experiment, config)
 
 
 def load_experiment(
@@ -208,17 +224,17 @@ _BASE = Argument(
 
 VERBS: dict[str, Verb] = {
     "prepare": ExperimentVerb("make token files from the experiment's text"),
-    "train": ExperimentVerb("train, resuming from ckpt_last.pt where there is one", checks_devices=True),
-    "sample": ExperimentVerb("generate text with the best checkpoint", checks_devices=True),
-    "loop": ExperimentVerb("prepare, train and sample", checks_devices=True),
-    "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
-    "report": ExperimentVerb("write a page on fit, copying, memory and variety", extra="analysis", checks_devices=True),
+    "train": RunVerb("train, resuming from ckpt_last.pt where there is one", checks_devices=True),
+    "sample": RunVerb("generate text with the best checkpoint", checks_devices=True),
+    "loop": RunVerb("prepare, train and sample", checks_devices=True),
+    "evaluate": RunVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
+    "report": RunVerb("write a page on fit, copying, memory and variety", extra="analysis", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
     "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),
     "compare": Verb("show what differs between runs, and whether it helped", (_COMPARED, _BASE, _CONFIG), "analysis"),
     "plot": ExperimentVerb("draw the losses of a run, and of others beside it", extra="analysis"),
-    "merge": ExperimentVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
-    "export": ExperimentVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
+    "merge": RunVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
+    "export": RunVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),
     "runs": Verb("list the runs of all experiments, or of one, newest first, with their losses", (_WHOSE, _JSON)),
     "list": Verb("list the experiments, or the parts that a TOML file can name", (_WHAT,)),

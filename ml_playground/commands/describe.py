@@ -1,15 +1,19 @@
 """What an experiment is, what it would do, and what is there of it already."""
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.sweep import Sweep
 from ml_playground.data.manifest import Manifest, differences, read_manifest
 from ml_playground.errors import DataError, RunDirectoryError
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.opened import Run, StoredCheckpoint
+from ml_playground.run.sweep import SweepRecord
 from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, toml_lines
 
@@ -27,8 +31,7 @@ def run(experiment: Experiment, config: ExperimentConfig) -> None:
         f"data      {missing if manifest is None else _data(config, manifest)}",
         f"model     {_model(config, manifest)}",
         f"training  {_training(config, manifest)}",
-        *_files(RunDirectory(config.train.runtime.out_dir)),
-        *_other_runs(RunDirectory(config.train.runtime.out_dir), experiment.output / "out"),
+        *(_sweep(experiment, config) if config.sweep.seeds else _runs(experiment, config)),
         "",
         *toml_lines(_resolved(config)),
     ]
@@ -57,9 +60,39 @@ def _model(config: ExperimentConfig, manifest: Manifest | None) -> str:
 
 def _training(config: ExperimentConfig, manifest: Manifest | None) -> str:
     data, steps = config.train.data, config.train.runtime.max_iters
-    per_step = data.batch_size * data.grad_accum_steps * data.block_size
+    per_step = data.tokens_per_step
     epochs = f" = {per_step * steps / manifest.train.tokens:.2f} epochs" if manifest else ""
     return f"{per_step:,} tokens per step, {steps:,} steps: {per_step * steps:,} tokens{epochs}"
+
+
+def _sweep(experiment: Experiment, config: ExperimentConfig) -> Iterator[str]:
+    """Where a sweep's runs go, how many of them are finished, and how far those of each arm are."""
+    sweep, record = Sweep(config.file.path, name=experiment.name, folder=experiment.folder), None
+    with suppress(RunDirectoryError):  # damaged: 'sweep' writes it again
+        record = SweepRecord.read(sweep.folder)
+    settings, states = config.sweep, {} if record is None else record.states(sweep.folder)
+    to_come = ["to come"] * len(settings.seeds) * len(settings.horizons)
+    arms: dict[str, list[str]] = {}
+    for arm in sweep.arms:
+        begun = [] if record is None else [states[run.folder] for run in record.runs if run.arm == arm.name]
+        arms[arm.name] = begun or to_come
+    everything = [state for each in arms.values() for state in each]
+    finished = f"{everything.count('finished'):,} of {len(everything):,} runs finished"
+    yield f"sweep     {display_path(sweep.folder)}: {finished}"
+    yield f"{'seeds':10}{', '.join(map(str, settings.seeds))}"
+    if len(settings.horizons) > 1:
+        yield f"{'horizons':10}{', '.join(f'{each:g}' for each in settings.horizons)}"
+    dropped = {} if record is None else {each.arm: each.horizon for each in record.dropped}
+    for number, (name, of_arm) in enumerate(arms.items()):
+        counts = ", ".join(f"{count:,} {state}" for state, count in Counter(of_arm).items())
+        end = f", dropped after horizon {dropped[name]:g}" if name in dropped else ""
+        yield f"{'' if number else 'arms':10}{name:{max(map(len, arms))}}  {counts}{end}"
+
+
+def _runs(experiment: Experiment, config: ExperimentConfig) -> Iterator[str]:
+    run = RunDirectory(config.train.runtime.out_dir)
+    yield from _files(run)
+    yield from _other_runs(run, experiment.output / "out")
 
 
 def _files(run: RunDirectory) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from ml_playground.commands.build import (
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.sections import ScheduleConfig
 from ml_playground.data.store import Dataset, open_dataset
+from ml_playground.errors import DivergedError
 from ml_playground.evaluation import Evaluator
 from ml_playground.experiments import Experiment
 from ml_playground.models.base import LanguageModel
@@ -66,7 +68,7 @@ def estimate(config: ExperimentConfig) -> None:
         flops_per_token=trainer.model.flops_per_token(data.block_size),
         model_bytes=state_bytes(trainer),
         peak_bytes=peak_bytes,
-        tokens_per_step=data.batch_size * data.grad_accum_steps * data.block_size,
+        tokens_per_step=data.tokens_per_step,
         train_tokens=len(dataset.train),
         steps=settings.max_iters,
         evaluations=1 + -(-settings.max_iters // settings.eval_interval),
@@ -176,14 +178,24 @@ class Estimate:
         )
 
 
-def time_steps(trainer: Trainer, count: int) -> list[float]:
-    """Take one step to warm up and `count` more; the seconds of these. Nothing is saved."""
+def time_steps(trainer: Trainer, count: int, *, may_diverge: bool = False) -> list[float]:
+    """Take one step to warm up and `count` more; the seconds of these. Nothing is saved.
+
+    Args:
+        trainer: of the run.
+        count: steps.
+        may_diverge: time a training that diverges too, which changes nothing in what a step takes.
+
+    Raises:
+        DivergedError: the loss or a gradient is not finite, unless it `may_diverge`.
+    """
     seconds: list[float] = []
     for _ in range(1 + count):
-        before = trainer.progress.seconds
+        before = time.perf_counter()
         trainer.update()
-        trainer.synchronize()
-        seconds.append(trainer.progress.seconds - before)
+        with suppress(DivergedError) if may_diverge else nullcontext():
+            trainer.synchronize()
+        seconds.append(time.perf_counter() - before)
     return seconds[1:]
 
 

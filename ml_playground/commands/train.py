@@ -9,7 +9,7 @@ from ml_playground.commands.build import Start, build_runtime, build_trainer, fr
 from ml_playground.commands.recording import failed_start_recorded, record_start, summarised
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import Dataset, open_dataset
-from ml_playground.errors import PlaygroundError, RunDirectoryError, StoppedBySignalError, StorageError
+from ml_playground.errors import RunDirectoryError, StoppedBySignalError, StorageError
 from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import Checkpoint, resume
@@ -39,13 +39,8 @@ def train(config: ExperimentConfig, dataset: Dataset | None = None) -> None:
 
     Raises:
         StoppedBySignalError: a signal ended it; everything is saved.
-        PlaygroundError: the file describes a sweep, or something else is in the way, and the message says what.
+        PlaygroundError: something is in the way, and the message says what.
     """
-    if config.sweep.seeds:
-        raise PlaygroundError(
-            f"{display_path(config.file.path)} describes a sweep: run it with 'sweep'. To train one of its runs by "
-            "hand, pass the config.toml in that run's folder."
-        )
     use(config.plugins)  # another configuration may have been loaded since
     settings = config.train.runtime
     run = RunDirectory(settings.out_dir)

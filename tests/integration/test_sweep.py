@@ -1,6 +1,7 @@
 """Sweeps of a tiny model, trained by real workers."""
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_playground import experiments
+from ml_playground import experiments, train
 from ml_playground.commands.sweep import halving, home
 from ml_playground.commands.sweep.folders import RunFolder, toml_text
 from ml_playground.commands.sweep.measure import measure
@@ -111,7 +112,7 @@ def test_a_run_whose_configuration_changed_is_done_again_and_what_it_was_is_kept
         "again: wide/seed-1, where [train.model] n_embd was 32, is 64; [train.model] head_dim was 16, is 32; "
         "[train.model] n_inner was 128, is 256. What was there is now in tiny/out/s/replaced."
     ) in outcome.out
-    assert "2 runs (2 arms x 1 seeds), 1 of them done" in outcome.out
+    assert "2 runs (2 arms x 1 seed), 1 of them done" in outcome.out
     assert run(project, "base/seed-1").summary == before["base/seed-1"]
     assert run(project, "replaced/wide-seed-1").summary == before["wide/seed-1"]
     redone = run(project, "wide/seed-1").record
@@ -138,6 +139,8 @@ def test_a_run_is_kept_as_long_as_all_that_it_is_made_of_is_what_it_was(project:
     parts.write_text(OWN_PARTS + "# other\n")
     assert changes("base") == changes("wide") == ()
     assert changes("own") == ("the model's file has changed",)
+    plan.run_folder(runs["base"]).run.info.write_text("{")
+    assert changes("base") == ("run.json is damaged, or was written by another version",)
     assert changes("plain") == ("the code of optimizers.plain has changed",)
     plan.run_folder(runs["base"]).config.unlink()
     assert changes("base") == ("config.toml is missing, or cannot be read",)
@@ -187,7 +190,8 @@ def test_halving_keeps_the_best_arms_and_records_what_it_dropped(project: Projec
         'hot = { train.optim = { kind = "sgd", learning_rate = 1e30 } }\n'
     )
     outcome = sweep(project, text)
-    assert "5 runs (3 + 2 arms x 1 seeds)" in outcome.out
+    assert "5 runs (3 + 2 arms x 1 seed)" in outcome.out
+    assert "could not be timed" not in outcome.out, "steps of an arm that diverges take as long as any others"
     found = record(project)
     assert [each.arm for each in found.dropped] == ["hot"]
     assert found.dropped[0].loss is None
@@ -203,10 +207,20 @@ def test_halving_keeps_the_best_arms_and_records_what_it_dropped(project: Projec
 
 def test_the_steps_of_an_arm_follow_from_what_all_arms_get_as_much_of(project: Project) -> None:
     arms = "[sweep.arms]\nwide = { train.data.batch_size = 8 }\n"
+    measured = {"base": Measured(32, 100, 9.0, 0.4, 1.0), "wide": Measured(64, 150, 9.0, 0.2, 1.0)}
     for match, expected in (("steps", 6), ("tokens", 3), ("flops", 2), ("seconds", 12)):
         plan = plan_of(project, f'extends = "config.toml"\n[sweep]\nseeds = [1]\nmatch = "{match}"\n{arms}')
-        measured = {"base": Measured(32, 100, 9.0, 0.4, 1.0), "wide": Measured(64, 150, 9.0, 0.2, 1.0)}
         assert matched_steps(plan.sweep, dict(measured)) == {"base": 6, "wide": expected}, match
+        if match in ("steps", "tokens"):
+            assert matched_steps(plan.sweep, dict.fromkeys(measured)) == {"base": 6, "wide": expected}, match
+            continue
+        for lacking in measured:
+            with pytest.raises(PlaygroundError, match=rf'match = "{match}" needs .* unknown for {lacking}'):
+                matched_steps(plan.sweep, {**measured, lacking: None})
+    measured["wide"] = Measured(64, 0, 9.0, 0.2, 1.0)  # of a model that does not estimate its FLOPs
+    flops = plan_of(project, f'extends = "config.toml"\n[sweep]\nseeds = [1]\nmatch = "flops"\n{arms}').sweep
+    with pytest.raises(PlaygroundError, match="unknown for wide"):
+        matched_steps(flops, dict(measured))
 
 
 def test_what_was_measured_is_kept_so_that_a_sweep_keeps_its_lengths(project: Project) -> None:
@@ -244,12 +258,27 @@ def test_what_is_not_a_sweep_says_what_to_write(project: Project) -> None:
     assert "tiny/config.toml has no [sweep]. Write a TOML file that extends it" in outcome.err
 
 
-def test_a_sweep_is_not_trained_as_a_run(project: Project) -> None:
+def test_what_is_for_one_run_names_a_run_of_the_sweep(project: Project) -> None:
     path = project.preset("s", SWEEP)
-    project.ok("prepare", path)
-    outcome = project.run("train", path)
-    assert outcome.code == 2
-    assert "tiny/s.toml describes a sweep: run it with 'sweep'" in outcome.err
+    expected = "tiny/s.toml describes a sweep: run it with 'sweep'. This command takes one of its runs: "
+    for verb in ("train", "loop", "sample", "evaluate", "report", "merge", "export"):
+        outcome = project.run(verb, path)
+        assert (outcome.code, outcome.err) == (2, f"{expected}pass the config.toml in its folder.\n")
+    with pytest.raises(PlaygroundError, match="describes a sweep"):
+        train(project.folder, path)
+    assert "sweep     tiny/out/s: 0 of 4 runs finished" in project.ok("describe", path).out
+    plan = plan_of(project, SWEEP.replace("jobs = 1", "horizons = [0.5, 1.0]"))
+    runs = list(plan.runs({arm.name: 6 for arm in plan.sweep.arms}))
+    for each in runs[:5]:
+        plan.run_folder(each).write_config(plan.run_config(each, 6))
+        plan.run_folder(each).mark_failed(6)
+    arms = [SweepArm(arm.name, {}, {}, 6, None, "") for arm in plan.sweep.arms]
+    SweepRecord("tiny/s.toml", "", "steps", [1, 2], [0.5, 1.0], 0, 1, arms, runs).write(plan.folder)
+    example = "--exp-config tiny/out/s/base/seed-1/config.toml, for example.\n"
+    assert project.run("evaluate", path).err == f"{expected}{example}"
+    described = project.ok("describe", path).out
+    assert "sweep     tiny/out/s: 0 of 8 runs finished\nseeds     1, 2\nhorizons  0.5, 1\n" in described
+    assert "arms      base  3 failed, 1 to come\n          wide  2 failed, 2 to come\n" in described
 
 
 def test_a_folder_of_a_run_or_of_another_sweep_is_refused(project: Project) -> None:
@@ -333,18 +362,32 @@ def test_a_configuration_as_a_file_of_its_own_is_the_same(path: Path, tmp_path: 
     pytest.fail("it is of no experiment")
 
 
-def losses_of(**arms: float) -> tuple[SweepRecord, dict[str, list[float]]]:
+def losses_of(**arms: list[float]) -> tuple[SweepRecord, dict[str, dict[int, float]]]:
+    """A plan, and the losses of its arms by seed: those that are NaN are left out."""
     names = ["base", *arms]
     runs = [SweepRun(name, 1, horizon, 1, "") for horizon in (0.5, 1.0) for name in names]
     planned = [SweepArm(name, {}, {}, 1, None, "") for name in names]
     made = SweepRecord("", "", "steps", [1], [0.5, 1.0], 3, 1, planned, runs)
-    return made, {"base": [9.0], **{name: [loss] for name, loss in arms.items()}}
+    losses = {"base": [9.0] * max(map(len, arms.values())), **arms}
+    return made, {
+        name: {seed: loss for seed, loss in enumerate(of_arm) if loss == loss} for name, of_arm in losses.items()
+    }
 
 
 def test_halving_keeps_a_share_of_the_arms_and_always_the_base() -> None:
-    made, losses = losses_of(a=3.0, b=1.0, c=float("nan"), d=2.0)
+    made, losses = losses_of(a=[3.0], b=[1.0], c=[math.inf], d=[2.0])
     assert halving.arms_at(made) == {0.5: 5, 1.0: 3}
     kept, dropped = halving.without_the_worst(made, 0.5, losses)
     assert [each.arm for each in kept.runs if each.horizon == 1.0] == ["base", "b", "d"]
     assert [(each.arm, each.loss, each.best) for each in dropped] == [("a", 3.0, 1.0), ("c", None, 1.0)]
     assert json.dumps([each.loss for each in dropped]), "JSON has no NaN"
+
+
+def test_halving_ranks_arms_over_the_seeds_that_all_have_finished() -> None:
+    made, losses = losses_of(a=[1.0, 9.0], b=[2.0, math.nan], c=[3.0, 3.0], d=[0.0, math.inf], e=[math.nan] * 2)
+    _, dropped = halving.without_the_worst(made, 0.5, losses)
+    assert [(each.arm, each.loss) for each in dropped] == [("c", 3.0), ("e", None), ("d", None)]
+    assert halving.mean_losses(losses) == {"base": 9.0, "a": 1.0, "b": 2.0, "c": 3.0, "d": math.inf, "e": math.inf}
+    made, losses = losses_of(a=[1.0, math.nan], b=[math.nan, 2.0])
+    del losses["base"][0]
+    assert halving.mean_losses(losses) == {"base": 9.0, "a": 1.0, "b": 2.0}, "no seed is common"

@@ -90,9 +90,8 @@ def _print_plan(plan: Plan, training: Training, *, runs_left: int) -> None:
     for warning, names in warned.items():
         print(f"! {listed(names)}: {warning}")
     counts = halving.arms_at(record)
-    product = f"{counts[record.horizons[0]]} arms x {len(record.seeds)} seeds"
-    if len(record.horizons) > 1:
-        product = f"{' + '.join(str(count) for count in counts.values())} arms x {len(record.seeds)} seeds"
+    arms, seeds = list(counts.values()), len(record.seeds)
+    product = f"{' + '.join(map(str, arms))} arm{'s' * (arms != [1])} x {seeds} seed{'s' * (seeds != 1)}"
     total = sum(counts.values()) * len(record.seeds)
     done = len(record.runs) - runs_left
     share = {horizon: count / counts[record.horizons[0]] for horizon, count in counts.items()}

@@ -65,9 +65,15 @@ class RunFolder:
         for name in ("plugins", "prepare"):
             for change in changes({name: old[name]}, {name: new[name]}, ""):
                 yield f"{change.key.replace('[.', '[').removeprefix('[] ')} was {change.before}, is {change.now}"
-        with suppress(RunDirectoryError):
-            if (record := Run(self.run).record) is not None:
-                yield from _other_code(record, config, data)
+        try:
+            record = Run(self.run).record
+        except RunDirectoryError:
+            yield f"{self.run.info.name} is damaged, or was written by another version"
+            return
+        if record is not None:
+            yield from _other_code(record, config, data)
+        elif self.summary is not None and self.summary.status == "finished":
+            yield f"{self.run.info.name} is missing"
 
     def set_aside(self, folder: Path, name: str) -> Path:
         """Move it to `folder`, under `name` or one like it; where it is then."""

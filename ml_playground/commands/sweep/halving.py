@@ -1,10 +1,13 @@
 """Dropping arms between horizons, each of which is trained completely: no run is judged before its end."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ml_playground.run.sweep import Dropped, SweepRecord
+
+Losses = Mapping[int, float]
+"""Final losses of an arm by seed, in bits per byte: infinite where the run diverged, left out where it failed."""
 
 
 def stages(record: SweepRecord) -> list[list[float]]:
@@ -27,18 +30,22 @@ def _kept(arms: int, halving: int) -> int:
 
 
 def without_the_worst(
-    record: SweepRecord, horizon: float, losses: Mapping[str, Sequence[float]]
+    record: SweepRecord, horizon: float, losses: Mapping[str, Losses]
 ) -> tuple[SweepRecord, list[Dropped]]:
     """The plan without the arms that halving drops after a horizon, and these.
+
+    Arms without a diverged run come first, by their mean loss over the seeds that all of them have finished: a run that
+    failed otherwise, such as one whose process was killed, is not held against its arm.
 
     Args:
         record: the plan.
         horizon: the one that is done.
-        losses: the final losses of each arm there, over the seeds, in bits per byte; NaN where a run has none.
+        losses: of each arm there.
     """
     base, *others = (arm.name for arm in record.arms if arm.name in losses)
-    means = {name: mean_loss(losses[name]) for name in (base, *others)}
-    ranked = sorted(others, key=lambda name: means[name])  # those that are equal in the order of the file
+    means = mean_losses(losses)
+    diverged = {name: sum(math.isinf(loss) for loss in losses[name].values()) for name in others}
+    ranked = sorted(others, key=lambda name: (means[name], diverged[name]))  # equal ones in the order of the file
     kept = {base, *ranked[: _kept(len(others), record.halving)]}
     best = min(means.values())
     dropped = [Dropped(name, horizon, _or_none(means[name]), _or_none(best)) for name in ranked if name not in kept]
@@ -46,10 +53,19 @@ def without_the_worst(
     return replace(record, runs=runs, dropped=[*record.dropped, *dropped]), dropped
 
 
-def mean_loss(losses: Sequence[float]) -> float:
-    """The mean of final losses; infinite where one is NaN."""
-    mean = sum(losses) / len(losses)
-    return mean if math.isfinite(mean) else math.inf
+def mean_losses(losses: Mapping[str, Losses]) -> dict[str, float]:
+    """The mean of each arm over the seeds that all have, infinite where a run has diverged or none is finished.
+
+    Arms without a finished run, or with a diverged one, do not count for which seeds all have. If there are none, each
+    mean is over the arm's own.
+    """
+    sound = [set(each) for each in losses.values() if each and all(map(math.isfinite, each.values()))]
+    common = sound[0].intersection(*sound) if sound else set[int]()
+    means: dict[str, float] = {}
+    for name, of_arm in losses.items():
+        taken = [loss for seed, loss in of_arm.items() if seed in common or not common or math.isinf(loss)]
+        means[name] = sum(taken) / len(taken) if taken else math.inf
+    return means
 
 
 def _or_none(loss: float) -> float | None:

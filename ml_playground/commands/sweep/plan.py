@@ -9,6 +9,7 @@ from typing import Literal
 from ml_playground import experiments
 from ml_playground.commands.sweep.folders import RunFolder
 from ml_playground.commands.sweep.jobs import jobs_for
+from ml_playground.commands.sweep.progress import listed
 from ml_playground.commands.sweep.workers import Task
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.paths import relative_paths
@@ -18,6 +19,7 @@ from ml_playground.data.manifest import read_manifest
 from ml_playground.errors import PlaygroundError
 from ml_playground.experiments import Experiment
 from ml_playground.run.sweep import Measured, SweepRun
+from ml_playground.utils.paths import display_path
 from ml_playground.utils.tables import Table, has_key, merge
 
 
@@ -113,24 +115,35 @@ class Plan:
 
 
 def matched_steps(sweep: Sweep, measured: Mapping[str, Measured | None]) -> dict[str, int]:
-    """The `max_iters` of each arm, so that all get what `[sweep] match` says; where nothing is measured, as stated."""
+    """The `max_iters` of each arm, so that all get what `[sweep] match` says.
+
+    Raises:
+        PlaygroundError: that follows from what could not be measured.
+    """
     match, base = sweep.base.sweep.match, sweep.base.train.runtime.max_iters
-    budget = measured[sweep.arms[0].name]
-    steps: dict[str, int] = {}
-    for arm in sweep.arms:
-        stated, found = sweep.config(arm).train.runtime.max_iters, measured[arm.name]
-        if match == "steps" or found is None or budget is None:
-            steps[arm.name] = stated
-        else:
-            steps[arm.name] = max(1, round(base * _cost(budget, match) / _cost(found, match)))
-    return steps
+    configs = {arm.name: sweep.config(arm).train for arm in sweep.arms}
+    if match == "steps":
+        return {name: config.runtime.max_iters for name, config in configs.items()}
+    if match == "tokens":
+        costs = {name: float(config.data.tokens_per_step) for name, config in configs.items()}
+    else:
+        costs = {name: _cost(found, match) for name, found in measured.items() if found is not None}
+    if lacking := [name for name in configs if not costs.get(name)]:
+        cause = "their timed steps failed" if match == "seconds" else "no steps could be measured, or FLOPs estimated"
+        raise PlaygroundError(
+            f'[sweep] match = "{match}" needs what a step of every arm takes, which is unknown for {listed(lacking)}: '
+            f"{cause} (see measure.log in {display_path(sweep.folder)}). Correct or remove them, then run the same "
+            "command again. Nothing is trained yet."
+        )
+    of_base = costs[sweep.arms[0].name]
+    return {name: max(1, round(base * of_base / cost)) for name, cost in costs.items()}
 
 
 def _cost(measured: Measured, match: Match) -> float:
-    """What one step takes."""
+    """What one step takes, in FLOPs or seconds."""
     if match == "seconds":
         return measured.fastest_step_seconds
-    return measured.tokens_per_step * (measured.flops_per_token if match == "flops" else 1)
+    return float(measured.tokens_per_step * measured.flops_per_token)
 
 
 def measure_key(config: ExperimentConfig, data: str, jobs: int) -> str:

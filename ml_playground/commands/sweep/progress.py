@@ -18,7 +18,9 @@ _BAR = "{n_fmt}/{total_fmt} runs |{bar:20}| {desc}"
 class Progress:
     """Counts runs and time.
 
-    The time left is what was expected of the runs that are left, corrected by how long those have taken that ended.
+    The time left is what was expected of the runs that are left, corrected by how long those have taken that ended. To
+    these counts one more that takes what is expected of a run: the last steps of a run that is resumed take much longer
+    than expected, as it has to start again.
     """
 
     def __init__(self, *, jobs: int, done: int, runs: int) -> None:
@@ -32,6 +34,7 @@ class Progress:
         self.done, self.runs, self._jobs = done, runs, jobs
         self._left: dict[str, float] = {}
         self._begun: dict[str, float] = {}
+        self._typical = 0.0
         self._expected_of_ended = self._taken_by_ended = 0.0
         self._bar = None
         if sys.stderr.isatty():
@@ -40,6 +43,7 @@ class Progress:
     def expect(self, seconds: dict[str, float]) -> None:
         """Expect these seconds of each run to come, by its folder."""
         self._left = dict(seconds)
+        self._typical = max(seconds.values(), default=0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +86,9 @@ class Progress:
 
     def _time_left(self) -> str:
         now = time.monotonic()
-        correction = self._taken_by_ended / self._expected_of_ended if self._expected_of_ended else 1.0
+        correction = 1.0
+        if self._expected_of_ended:
+            correction = (self._taken_by_ended + self._typical) / (self._expected_of_ended + self._typical)
         left = sum(
             max(0.0, seconds * correction - (now - self._begun[folder] if folder in self._begun else 0.0))
             for folder, seconds in self._left.items()

@@ -13,6 +13,7 @@ from ml_playground.run.sweep import SweepRecord, SweepRun
 from ml_playground.training.signals import StopSignals
 from ml_playground.utils.paths import display_path
 
+_DONE = ("finished", "diverged")
 _REASONS = 4  # in a line
 
 
@@ -28,12 +29,8 @@ class Training:
         self._steps = {arm.name: arm.max_iters for arm in record.arms}
 
     def states(self) -> dict[str, str]:
-        """How far each run is, by its folder: what its summary says, or `to come`."""
-        found: dict[str, str] = {}
-        for run in self.record.runs:
-            summary = self._plan.run_folder(run).summary
-            found[run.folder] = "to come" if summary is None else summary.status
-        return found
+        """How far each run is, by its folder."""
+        return self.record.states(self._plan.folder)
 
     def left(self) -> list[SweepRun]:
         """The runs that are not done."""
@@ -124,7 +121,7 @@ class Training:
     def _is_done(self, run: SweepRun) -> bool:
         """Whether a run with its present configuration and data has finished, or diverged, as it would again."""
         folder = self._plan.run_folder(run)
-        if folder.summary is None or folder.summary.status not in ("finished", "diverged"):
+        if folder.summary is None or folder.summary.status not in _DONE:
             return False
         config = self._config(run)
         return not folder.changes(config, self._data[run.arm], any_threads=self._plan.chooses_threads(run.arm))
@@ -135,14 +132,14 @@ class Training:
         if horizon in self._dropped_after or horizon == self.record.horizons[-1]:
             return False
         self._dropped_after.add(horizon)
-        runs: dict[str, list[SweepRun]] = {}
-        for run in self.record.runs:
-            if run.horizon == horizon:
-                runs.setdefault(run.arm, []).append(run)
-        losses = {arm: [self._bits_per_byte(run) for run in of_arm] for arm, of_arm in runs.items()}
+        losses: dict[str, dict[int, float]] = {}
+        for run in (each for each in self.record.runs if each.horizon == horizon):
+            of_arm, summary = losses.setdefault(run.arm, {}), self._plan.run_folder(run).summary
+            if summary is not None and summary.status in _DONE:  # in bits per byte, which compares tokenizers too
+                of_arm[run.seed] = summary.progress.bits_per_byte if summary.status == "finished" else math.inf
         self.record, dropped = halving.without_the_worst(self.record, horizon, losses)
         out = {each.arm for each in dropped}
-        means = {arm: halving.mean_loss(each) for arm, each in losses.items()}
+        means = halving.mean_losses(losses)
         named = {arm: f"{arm} ({f'{mean:.4f}' if math.isfinite(mean) else 'no loss'})" for arm, mean in means.items()}
         kept, gone = (", ".join(named[arm] for arm in named if (arm in out) is is_out) for is_out in (False, True))
         report(f"mean bits/byte at horizon {horizon:g}: kept {kept}; dropped {gone or 'none'}")
@@ -152,11 +149,6 @@ class Training:
         if run.folder not in self._configs:
             self._configs[run.folder] = self._plan.run_config(run, self._steps[run.arm])
         return self._configs[run.folder]
-
-    def _bits_per_byte(self, run: SweepRun) -> float:
-        """The final validation loss of a run, which compares tokenizers too; NaN if it has not finished."""
-        summary = self._finished(run)
-        return math.nan if summary is None else summary.progress.bits_per_byte
 
     def _finished(self, run: SweepRun) -> Summary | None:
         summary = self._plan.run_folder(run).summary

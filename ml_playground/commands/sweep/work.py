@@ -75,9 +75,9 @@ def _measured(config: ExperimentConfig) -> Measured:
     with TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch))
         trainer = build_trainer(config, dataset, runtime, run, fresh_start(config, dataset))
-    seconds = time_steps(trainer, _TIMED_STEPS)
+    seconds = time_steps(trainer, _TIMED_STEPS, may_diverge=True)
     return Measured(
-        tokens_per_step=data.batch_size * data.grad_accum_steps * data.block_size,
+        tokens_per_step=data.tokens_per_step,
         flops_per_token=trainer.model.flops_per_token(data.block_size),
         step_seconds=statistics.median(seconds),
         fastest_step_seconds=min(seconds),

@@ -33,6 +33,11 @@ class DataConfig(Section):
         "`epoch`: every window once per epoch, shuffled again each time",
     )
 
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that an optimiser step is computed from, over all accumulated batches."""
+        return self.batch_size * self.grad_accum_steps * self.block_size
+
 
 ParameterGroup = dict[str, Any]
 """Parameters that an optimiser treats alike.
