@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 from matplotlib.transforms import Bbox
 
+from ml_playground.analysis.results import Unit
 from ml_playground.errors import PlaygroundError
 from ml_playground.utils.files import atomic_write
 
@@ -33,7 +34,7 @@ INK = "#1f2328"
 SOFT = "#57606a"
 LINE = "#d8dee4"
 PAPER = "#ffffff"
-LOSS = "validation loss, nats per token"
+PER: dict[Unit, str] = {"nats/token": "nats per token", "bits/byte": "bits per byte"}
 
 Place = tuple[float, float]
 
@@ -82,6 +83,11 @@ class Label(NamedTuple):
     y: float
     text: str
     number: int
+
+
+def loss_label(unit: Unit = "nats/token") -> str:
+    """What an axis of losses is called."""
+    return f"validation loss, {PER[unit]}"
 
 
 def colour(number: int) -> str:

@@ -11,10 +11,10 @@ from scipy import stats
 
 from ml_playground.analysis.drawing import (
     LINE,
-    LOSS,
     SOFT,
     colour,
     finished,
+    loss_label,
     new_figure,
     scale_x,
     scale_y,
@@ -22,11 +22,12 @@ from ml_playground.analysis.drawing import (
     title,
 )
 from ml_playground.analysis.fits import Law, Setting, parabola
+from ml_playground.analysis.results import Unit
 from ml_playground.analysis.statistics import CONFIDENCE
 
 
 @styled
-def varied(settings: Sequence[Setting], name: str) -> Figure:
+def varied(settings: Sequence[Setting], name: str, unit: Unit = "nats/token") -> Figure:
     """Loss over a number that was varied, with a parabola in its logarithm around the best setting."""
     figure, axes = new_figure()
     ordered = sorted(settings, key=lambda each: each.value)
@@ -49,13 +50,13 @@ def varied(settings: Sequence[Setting], name: str) -> Figure:
     axes.set_xticks(values, [f"{value:.3g}" for value in values])
     scale_y(axes, log=False)
     axes.set_xlabel(name)
-    axes.set_ylabel(LOSS)
+    axes.set_ylabel(loss_label(unit))
     title(axes, said[0].upper() + said[1:])
     return finished(figure)
 
 
 @styled
-def law(fitted: Law, settings: Sequence[Setting], name: str = "parameters") -> Figure:
+def law(fitted: Law, settings: Sequence[Setting], name: str = "parameters", unit: Unit = "nats/token") -> Figure:
     """A loss law with the 95% band of its bootstrap, as far as it may be extrapolated."""
     figure, axes = new_figure()
     at = np.geomspace(fitted.sizes.low, fitted.reach.high, 100)
@@ -72,7 +73,7 @@ def law(fitted: Law, settings: Sequence[Setting], name: str = "parameters") -> F
     scale_x(axes, log=True)
     scale_y(axes, log=False)
     axes.set_xlabel(name)
-    axes.set_ylabel(LOSS)
+    axes.set_ylabel(loss_label(unit))
     a = fitted.exponent_interval()
     title(
         axes,

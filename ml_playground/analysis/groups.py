@@ -24,7 +24,7 @@ class Group:
         name: what the table calls it.
         changes: what its configuration changes in that of the base.
         members: its finished runs, by seed.
-        failed: its runs that diverged or failed.
+        failed: its other runs.
     """
 
     name: str

@@ -78,8 +78,8 @@ class Member:
         run: where it is.
         record: what it was trained on and how.
         progress: how far it is.
-        status: how it ended: `finished`, `diverged` or `failed`.
-        measured: at its end; None unless it is finished.
+        status: how it ended: `finished`, `diverged` or `failed`; or that it is unfinished, where those are read.
+        measured: at its end; None if it diverged or failed. Where unfinished runs are read, at its last evaluation.
     """
 
     run: Run
@@ -112,18 +112,21 @@ class Member:
         return rows if rows and rows[-1].step == self.progress.step else []
 
 
-def read_members(folders: Iterable[Path], evaluation: Evaluation = "end") -> tuple[list[Member], list[LeftOut]]:
+def read_members(
+    folders: Iterable[Path], evaluation: Evaluation = "end", *, unfinished: bool = False
+) -> tuple[list[Member], list[LeftOut]]:
     """The runs in these folders, as far as they can be compared, and why the others cannot.
 
     Args:
         folders: run directories.
         evaluation: `end` for the exact loss at the end of training, `evaluate` for what `evaluate` has measured.
+        unfinished: whether to read all runs that were evaluated at least once, such as those that are still running.
     """
     members: list[Member] = []
     left_out: list[LeftOut] = []
     for folder in dict.fromkeys(path.resolve() for path in folders):
         try:
-            found = _read(Run.open(folder))
+            found = _read(Run.open(folder), unfinished=unfinished)
         except RunDirectoryError as error:
             left_out.append(LeftOut(display_path(folder), str(error)))
             continue
@@ -137,26 +140,34 @@ def read_members(folders: Iterable[Path], evaluation: Evaluation = "end") -> tup
     return members, left_out
 
 
-def _read(run: Run) -> Member | LeftOut:
-    """A run that has ended, measured at its end. Raises RunDirectoryError if a file is damaged."""
+def _read(run: Run, *, unfinished: bool) -> Member | LeftOut:
+    """A run that has ended, measured at its end, or any, at its last evaluation.
+
+    Raises RunDirectoryError if a file is damaged.
+    """
     name, record, summary = display_path(run.directory.path), run.record, run.summary
     if record is None or summary is None:
         return LeftOut(name, "has no run.json and summary.json: it is not a run, or was trained by an older version")
     if any(not has_key(record.config, key) for key in _NEEDED):
         return LeftOut(name, "was trained by another version, whose options were others")
-    if run.status in _FAILED:
+    end = run.end
+    if unfinished and end is None:
+        if not (rows := run.evaluations()):
+            return LeftOut(name, "has no evaluations in metrics.jsonl")
+        end = rows[-1]
+    elif run.status in _FAILED:
         return Member(run, record, summary.progress, run.status)
-    if run.status != "finished" or run.end is None:
+    if end is None:
         how = "is still running" if run.status == "running" else f"was {run.status}"
         return LeftOut(
             name,
             f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: 'train' takes it to its end",
         )
     text, context = record.validation, int(record.config["train"]["data"]["block_size"])
-    loss, windows = run.end.values["val/loss"], run.windows()
+    loss, windows = end.values["val/loss"], run.windows()
     measured = Measured(
         loss=loss,
-        bits_per_byte=run.end.values["val/bits_per_byte"],
+        bits_per_byte=end.values["val/bits_per_byte"],
         text=record.data if text is None else text.text,
         token_ids=record.data if text is None else text.token_ids,
         tokens=_predicted(windows, loss),
@@ -164,7 +175,7 @@ def _read(run: Run) -> Member | LeftOut:
         context=context,
         stride=context,
     )
-    return Member(run, record, summary.progress, "finished", measured)
+    return Member(run, record, summary.progress, run.status, measured)
 
 
 def _predicted(windows: Windows | None, loss: float) -> int | None:

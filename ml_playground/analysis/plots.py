@@ -6,17 +6,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from ml_playground.analysis.curves import Curve, Differences, Points, X
 from ml_playground.analysis.drawing import (
     INK,
-    LOSS,
+    PER,
     SOFT,
     Label,
     colour,
@@ -25,6 +24,7 @@ from ml_playground.analysis.drawing import (
     label_ends,
     label_points,
     line_style,
+    loss_label,
     new_figure,
     save,
     scale_x,
@@ -33,14 +33,16 @@ from ml_playground.analysis.drawing import (
     title,
 )
 from ml_playground.analysis.fitted_plots import law, varied
-from ml_playground.analysis.statistics import Verdict, difference
-from ml_playground.run.records import MetricRow
+from ml_playground.analysis.results import Unit
+from ml_playground.analysis.statistics import Verdict
 
 __all__ = [
+    "AFTER",
     "Arm",
     "Candidate",
     "Cost",
     "Curve",
+    "Differences",
     "Points",
     "X",
     "curves",
@@ -53,9 +55,7 @@ __all__ = [
     "varied",
 ]
 
-X = Literal["steps", "tokens", "flops", "seconds"]
 Cost = Literal["seconds", "flops", "parameters"]
-Floats = NDArray[np.float64]
 
 _NAMES = {
     "steps": "optimizer steps",
@@ -64,73 +64,24 @@ _NAMES = {
     "seconds": "training time, seconds",
     "parameters": "parameters",
 }
+AFTER = {
+    "steps": "after the same steps",
+    "tokens": "after the same tokens",
+    "flops": "after the same FLOPs",
+    "seconds": "after the same training time",
+}
 _WIDE = 10.0  # times the smallest, from which on an axis of costs is logarithmic
 
 
-@dataclass(frozen=True)
-class Points:
-    """The evaluations of one run; all of the same length.
-
-    Attributes:
-        steps: optimiser steps done.
-        tokens: trained on so far.
-        flops: of the training so far.
-        seconds: of the training so far.
-        losses: in nats per token.
-    """
-
-    steps: Sequence[int]
-    tokens: Sequence[int]
-    flops: Sequence[float]
-    seconds: Sequence[float]
-    losses: Sequence[float]
-
-    @classmethod
-    def of(cls, rows: Sequence[MetricRow], metric: str = "val/loss") -> Self:
-        """Those of the rows of `metrics.jsonl` that have the metric."""
-        rows = [row for row in rows if metric in row.values]
-        return cls(
-            [row.step for row in rows],
-            [row.tokens for row in rows],
-            [row.flops for row in rows],
-            [row.seconds for row in rows],
-            [row.values[metric] for row in rows],
-        )
-
-    def at(self, x: X) -> Floats:
-        """Where the losses were measured, shape (E,)."""
-        return np.array(getattr(self, x), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Runs that differ in their seed only.
-
-    Attributes:
-        name: what the picture calls them.
-        runs: the evaluations of each.
-    """
-
-    name: str
-    runs: Sequence[Points]
-
-    def common(self) -> list[int]:
-        """The steps that all runs were evaluated at."""
-        return sorted(set[int].intersection(*(set(run.steps) for run in self.runs))) if self.runs else []
-
-    def losses_at(self, steps: Sequence[int]) -> Floats:
-        """Shape (runs, steps)."""
-        return np.array([[run.losses[run.steps.index(step)] for step in steps] for run in self.runs])
-
-    def mean(self, x: X) -> tuple[Floats, Floats]:
-        """Where and what the mean is, at the steps that all runs were evaluated at."""
-        steps = self.common()
-        at = np.array([[run.at(x)[run.steps.index(step)] for step in steps] for run in self.runs])
-        return at.mean(axis=0), self.losses_at(steps).mean(axis=0)
-
-
 @styled
-def curves(shown: Sequence[Curve], x: X = "steps", *, log_x: bool = False, log_y: bool = False) -> Figure:
+def curves(
+    shown: Sequence[Curve],
+    x: X = "steps",
+    *,
+    unit: Unit = "nats/token",
+    log_x: bool = False,
+    log_y: bool = False,
+) -> Figure:
     """Losses during training: the mean of each group's runs, and each run thin behind it."""
     figure, axes = new_figure(height=max(4.2, 0.25 * len(shown)))
     ends: list[Label] = []
@@ -141,49 +92,41 @@ def curves(shown: Sequence[Curve], x: X = "steps", *, log_x: bool = False, log_y
         at, losses = each.mean(x)
         axes.plot(at, losses, style, color=shade, linewidth=2, marker="o" if len(at) == 1 else "")
         if len(losses):
-            ends.append(Label(float(losses[-1]), _with_seeds(each), number))
+            ends.append(Label(float(losses[-1]), _with_seeds(each.name, len(each.runs)), number))
     _label_x(axes, x, log=log_x)
     scale_y(axes, log=log_y)
-    axes.set_ylabel(LOSS)
+    axes.set_ylabel(loss_label(unit))
     label_ends(axes, ends)
     return finished(figure)
 
 
 @styled
 def differences(
-    shown: Sequence[Curve], base: Curve, x: X = "steps", *, paired: bool = True, log_x: bool = False
+    shown: Sequence[Differences], base: str, x: X = "steps", *, unit: Unit = "nats/token", log_x: bool = False
 ) -> Figure:
-    """The difference of each group to the base after the same steps, with its 95% interval over seeds.
+    """The difference of each group to the base, with its 95% interval over seeds.
 
     Args:
         shown: the groups.
-        base: what they are compared with.
-        x: what the group's evaluations are placed at.
-        paired: whether the runs at the same place in both differ in nothing but the change; a group of another number
-            of runs than the base is not paired.
+        base: what they are compared with is called.
+        x: what is the same for both.
+        unit: of the losses.
         log_x: whether the axis is logarithmic.
     """
     figure, axes = new_figure(height=max(4.2, 0.25 * len(shown)))
     ends: list[Label] = []
     for number, each in enumerate(shown, 1):  # the base has the first colour in other pictures
-        steps = sorted(set(each.common()) & set(base.common()))
-        if not steps:
-            continue
-        at = each.mean(x)[0][[each.common().index(step) for step in steps]]
-        group, other = each.losses_at(steps), base.losses_at(steps)
-        means = group.mean(axis=0) - other.mean(axis=0)
-        if min(len(group), len(other)) > 1:
-            pairs = paired and len(group) == len(other)
-            found = [difference(one, two, paired=pairs) for one, two in zip(group.T, other.T, strict=True)]
-            low, high = ([getattr(each.interval, side) for each in found] for side in ("low", "high"))
-            axes.fill_between(at, low, high, color=colour(number), alpha=0.2, linewidth=0)
-        axes.plot(at, means, line_style(number), color=colour(number), linewidth=2)
-        ends.append(Label(float(means[-1]), _with_seeds(each), number))
+        if each.band is not None:
+            axes.fill_between(each.at, *each.band, color=colour(number), alpha=0.2, linewidth=0)
+        marker = "o" if len(each.at) == 1 else ""
+        axes.plot(each.at, each.means, line_style(number), color=colour(number), linewidth=2, marker=marker)
+        ends.append(Label(float(each.means[-1]), _with_seeds(each.name, each.seeds), number))
     axes.axhline(0, color=SOFT, linewidth=1)
     _label_x(axes, x, log=log_x)
     scale_y(axes, log=False)
-    axes.set_ylabel(f"difference to {base.name}, nats per token")
-    title(axes, f"Below zero is better than {base.name}; bands: 95% intervals over seeds")
+    axes.set_ylabel(f"difference to {base}, {PER[unit]}")
+    between = "; losses between evaluations are interpolated" if any(each.interpolated for each in shown) else ""
+    title(axes, f"Difference to {base} {AFTER[x]}: below zero is better\nBands: 95% intervals over seeds{between}")
     label_ends(axes, ends)
     return finished(figure)
 
@@ -208,7 +151,7 @@ class Arm:
 
 
 @styled
-def forest(arms: Sequence[Arm], base: str) -> Figure:
+def forest(arms: Sequence[Arm], base: str, unit: Unit = "nats/token") -> Figure:
     """All groups' differences to the base with their 95% intervals, the best at the top."""
     ordered = sorted(arms, key=lambda each: each.difference)
     figure, axes = new_figure(width=8.6, height=1.3 + 0.36 * len(ordered))
@@ -229,7 +172,7 @@ def forest(arms: Sequence[Arm], base: str) -> Figure:
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel(f"difference to {base}, nats per token; left is better")
+    axes.set_xlabel(f"difference to {base}, {PER[unit]}; left is better")
     return finished(figure)
 
 
@@ -239,7 +182,7 @@ class Candidate:
 
     Attributes:
         name: of the group.
-        loss: mean validation loss at the end, in nats per token.
+        loss: mean validation loss at the end.
         seconds: of training.
         flops: of training.
         parameters: trainable values.
@@ -253,7 +196,7 @@ class Candidate:
 
 
 @styled
-def pareto(candidates: Sequence[Candidate], cost: Cost = "seconds") -> Figure:
+def pareto(candidates: Sequence[Candidate], cost: Cost = "seconds", unit: Unit = "nats/token") -> Figure:
     """Loss against a cost; the line joins the groups that none beats at the same or a lower cost."""
     figure, axes = new_figure()
     ordered = sorted(candidates, key=lambda each: (getattr(each, cost), each.loss))
@@ -272,7 +215,7 @@ def pareto(candidates: Sequence[Candidate], cost: Cost = "seconds") -> Figure:
     costs = [at for _, (at, _) in places]
     _label_x(axes, cost, log=max(costs) > _WIDE * min(costs) > 0)
     scale_y(axes, log=False)
-    axes.set_ylabel(LOSS)
+    axes.set_ylabel(loss_label(unit))
     title(axes, "Line: groups that none beats at the same or a lower cost")
     label_points(axes, places, corners)
     return finished(figure)
@@ -283,5 +226,5 @@ def _label_x(axes: Axes, x: X | Cost, *, log: bool) -> None:
     axes.set_xlabel(_NAMES[x])
 
 
-def _with_seeds(curve: Curve) -> str:
-    return curve.name if len(curve.runs) < 2 else f"{curve.name} ({len(curve.runs)} seeds)"
+def _with_seeds(name: str, seeds: int) -> str:
+    return name if seeds < 2 else f"{name} ({seeds} seeds)"

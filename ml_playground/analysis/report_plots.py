@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ml_playground.analysis.drawing import INK, LOSS, SOFT, colour, finished, new_figure, scale_y, styled, title
+from ml_playground.analysis.drawing import INK, SOFT, colour, finished, loss_label, new_figure, scale_y, styled, title
 from ml_playground.analysis.fit import Bin, Calibration
 
 _LARGEST, _SMALLEST = 12.0, 3.0  # points across
@@ -31,7 +31,7 @@ def bins(shown: Sequence[Bin], name: str, mean: float) -> Figure:
     if len(filled) > 1:
         axes.set_xlim(-0.3, len(filled) - 0.7)
     scale_y(axes, log=False)
-    axes.set_ylabel(LOSS)
+    axes.set_ylabel(loss_label())
     axes.set_xlabel(name)
     return finished(figure)
 

@@ -57,7 +57,7 @@ def test_an_experiment_is_compared_with_its_own_run(project: Project, compare: C
     outcome = compare(project.folder)
     assert (outcome.code, outcome.err) == (0, "")
     folder = project.folder / "reports" / "compare"
-    pictures = {f"compare-{name}.svg" for name in ("forest", "curves", "differences", "pareto")}
+    pictures = {f"compare-{name}.svg" for name in ("forest", "curves", "differences", "pareto_seconds")}
     assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.md", "compare.html", *pictures}
     assert all(f"]({name})" in (folder / "compare.md").read_text() for name in pictures)
     assert (folder / "compare.html").read_text().count("<svg ") == len(pictures)

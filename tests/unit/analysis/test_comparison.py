@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_playground.analysis import statistics, tables
+from ml_playground.analysis import plots, statistics, tables
 from ml_playground.analysis.comparison import compare
 from ml_playground.analysis.comparison_page import as_html, as_markdown
 from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import read_members
-from ml_playground.analysis.pictures import pictures
+from ml_playground.analysis.pictures import Picture, pictures
 from ml_playground.analysis.results import Comparison, Sample
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.records import Changed, StartRecord, Summary, ValidationText
-from tests.unit.analysis.made_up import TEXT, write_run
+from tests.unit.analysis.made_up import STEPS, TEXT, write_run
 
 BASE = (2.00, 2.02, 1.97, 2.05, 1.99)
 RELU2 = {"train.model.mlp.kind": "relu2"}
@@ -257,15 +257,72 @@ def test_a_run_that_was_changed_on_the_way_is_named(tmp_path: Path) -> None:
     assert note.endswith("b was changed at step 50, after it had begun: [train.optim] learning_rate")
 
 
-def test_a_number_that_is_varied_gets_a_picture_of_its_own(tmp_path: Path) -> None:
-    for name, rate, loss in (("a", 1e-3, 2.0), ("b", 2e-3, 1.9), ("c", 4e-3, 2.1)):
+def drawn(folder: Path) -> dict[str, Picture]:
+    groups, _ = grouped(read_members(sorted(folder.iterdir()))[0])
+    return {each.name: each for each in pictures(*compare(groups), "steps")}
+
+
+def test_a_number_that_is_varied_alone_gets_a_picture_of_its_own(tmp_path: Path) -> None:
+    both = {"train.optim.rate": 2e-3, "train.optim.decay": 2}
+    for name, loss, changes in (
+        ("a", 2.0, {"train.optim.rate": 1e-3, "train.optim.decay": 1}),
+        ("b", 1.9, {"train.optim.decay": 1, "train.optim.rate": 2e-3}),
+        ("c", 2.1, {"train.optim.decay": 1, "train.optim.rate": 4e-3}),
+        ("d", 2.2, {"train.optim.decay": 1, "train.optim.rate": 0}),
+        ("e", 1.0, {"train.optim.decay": 1, "train.optim.rate": 1e-3, **RELU2}),
+        ("f", 1.0, both),
+        ("g", 2.1, {"train.optim.decay": 2, "train.optim.rate": 1e-3}),
+    ):
         for seed in (1, 2):
-            write_run(tmp_path / f"{name}{seed}", loss + seed / 100, seed=seed, changes={"train.optim.rate": rate})
-    groups, _ = grouped(read_members(sorted(tmp_path.iterdir()))[0])
-    comparison, kept = compare(groups)
-    found = {each.name: each for each in pictures(comparison, kept, "steps")}
-    assert list(found) == ["forest", "varied", "curves", "differences", "pareto"]
-    assert found["varied"].caption == "Loss at the end over [train.optim] rate."
+            write_run(tmp_path / f"{name}{seed}", loss + seed / 100, seed=seed, changes=changes)
+    found = drawn(tmp_path)
+    assert list(found) == ["forest", "varied_train_optim_rate", "curves", "differences"]
+    picture = found["varied_train_optim_rate"]
+    assert picture.caption == (
+        "Loss at the end over [train.optim] rate, all else as in base. Not on its logarithmic axis: 0."
+    )
+    assert [text.get_text() for text in picture.figure.axes[0].get_xticklabels()] == ["0.001", "0.002", "0.004"]
+
+
+def test_each_cost_that_differs_gets_a_front(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2)
+    write_run(tmp_path / "b", 1, changes=RELU2, parameters=2000)
+    assert [name for name in drawn(tmp_path) if name.startswith("pareto")] == ["pareto_parameters"]
+
+
+def test_a_group_with_other_batches_does_not_unpair_the_others_in_the_picture(tmp_path: Path) -> None:
+    write_arm(tmp_path / "a", BASE)
+    write_arm(tmp_path / "b", [loss - 0.01 for loss in BASE], changes=RELU2)
+    write_arm(tmp_path / "c", [loss - 0.01 for loss in BASE], changes={"train.data.batch_size": 8})
+    axes = drawn(tmp_path)["differences"].figure.axes[0]
+    paired, unpaired = (np.asarray(band.get_paths()[0].vertices) for band in axes.collections)
+    at_the_end = [band[band[:, 0] == STEPS][:, 1] for band in (paired, unpaired)]
+    assert np.ptp(at_the_end[0]) < 1e-6
+    assert np.ptp(at_the_end[1]) > 0.05
+
+
+def test_pictures_are_in_the_unit_of_the_table(tmp_path: Path) -> None:
+    other: dict[str, Any] = {"data": "other", "validation": replace(TEXT, token_ids="other")}
+    for seed in (1, 2):
+        write_run(tmp_path / f"a{seed}", 2 + seed / 100, seed=seed, bits=3 + seed / 100)
+        changes = {"prepare.tokenizer.kind": "bpe"}
+        write_run(tmp_path / f"b{seed}", 5, seed=seed, bits=2.5, changes=changes, parameters=2000, **other)
+    found = drawn(tmp_path)
+    assert list(found) == ["forest", "curves", "differences", "pareto_parameters"]
+    texts = [plots.inline(each.figure) for each in found.values()]
+    assert all("bits per byte" in text and "nats" not in text for text in texts)
+    (line, *_) = found["differences"].figure.axes[0].lines
+    assert np.asarray(line.get_ydata())[-1] == pytest.approx(-0.515)
+
+
+def test_windows_of_another_length_are_not_subtracted(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 2)
+    write_run(tmp_path / "b", 1, changes={"train.data.block_size": 16})
+    write_run(tmp_path / "c", 1, changes=RELU2)
+    found = drawn(tmp_path)
+    assert len(found["curves"].figure.axes[0].texts) == 3
+    assert [text.get_text() for text in found["differences"].figure.axes[0].texts] == ['mlp = "relu2"']
+    assert found["differences"].caption.endswith("during training: block_size = 16.")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +339,7 @@ def test_sizes_get_a_law(tmp_path: Path, key: str, axis: str) -> None:
                 replace(summary, progress=replace(summary.progress, tokens=size)).write(run.summary)
     groups, _ = grouped(read_members(sorted(tmp_path.iterdir()))[0])
     found = {each.name: each for each in pictures(*compare(groups), "steps")}
-    assert "varied" not in found
+    assert not any(name.startswith("varied") for name in found)
     assert found["law"].figure.axes[0].get_xlabel() == axis
     assert "loss = 1.5" in found["law"].figure.axes[0].get_title(loc="left")
     three = [group for group in groups if group.members[0].run.directory.path.name[0] != "4"]

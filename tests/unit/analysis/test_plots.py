@@ -12,10 +12,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from ml_playground.analysis import plots, report_plots
+from ml_playground.analysis.curves import Contrast, Differences, X
 from ml_playground.analysis.drawing import spread
 from ml_playground.analysis.fit import Bin, Calibration, Confidence
 from ml_playground.analysis.fits import Setting, loss_law
 from ml_playground.analysis.plots import Arm, Candidate, Curve, Points
+from ml_playground.analysis.statistics import difference
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.records import MetricRow
 
@@ -32,12 +34,18 @@ SETTINGS = [Setting(v, [2 + np.log(v) ** 2, 2.01 + np.log(v) ** 2]) for v in (0.
 SIZES = [Setting(n, [1.5 + 40 * n**-0.3]) for n in (1e5, 3e5, 1e6, 3e6)]
 
 
+def contrasted(group: Curve, x: X = "steps", *, paired: bool = True) -> Differences:
+    found = Contrast(group.name, group.runs, BASE.runs, paired).over(x)
+    assert found is not None
+    return found
+
+
 def pictures() -> dict[str, Figure]:
     candidates = [Candidate("base", 1.9, 39, 1e12, 1e6), Candidate("wide", 1.8, 90, 3e13, 3e6)]
     return {
         "curves": plots.curves([BASE, ROPE, SHORT]),
         "log curves": plots.curves([BASE, ROPE], "flops", log_x=True, log_y=True),
-        "differences": plots.differences([ROPE, SHORT], BASE, "tokens"),
+        "differences": plots.differences([contrasted(ROPE, "tokens"), contrasted(SHORT, "tokens")], "base", "tokens"),
         "forest": plots.forest([Arm("rope", -0.1, -0.2, 0.0, "better"), Arm("wide", 0.1, 0.0, 0.2, "worse")], "base"),
         "pareto": plots.pareto([*candidates, Candidate("worse", 2.0, 95, 2e12, 1e6)], "flops"),
         "varied": plots.varied(SETTINGS, "learning rate"),
@@ -123,9 +131,43 @@ def lines(figure: Figure) -> list[tuple[list[float], list[float]]]:
 
 
 def test_differences_are_those_of_the_means() -> None:
-    (at, means), *_ = lines(plots.differences([ROPE], BASE))
+    (at, means), *_ = lines(plots.differences([contrasted(ROPE)], "base"))
     assert at == [10, 20, 30]
     assert means == pytest.approx([-0.05, -0.1, -0.2])
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_bands_of_differences_are_the_intervals_of_the_table(paired: bool) -> None:
+    found = contrasted(ROPE, paired=paired)
+    assert found.band is not None
+    for number in range(3):
+        one, other = ([run.losses[number] for run in curve.runs] for curve in (ROPE, BASE))
+        interval = difference(one, other, paired=paired).interval
+        assert [ends[number] for ends in found.band] == pytest.approx([interval.low, interval.high])
+
+
+def test_differences_are_at_the_same_time_and_not_after_the_same_steps() -> None:
+    slow = Points([0, 10, 20], [0, 1, 2], [0, 1, 2], [0.0, 20.0, 44.0], [3.0, 2.0, 1.0])
+    fast = Points([0, 10, 20], [0, 1, 2], [0, 1, 2], [0.0, 10.0, 22.0], [3.0, 2.0, 1.0])
+    contrast = Contrast("fast", [fast], [slow], paired=True)
+    steps, seconds = contrast.over("steps"), contrast.over("seconds")
+    assert steps is not None
+    assert seconds is not None
+    assert (steps.means.tolist(), steps.interpolated) == ([0, 0, 0], False)
+    assert seconds.at.tolist() == [0, 10, 20, 22]
+    assert seconds.means == pytest.approx([0, 2 - 2.5, 2 - 10 / 12 - 2, 1 - (2 - 2 / 24)])
+    assert seconds.interpolated
+    drawn = plots.differences([seconds], "slow", "seconds").axes[0]
+    assert "to slow after the same training time" in drawn.get_title(loc="left")
+    assert "losses between evaluations are interpolated" in drawn.get_title(loc="left")
+
+
+def test_runs_that_are_evaluated_at_other_steps_are_compared_where_both_were() -> None:
+    often, rarely = points(4, 3, 2, 1), points(3.5, 1.5, every=20)
+    found = Contrast("rarely", [rarely], [often], paired=True).over("steps")
+    assert found is not None
+    assert (found.at.tolist(), found.means.tolist(), found.interpolated) == ([10, 30], [-0.5, -0.5], False)
+    assert Contrast("later", [points(1, first=100)], [often], paired=True).over("steps") is None
 
 
 def test_front_is_what_none_beats() -> None:
