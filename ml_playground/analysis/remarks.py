@@ -17,6 +17,9 @@ def incomparable(group: Group, base: Group, evaluation: Evaluation) -> str | Non
     if text != other and group.measured[0].token_ids != base.measured[0].token_ids:
         return f"its validation text is another than that of {base.name} ({text[:8]} instead of {other[:8]})"
     if evaluation == "evaluate":
+        counts = [each.measured[0].tokens for each in (group, base)]
+        if group.measured[0].token_ids == base.measured[0].token_ids and counts[0] != counts[1]:
+            return f"'evaluate' measured {counts[0]} of its tokens, and {counts[1]} of {base.name}: run it again"
         return None
     own, of_base = (_tokens_read(each) for each in (group, base))
     if own != of_base:

@@ -271,7 +271,7 @@ def over_text(group: Floats, base: Floats, predictions: Floats) -> Interval | No
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
     """The standard deviation within groups that vary alike, and its degrees of freedom; nan without any."""
-    degrees = sum(len(group) - 1 for group in groups)
+    degrees = sum(len(group) - 1 for group in groups if group)
     squares = sum(float(np.var(group, ddof=1)) * (len(group) - 1) for group in groups if len(group) > 1)
     return (math.sqrt(squares / degrees) if degrees else math.nan), degrees
 

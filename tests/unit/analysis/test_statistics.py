@@ -179,7 +179,7 @@ def test_an_effect_that_would_take_millions_of_runs_has_no_number() -> None:
 
 
 def test_groups_share_one_standard_deviation() -> None:
-    sd, degrees = pooled_sd([BASE, EIGHT, [1.0]])
+    sd, degrees = pooled_sd([BASE, EIGHT, [1.0], []])
     variances = [np.var(BASE, ddof=1), np.var(EIGHT, ddof=1)]
     assert sd**2 == pytest.approx((4 * variances[0] + 7 * variances[1]) / 11)
     assert degrees == 11
