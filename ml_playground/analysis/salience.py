@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, starmap
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ml_playground.analysis.passage import evaluating, row_of
+from ml_playground.analysis.passage import Parts, evaluating, fits_forward, parts_of, row_of
 from ml_playground.analysis.scores import Floats, Integers
 from ml_playground.errors import AnalysisError
 from ml_playground.models.base import LanguageModel
+from ml_playground.models.cache import Cache
 from ml_playground.runtime import Runtime
 
 SALIENCES = {
@@ -27,7 +28,8 @@ SALIENCES = {
 }
 """The ways to measure it, each with what it means."""
 
-_TOKENS_AT_ONCE = 2**13
+_ROWS = 16  # texts without one token at once: all of them begin where the first one differs
+_CACHED_AT_ONCE = 2**12  # tokens for which keys and values are kept
 _LOGITS_AT_ONCE = 2**24  # 64 MiB in float32
 
 
@@ -66,9 +68,9 @@ def gradient_salience(
     row = row_of(ids[:-1], model, runtime)
     found = np.zeros((2, len(ids)), dtype=np.float32)
     if len(wanted):
-        losses_in = _Losses(model, runtime)
+        parts = parts_of(model)  # before there are hooks: it may run the model
         with evaluating(model), torch.enable_grad(), _Embedded(model) as embedded:
-            losses = losses_in(row, np.zeros_like(wanted), wanted - 1, np.asarray(ids)[wanted])
+            losses = _losses(model, parts, row, wanted - 1, np.asarray(ids)[wanted], runtime)
             gradient, vectors = embedded.gradient_of(losses.sum(), row)
         products = torch.stack([gradient * gradient, gradient * vectors]).sum(dim=-1)  # (2, T)
         found[:, :-1] = products.cpu().numpy()
@@ -184,53 +186,93 @@ def _pairs(targets: Integers, reach: int) -> Integers:
 @torch.no_grad()
 def _rises(model: LanguageModel, ids: Sequence[int], pairs: Integers, runtime: Runtime) -> npt.NDArray[np.float64]:
     """By how many nats the loss of each pair's target rises when the pair's token is left out: shape (P,)."""
-    row_of(ids[:-1], model, runtime)  # which checks its length
+    row = row_of(ids[:-1], model, runtime)
     if not len(pairs):
         return np.zeros(0)
     text = np.asarray(ids, dtype=np.int64)
-    left_out, targets = pairs.T
-    losses_in, wanted = _Losses(model, runtime), np.unique(targets)
-    before = np.zeros(len(ids))
-    without: list[npt.NDArray[np.float64]] = []
+    before, wanted = np.zeros(len(ids)), np.unique(pairs[:, 1])
     with evaluating(model):
-        whole = torch.as_tensor(text[None, :-1], device=runtime.device)
-        losses = losses_in(whole, np.zeros_like(wanted), wanted - 1, text[wanted])
+        losses = _losses(model, parts_of(model), row, wanted - 1, text[wanted], runtime)
         before[wanted] = losses.double().cpu().numpy()
-        for some in losses_in.batches(pairs):
-            erased, rows = np.unique(left_out[some], return_inverse=True)
-            length = int(targets[some].max()) - 1
-            shortened = np.stack([np.delete(text[: length + 1], at) for at in erased])
-            inputs = torch.as_tensor(shortened, device=runtime.device)
-            losses = losses_in(inputs, rows, targets[some] - 2, text[targets[some]])
-            without.append(losses.double().cpu().numpy())
-    rises: npt.NDArray[np.float64] = np.concatenate(without) - before[targets]
+        without = _Without(model, text, runtime)
+        after = np.concatenate([without(some) for some in without.batches(pairs)])
+    rises: npt.NDArray[np.float64] = after - before[pairs[:, 1]]
     return rises
 
 
-class _Losses:
-    """The losses of single predictions, for which the head computes no others where the model can be split."""
+def _losses(
+    model: LanguageModel, parts: Parts | None, row: Tensor, positions: Integers, wanted: Integers, runtime: Runtime
+) -> Tensor:
+    """The losses (P,) in nats of the ids `wanted` (P,), predicted at some positions (P,) of `row` (1, T)."""
+    at = torch.as_tensor(positions, device=row.device)
+    with runtime.autocast():
+        logits: Tensor = model(row)[0, at] if parts is None else parts[1](parts[0](row)[0, at])  # (P, V)
+    return F.cross_entropy(logits.float(), torch.as_tensor(wanted, device=row.device), reduction="none")
 
-    def __init__(self, model: LanguageModel, runtime: Runtime) -> None:
-        self._model, self._runtime = model, runtime
-        self._parts = model.split()
 
-    def __call__(self, inputs: Tensor, rows: Integers, positions: Integers, wanted: Integers) -> Tensor:
-        """In nats (P,), of the ids `wanted`, each predicted at a position of a row of `inputs` (B, T)."""
-        at = tuple(torch.as_tensor(each, device=inputs.device) for each in (rows, positions))
-        with self._runtime.autocast():
-            if self._parts is None:
-                logits: Tensor = self._model(inputs)[at]  # (P, V)
-            else:
-                body, head = self._parts
-                logits = head(body(inputs)[at])
-        return F.cross_entropy(logits.float(), torch.as_tensor(wanted, device=inputs.device), reduction="none")
+class _Recomputing(LanguageModel):
+    """A model without a way of its own to compute token by token."""
 
-    def batches(self, pairs: Integers) -> Iterator[slice]:
-        """Which pairs to compute at once: those of some tokens to leave out, whose texts are the rows of a batch."""
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.model, self.block_size, self.vocab_size = model, model.block_size, model.vocab_size
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """See `LanguageModel`."""
+        logits: Tensor = self.model(ids)
+        return logits
+
+
+class _Without:
+    """The losses in a text without one of its tokens; what comes before that is computed once."""
+
+    def __init__(self, model: LanguageModel, text: Integers, runtime: Runtime) -> None:
+        self._model = model if fits_forward(model, "extend_all") else _Recomputing(model)
+        self._text, self._runtime = text, runtime
+        self._cache, self._cached = self._model.new_cache(1), 0
+
+    def batches(self, pairs: Integers) -> Iterator[Integers]:
+        """The pairs to compute at once, in order: those of some tokens to leave out."""
         left_out, targets = pairs.T
-        longest = int(targets.max())
         starts = np.flatnonzero(np.diff(left_out, prepend=-1))
-        per_row = longest if self._parts is None else int(np.diff(starts, append=len(pairs)).max())
-        logits = per_row * self._model.vocab_size
-        rows = max(1, min(_TOKENS_AT_ONCE // longest, _LOGITS_AT_ONCE // logits))
-        return starmap(slice, pairwise([*starts[::rows].tolist(), len(pairs)]))
+        longest = int((targets - left_out).max()) + _ROWS
+        rows = min(_ROWS, _CACHED_AT_ONCE // self._model.block_size)
+        rows = max(1, min(rows, _LOGITS_AT_ONCE // (longest * self._model.vocab_size)))
+        return (pairs[first:last] for first, last in pairwise([*starts[::rows].tolist(), len(pairs)]))
+
+    def __call__(self, pairs: Integers) -> npt.NDArray[np.float64]:
+        """The losses (P,) in nats of the targets of `pairs` without the tokens to leave out."""
+        left_out, targets = pairs.T
+        erased, rows = np.unique(left_out, return_inverse=True)
+        # A target that follows the erased token is predicted from the token before that.
+        start, end = max(0, int(erased[0]) - 1), int(targets.max())
+        shortened = np.stack([np.delete(self._text[start:end], at - start) for at in erased])
+        inputs, device = torch.as_tensor(shortened, device=self._runtime.device), self._runtime.device
+        positions, wanted = targets - start - 2, self._text[targets]
+        cache = self._up_to(start, len(erased))
+        with self._runtime.autocast():
+            if (positions == inputs.shape[1] - 1).all():
+                logits = self._model.extend(inputs, cache)[rows]  # (P, V)
+            else:
+                at = tuple(torch.as_tensor(each, device=device) for each in (rows, positions))
+                logits = self._model.extend_all(inputs, cache)[at]
+        losses = F.cross_entropy(logits.float(), torch.as_tensor(wanted, device=device), reduction="none")
+        return losses.double().cpu().numpy()
+
+    def _up_to(self, start: int, rows: int) -> Cache:
+        """A cache with the tokens before `start`, which never falls, in each of some rows."""
+        if start == 0:
+            return self._model.new_cache(rows)
+        if start > self._cached:
+            self._extend(self._cache, self._cached, start, 1)
+            self._cached = start
+        cache = self._cache.repeated(rows)
+        if cache is None:
+            cache = self._model.new_cache(rows)
+            self._extend(cache, 0, start, rows)
+        return cache
+
+    def _extend(self, cache: Cache, first: int, last: int, rows: int) -> None:
+        ids = torch.as_tensor(self._text[first:last], device=self._runtime.device)
+        with self._runtime.autocast():
+            self._model.extend(ids.expand(rows, -1), cache)

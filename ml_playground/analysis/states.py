@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ml_playground.analysis.blocks import bypassed, run_blocks
-from ml_playground.analysis.passage import evaluating, row_of
+from ml_playground.analysis.passage import evaluating, parts_of, row_of
 from ml_playground.analysis.scores import Floats, Integers, Scores, scores_of
 from ml_playground.errors import AnalysisError
 from ml_playground.models.base import LanguageModel
@@ -114,7 +114,7 @@ def pooled_states(model: LanguageModel, texts: Sequence[Sequence[int]], runtime:
 
 def _body(model: LanguageModel, runtime: Runtime) -> Callable[[Tensor], Tensor]:
     """From ids (B, T) to the last hidden states (B, T, C)."""
-    parts = model.split()
+    parts = parts_of(model)
     if parts is not None:
         body, _ = parts
 

@@ -91,12 +91,18 @@ class FineTuned(LanguageModel):
 
     def extend(self, ids: Tensor, cache: Cache) -> Tensor:
         """See `LanguageModel`."""
+        return self._extend(ids, cache, logits_to_keep=1)[:, -1]
+
+    def extend_all(self, ids: Tensor, cache: Cache) -> Tensor:
+        """See `LanguageModel`."""
+        return self._extend(ids, cache)
+
+    def _extend(self, ids: Tensor, cache: Cache, **options: int) -> Tensor:
         if not isinstance(cache, _NetworkCache):
-            return super().extend(ids, cache)
+            return super().extend_all(ids, cache)
         cache.append(ids)
-        out = self.network(input_ids=ids, past_key_values=cache.past, use_cache=True, logits_to_keep=1)
-        logits: Tensor = out.logits
-        return logits[:, -1]
+        logits: Tensor = self.network(input_ids=ids, past_key_values=cache.past, use_cache=True, **options).logits
+        return logits
 
     def _takes_a_cache(self) -> bool:
         """Whether the network remembers keys and values; others, such as Mamba, keep another kind of state."""

@@ -77,9 +77,13 @@ class LanguageModel(nn.Module, ABC):
 
         The default recomputes everything; models that cache keys and values override it.
         """
+        return LanguageModel.extend_all(self, ids, cache)[:, -1]
+
+    def extend_all(self, ids: Tensor, cache: Cache) -> Tensor:
+        """As `extend`, but the logits after each of `ids`: (B, T, vocab_size)."""
         cache.append(ids)
         logits: Tensor = self(cache.ids)
-        return logits[:, -1]
+        return logits[:, -ids.shape[1] :]
 
     def trainable_state_dict(self) -> dict[str, Tensor]:
         """The weights that training changes, which checkpoints keep."""

@@ -93,6 +93,10 @@ class Transformer(LanguageModel):
         """See `LanguageModel`."""
         return self._predict(self._run(ids, cache)[:, -1])
 
+    def extend_all(self, ids: Tensor, cache: Cache) -> Tensor:
+        """See `LanguageModel`."""
+        return self._predict(self._run(ids, cache))
+
     def embeddings(self) -> list[Tensor]:
         """See `LanguageModel`."""
         position = self.transformer["wpe"]

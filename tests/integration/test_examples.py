@@ -99,9 +99,9 @@ def test_documents_in_files_begin_with_the_start_token(project: Project, tokeniz
         (project.folder / "raw" / f"{index}.txt").write_text(f"{PROTOCOL} Nummer {index}\n", encoding="utf-8")
     project.configure({"prepare.source": '"files"', "prepare.tokenizer": f'"{tokenizer}"'})
     dataset = prepared(project)
-    found = validation_examples(dataset, count=2, context=50)
+    found = validation_examples(dataset, count=2, context=30)
     assert [each.kind for each in found] == ["document"] * len(found)
-    assert all(each.ids[0] == dataset.tokenizer.start_id and 46 < len(each.ids) <= 50 for each in found)
+    assert all(each.ids[0] == dataset.tokenizer.start_id and 26 < len(each.ids) <= 30 for each in found)
     assert_within(found, dataset)
 
 

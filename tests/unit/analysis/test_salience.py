@@ -1,5 +1,7 @@
 """Salience, against finite differences and against texts that are shortened by hand."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,8 @@ from ml_playground.analysis.salience import (
 )
 from ml_playground.errors import AnalysisError
 from ml_playground.models.base import LanguageModel
-from tests.unit.analysis.models import ALL, BLOCK_SIZE, RUNTIME, Bigram, Manual, model_of, passage
+from ml_playground.models.transformer import Transformer
+from tests.unit.analysis.models import ALL, BLOCK_SIZE, RUNTIME, VOCAB, Bigram, Manual, model_of, passage
 
 TARGETS = (7, 4, 4, 0)
 
@@ -74,9 +77,9 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("at_once", [20, 2**13])
-def test_erasure_is_what_leaving_a_token_out_costs(name: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(salience, "_TOKENS_AT_ONCE", at_once)
+@pytest.mark.parametrize("rows", [1, 4, 16])
+def test_erasure_is_what_leaving_a_token_out_costs(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(salience, "_ROWS", rows)
     model, ids = model_of(name), passage()
     found, of_each = erasure(model, ids, TARGETS, RUNTIME), erasures(model, ids, RUNTIME, reach=5)
     near = erasure(model, ids, TARGETS, RUNTIME, reach=2)
@@ -97,6 +100,24 @@ def test_erasure_is_what_leaving_a_token_out_costs(name: str, at_once: int, monk
         for back in range(1, 6):
             expected = by_hand[target - back, target] if target >= back else 0
             assert of_each[target, back - 1] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+class Changed(Transformer):
+    """A built-in model whose user overrides `forward` alone."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return 2 * super().forward(ids)
+
+
+def test_a_forward_that_a_user_overrides_is_what_counts() -> None:
+    model, ids = cast("Transformer", model_of("llama")), passage()
+    changed = Changed(model.config, VOCAB)
+    changed.load_state_dict(model.state_dict())
+    found, whole = erasure(changed, ids, [7], RUNTIME), nats(changed, ids)
+    shortened = [nats(changed, ids[:at] + ids[at + 1 :]) for at in range(7)]
+    np.testing.assert_allclose(found[:7], [each[6] - whole[7] for each in shortened], rtol=1e-3, atol=1e-4)
+    scaled, plain = (gradient_salience(each.eval(), ids, [7], RUNTIME).l2 for each in (changed, model))
+    assert not np.allclose(scaled, plain, rtol=0.1)
 
 
 def test_a_passage_may_be_one_longer_than_the_context() -> None:

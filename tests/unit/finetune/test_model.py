@@ -41,6 +41,9 @@ def test_a_network_without_keys_and_values_computes_everything_anew() -> None:
     with torch.no_grad():
         steps = [model.extend(part, cache) for part in torch.split(ids, 1, dim=1)]
         torch.testing.assert_close(torch.stack(steps, dim=1), model(ids), atol=1e-5, rtol=1e-5)
+        cache = model.new_cache(2)
+        pieces = [model.extend_all(part, cache) for part in torch.split(ids, 5, dim=1)]
+        torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids), atol=1e-5, rtol=1e-5)
     assert model.flops_per_token(16) > 0
 
 

@@ -75,6 +75,10 @@ def test_a_cache_changes_nothing(parts: dict[str, Any]) -> None:
             with_cache = model.extend(ids[:, start:end], cached)
             without = LanguageModel.extend(model, ids[:, start:end], uncached)
             torch.testing.assert_close(with_cache, without, atol=1e-4, rtol=1e-4)
+    whole = model.new_cache(2)
+    with torch.no_grad():
+        pieces = [model.extend_all(piece, whole) for piece in torch.split(ids, 5, dim=1)]
+        torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids), atol=1e-4, rtol=1e-4)
     assert cached.length == uncached.length == 12
     cached.clear()
     with torch.no_grad():
