@@ -57,7 +57,7 @@ def gradient_salience(
     Args:
         model: on the runtime's device; its mode (training or evaluation) and its own gradients are kept.
         ids: a passage of at least 2 and at most `block_size` + 1 tokens.
-        targets: indices of the tokens to be predicted; the first token, which nothing predicts, counts nothing.
+        targets: indices of the tokens to be predicted; the first token, which nothing predicts, is ignored.
         runtime: device and number format.
 
     Raises:
@@ -138,13 +138,13 @@ def erasure(
 ) -> Floats:
     """By how many nats the summed loss of some tokens rises when each earlier token is left out: shape (T,).
 
-    The tokens after it move up. What is left out itself, or has nothing left before it, is not counted: the last
-    target's own place and those after it are 0.
+    The tokens after it move up. A target counts only where the token is before it and another one stays before it; the
+    result is 0 at the last target and after it.
 
     Args:
         model: on the runtime's device; its mode (training or evaluation) is kept.
         ids: a passage of at least 2 and at most `block_size` + 1 tokens.
-        targets: indices of the tokens to be predicted; the first token, which nothing predicts, counts nothing.
+        targets: indices of the tokens to be predicted; the first token, which nothing predicts, is ignored.
         runtime: device and number format.
         reach: leave out only tokens that are at most so far before a target; None is all.
 
