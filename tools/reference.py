@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ml_playground.analysis.reference import Reference, reference_path
+from ml_playground.errors import PlaygroundError
 from ml_playground.run.opened import Run
 
 
@@ -13,8 +14,11 @@ def main() -> None:
     parser.add_argument("toml", type=Path, help="TOML file that the runs were trained with, but for the seed")
     parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="run directory")
     options = parser.parse_args()
-    reference = Reference.of([Run.open(path) for path in options.runs])
-    reference.write(reference_path(options.toml))
+    try:
+        reference = Reference.of([Run.open(path) for path in options.runs])
+        reference.write(reference_path(options.toml))
+    except PlaygroundError as error:
+        parser.error(str(error))
     *_, end = reference.evaluations
     print(f"{reference_path(options.toml)}: step {end.step}, {end.mean:.4f} (sd {end.sd:.4f})")
 

@@ -6,7 +6,7 @@ A reference lies beside the TOML file that it is of: `reference.json` beside `co
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -74,24 +74,26 @@ class Reference:
         """The reference that these runs make.
 
         Raises:
-            RunDirectoryError: they are too few, not finished, or differ in more than the seed.
+            RunDirectoryError: they are too few, not finished, lack evaluations, or differ in more than the seed.
         """
         records = [_finished(run) for run in runs]
-        seeds = [int(record.config["train"]["runtime"]["seed"]) for record in records]
-        if len(set(seeds)) < _FEWEST:
-            raise RunDirectoryError(
-                f"a reference needs runs with {_FEWEST} different seeds, there are {len(set(seeds))}"
-            )
+        seeds = _seeds(runs, records)
+        if len(seeds) < _FEWEST:
+            raise RunDirectoryError(f"a reference needs runs with {_FEWEST} different seeds, there are {len(seeds)}")
         first = records[0]
         train = learned_from(first.config["train"])
         for run, record in zip(runs, records, strict=True):
-            if (learned_from(record.config["train"]), record.data) != (train, first.data):
+            same = (record.data, record.model_identity) == (first.data, first.model_identity)
+            if not same or learned_from(record.config["train"]) != train:
                 raise RunDirectoryError(
                     f"{display_path(run.directory.path)} differs from the others in more than its seed"
                 )
-        losses = [
-            {row.step: row.values["val/loss"] for row in run.metrics() if "val/loss" in row.values} for run in runs
-        ]
+            if other := list(_other_surroundings(record, first.versions, first.machine)):
+                raise RunDirectoryError(
+                    f"{display_path(run.directory.path)} was trained with {', '.join(other)}. Train all runs with the "
+                    "same versions on the same machine."
+                )
+        losses = [_losses(run) for run in runs]
         steps = [step for step in losses[0] if all(step in each for each in losses)]
         evaluations = [_expected(step, [each[step] for each in losses]) for step in steps]
         return cls(train, first.data, sorted(seeds), evaluations, first.versions, first.machine)
@@ -115,13 +117,11 @@ class Reference:
         """Write it. Raises StorageError if the system refuses."""
         write_json(path, asdict(self))
 
-    def verdict(self, train: Table, data: str, versions: dict[str, str], progress: Progress) -> str | None:
+    def verdict(self, record: RunRecord, progress: Progress) -> str | None:
         """Whether the loss of a training is as expected, in a line.
 
         Args:
-            train: its `[train]` tables.
-            data: fingerprint of its data.
-            versions: of its libraries.
+            record: what is trained, on what and with what.
             progress: how far it is.
 
         Returns:
@@ -130,7 +130,7 @@ class Reference:
         expected = next(
             (each for each in self.evaluations if each.step == progress.evaluated_at == progress.step), None
         )
-        if expected is None or (learned_from(train), data) != (self.train, self.data):
+        if expected is None or (learned_from(record.config["train"]), record.data) != (self.train, self.data):
             return None
         band = (
             f"{expected.low:.4f} to {expected.high:.4f}, where {CONFIDENCE:.0%} of runs end ({len(self.seeds)} seeds)"
@@ -138,14 +138,8 @@ class Reference:
         if expected.low <= progress.val_loss <= expected.high:
             return f"the validation loss is as expected of this configuration: {band}"
         by_chance = f"One run in {round(1 / (1 - CONFIDENCE))} is outside by chance"
-        changed = [
-            f"{name} {versions.get(name, 'missing')} instead of {version}"
-            for name, version in self.versions.items()
-            if versions.get(name) != version
-        ]
-        cause = (
-            f"what else differs: {', '.join(changed)}" if changed else "nothing else differs, but perhaps the machine"
-        )
+        changed = list(_other_surroundings(record, self.versions, self.machine))
+        cause = f"what else differs: {', '.join(changed)}" if changed else "versions and machine are those of its runs"
         side = "above" if progress.val_loss > expected.high else "below"
         return f"! the validation loss is {side} what is expected of this configuration: {band}. {by_chance}; {cause}"
 
@@ -160,6 +154,42 @@ def _finished(run: Run) -> RunRecord:
     if record is None or summary is None or summary.status != "finished":
         raise RunDirectoryError(f"{where} is not a finished run")
     return record
+
+
+def _seeds(runs: Sequence[Run], records: Sequence[RunRecord]) -> list[int]:
+    """Those of the runs. Raises RunDirectoryError if two have the same: they would be one sample, counted twice."""
+    seeds: list[int] = []
+    for run, record in zip(runs, records, strict=True):
+        seed = int(record.config["train"]["runtime"]["seed"])
+        if seed in seeds:
+            first = display_path(runs[seeds.index(seed)].directory.path)
+            raise RunDirectoryError(
+                f"{display_path(run.directory.path)} and {first} have the same seed, {seed}. Name one of them only."
+            )
+        seeds.append(seed)
+    return seeds
+
+
+def _losses(run: Run) -> dict[int, float]:
+    """Its losses by step. Raises RunDirectoryError if `metrics.jsonl` lacks the one at its end."""
+    losses = {row.step: row.values["val/loss"] for row in run.evaluations()}
+    if run.end is None or run.end.step not in losses:
+        raise RunDirectoryError(
+            f"{display_path(run.directory.metrics)} lacks the evaluation at the end of training. Name another run."
+        )
+    return losses
+
+
+def _other_surroundings(record: RunRecord, versions: dict[str, str], machine: Machine) -> Iterator[str]:
+    """What a run was trained with that may have changed its loss, instead of these `versions` on this `machine`."""
+    for name in dict.fromkeys([*versions, *record.versions]):
+        own, other = (each.get(name, "none") for each in (record.versions, versions))
+        if own != other:
+            yield f"{name} {own} instead of {other}"
+    for name in ("processor", "device", "system"):  # the size of its memory changes no loss
+        own, other = getattr(record.machine, name), getattr(machine, name)
+        if own != other:
+            yield f"{name} {own or 'unknown'} instead of {other or 'unknown'}"
 
 
 def _expected(step: int, losses: list[float]) -> Expected:

@@ -14,6 +14,8 @@ from ml_playground.experiments import Experiment
 from ml_playground.models.spec import spec_of
 from ml_playground.run.checkpoint import Checkpoint, resume
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.progress import Progress
+from ml_playground.run.records import RunRecord
 from ml_playground.run.sinks import SinkStart, Telemetry
 from ml_playground.run.toml_file import require_same_file
 from ml_playground.runtime import Runtime, memory_errors_explained
@@ -127,7 +129,7 @@ def _print_end(config: ExperimentConfig, run: RunDirectory, trainer: Trainer) ->
         print(f"stopped early: {settings.early_stop_patience} evaluations without improvement")
     if progress.best_step >= 0:
         print(f"best validation loss {progress.best_val_loss:.4f}, at step {progress.best_step:,}")
-    if (line := _as_expected(config, trainer)) is not None:
+    if (line := _as_expected(config, run, trainer.progress)) is not None:
         print(line)
     if trainer.best_is_of_an_earlier_run:
         with_adapters = ", and so is adapters/best" if run.adapters("best").exists() else ""
@@ -145,13 +147,11 @@ def _draw(run: RunDirectory) -> None:
         print(f"! {error}", file=sys.stderr)
 
 
-def _as_expected(config: ExperimentConfig, trainer: Trainer) -> str | None:
+def _as_expected(config: ExperimentConfig, run: RunDirectory, progress: Progress) -> str | None:
     """Whether the loss is what other runs of the configuration reached, where that is known."""
     try:
         reference = Reference.read(reference_path(config.file.path))
+        record = None if reference is None else RunRecord.read(run.info)
     except RunDirectoryError as error:
         return f"! {error}"
-    if reference is None:
-        return None
-    origin = trainer.origin
-    return reference.verdict(origin.config["train"], origin.data, origin.versions, trainer.progress)
+    return None if reference is None or record is None else reference.verdict(record, progress)
