@@ -92,6 +92,7 @@ class Evaluator:
         context: int,
         stride: int | None = None,
         max_tokens: int = 0,
+        spread: bool = False,
     ) -> None:
         """Cut the text into windows.
 
@@ -104,6 +105,7 @@ class Evaluator:
                 predicted once, in the window that gives it most tokens before it: at least `context - stride`, except
                 in the first window. With the default the last window may be shorter.
             max_tokens: predict only this many from the start; 0 predicts all.
+            spread: take the windows of `max_tokens` evenly from the whole text instead; they cannot overlap then.
 
         Raises:
             DataError: there is nothing to predict.
@@ -111,10 +113,12 @@ class Evaluator:
         length = len(tokens) if not max_tokens else min(len(tokens), max_tokens + 1)
         if length < 2:
             raise DataError(f"the validation text has {len(tokens)} tokens, at least 2 are needed. Add text.")
-        self._tokens = tokens[:length]
+        self._tokens = tokens if spread else tokens[:length]
         self.predictions = length - 1
         self._predictions_per_byte = (len(tokens) - 1) / text_bytes
         self._context = context
+        # Tokens that are skipped after each window.
+        self._gap = (len(tokens) - length) // max(1, (self.predictions - 1) // context) if spread else 0
         self._stride = context if stride is None else stride
         self._rows = max(1, min(_TOKENS_AT_ONCE, _LOGITS_AT_ONCE // vocab_size) // context)
 
@@ -162,7 +166,8 @@ class Evaluator:
             yield self._pair(np.array([count - width]), width, left)
 
     def _pair(self, starts: npt.NDArray[np.int64], width: int, counted: int) -> Rows:
-        """The windows of `width` inputs that begin at `starts`."""
+        """The windows of `width` inputs that begin at `starts`, where nothing is skipped before them."""
+        starts = starts + starts // self._context * self._gap
         windows = np.lib.stride_tricks.sliding_window_view(self._tokens, width + 1)[starts]  # (B, T + 1)
         ids = torch.as_tensor(windows.astype(np.int64))
         return Rows(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), counted)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Fit:
 
     Attributes:
         validation_tokens: how many were predicted, from the start of the validation text.
-        training_tokens: the same of the training text.
+        training_tokens: the same of the training text, in windows that are spread evenly over it.
         bits_per_byte: validation loss in bits per UTF-8 byte of the raw text.
         entropy: mean of the distributions predicted on the validation text, in nats.
         by_position: validation loss by the number of tokens that a prediction sees.
@@ -171,13 +172,19 @@ class Subject:
     evaluator: Evaluator
 
     def of_training_text(self) -> Evaluator:
-        """Of as much of the training text as there is validation text."""
-        return self.of(self.dataset.train, self.evaluator.predictions)
+        """Of as much of the training text as there is validation text, spread evenly over it."""
+        return self.of(self.dataset.train, self.evaluator.predictions, spread=True)
 
-    def of(self, tokens: Tokens, predictions: int) -> Evaluator:
-        """Of the first tokens of another text, whose bytes do not matter."""
-        vocabulary = self.dataset.tokenizer.vocab_size
-        return Evaluator(tokens, text_bytes=1, vocab_size=vocabulary, context=self.context, max_tokens=predictions)
+    def of(self, tokens: Tokens, predictions: int, *, spread: bool = False) -> Evaluator:
+        """Of another text, whose bytes do not matter: of its first tokens, or `spread` over it."""
+        return Evaluator(
+            tokens,
+            text_bytes=1,
+            vocab_size=self.dataset.tokenizer.vocab_size,
+            context=self.context,
+            max_tokens=predictions,
+            spread=spread,
+        )
 
 
 def make_report(
@@ -204,8 +211,8 @@ def make_report(
     fit = _fit(subject, scores)
     shown = _shown(subject, scores, settings.passages)
     progress("copying")
-    made = [np.array(each, dtype=np.int64) for each in samples]
-    real = _like(made, data)
+    generated = [np.array(each, dtype=np.int64) for each in samples]
+    made, real = _alike(generated, data)
     copied = _copying(Corpus(data.train), made, real, settings.copy_lengths, tokenizer)
     progress("memory")
     # With the start token, which is not of the document.
@@ -227,7 +234,7 @@ def make_report(
         variety_samples=variety(texts, words),
         variety_validation=variety(real_texts, words),
         passages=shown,
-        samples=texts,
+        samples=[tokenizer.decode(each.tolist()) for each in generated],
     )
 
 
@@ -283,15 +290,27 @@ def _passage(subject: Subject, kind: str, start: int, length: int, loss: float) 
     return ShownPassage(kind, start, loss, shown)
 
 
-def _like(made: Sequence[Integers], data: Dataset) -> list[Integers]:
-    """Texts of the validation text, spread evenly over it, as many and at most as long as those that were `made`."""
+def _alike(made: Sequence[Integers], data: Dataset) -> tuple[list[Integers], list[Integers]]:
+    """Those that were `made`, and as many texts of the same lengths, spread evenly over the validation text.
+
+    Of more texts a longer passage is found by chance. So where the validation text has fewer or shorter ones, those
+    that were made are left out or cut.
+    """
     start_id, special = data.tokenizer.start_id, list(data.tokenizer.special_ids())
-    longest = max(map(len, made)) + (start_id is not None)
-    taken = passages(
-        data.val, start_id=start_id, longer_than=1, at_most=min(longest, len(data.val)), count=len(made)
-    ) or [np.asarray(data.val).astype(np.int64)]
-    plain = [each[~np.isin(each, special)] for each in taken]
-    return [each[: len(like)] for each, like in zip(plain, made, strict=False)]
+    longest = max(1, min(max(map(len, made)) + (start_id is not None), len(data.val)))
+    take = partial(passages, data.val, start_id=start_id, at_most=longest, count=len(made))
+    taken = take(longer_than=longest - 1)
+    if len(taken) < len(made):
+        taken = take(longer_than=1) or [np.asarray(data.val).astype(np.int64)]
+    plain = sorted((each[~np.isin(each, special)] for each in taken), key=len)
+    kept = made[: len(plain)]
+    by_length = sorted(range(len(kept)), key=lambda index: len(kept[index]))  # so that little has to be cut
+    real = dict(zip(by_length, plain, strict=True))
+    lengths = [min(len(text), len(real[index])) for index, text in enumerate(kept)]
+    return (
+        [text[:length] for text, length in zip(kept, lengths, strict=True)],
+        [real[index][:length] for index, length in enumerate(lengths)],
+    )
 
 
 def _copying(

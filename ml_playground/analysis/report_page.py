@@ -58,8 +58,8 @@ def _fit(report: Report) -> Iterator[Part]:
     fit = report.fit
     yield Heading("Fit")
     yield Text(
-        "Exact losses: each token is predicted once, in the fixed windows of validation. Of the training text as many "
-        "tokens are measured as of the validation text, from its start."
+        f"{_measured(report)} Of the training text as many tokens are measured as of the validation text, in windows "
+        "spread evenly over it."
     )
     columns = [
         Column("text"),
@@ -95,6 +95,12 @@ def _fit(report: Report) -> Iterator[Part]:
     yield Details("Numbers", [Table(columns, confidences)])
 
 
+def _measured(report: Report) -> str:
+    if windows := report.source.settings.get("eval_iters"):
+        return f"Losses of the first {windows:,} windows of the validation text ([train.runtime] eval_iters)."
+    return "Exact losses: each token is predicted once, in the fixed windows of validation."
+
+
 def _bins(name: str, bins: Sequence[Bin], mean: float) -> Iterator[Part]:
     caption = f"Validation loss by {name}"
     yield Figure(inline(report_plots.bins(bins, name, mean)), caption, caption)
@@ -112,7 +118,8 @@ def _copying(report: Report) -> Iterator[Part]:
     yield Heading("Copying")
     yield Text(
         "What of the samples occurs in the training text, token for token. The validation text is the zero line: it is "
-        "no copy, and yet this much of it occurs there."
+        "not a copy, and yet this much of it occurs there. Both rows are as many texts of the same lengths: where the "
+        "validation text has fewer or shorter ones than there are samples, samples are left out or cut."
     )
     shares = [Column(f"{each.length} tokens", ".1%", "share of such passages that occur") for each in made.shares]
     columns = [

@@ -61,6 +61,24 @@ def test_every_token_but_the_first_is_predicted_exactly_once(
     assert result.bits_per_byte == pytest.approx(nats / math.log(2) / BYTES, rel=1e-6)
 
 
+@pytest.mark.parametrize(("length", "most"), [(1000, 100), (1000, 96), (1000, 5), (101, 100), (101, 97), (50, 100)])
+def test_windows_can_be_spread_evenly_over_a_text(length: int, most: int) -> None:
+    places = np.arange(length)
+    spread = Evaluator(places, text_bytes=BYTES, vocab_size=VOCAB, context=8, max_tokens=most, spread=True)
+    rows = list(spread.batches())
+    inputs = [each for some in rows for each in some.inputs.tolist()]
+    targets = [each for some in rows for each in some.targets.tolist()]
+    assert [len(each) for each in inputs] == [8] * (spread.predictions // 8) + [spread.predictions % 8] * (
+        spread.predictions % 8 > 0
+    )
+    assert all(after == [place + 1 for place in before] for before, after in zip(inputs, targets, strict=True))
+    assert spread.predictions == min(most, length - 1) == len({place for each in targets for place in each})
+    steps = {one[0] - other[0] for other, one in pairwise(inputs)}
+    assert len(steps) <= 1
+    if steps:  # less than a token a window is left at the end
+        assert 0 <= length - 1 - targets[-1][-1] < len(inputs)
+
+
 def test_validation_is_exact_whatever_is_computed_at_once(
     model: LanguageModel, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

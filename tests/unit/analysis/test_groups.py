@@ -89,7 +89,9 @@ def test_other_code_is_another_group_though_the_configuration_is_the_same(
     tmp_path: Path, seed: int, changes: dict[str, Any], code: dict[str, str], name: str
 ) -> None:
     def write(folder: str, seed: int, content: str) -> None:
-        record = {key: {value: content} if key == "versions" else content for key, value in code.items()}
+        record: dict[str, Any] = {
+            key: {value: content} if key == "versions" else content for key, value in code.items()
+        }
         write_run(tmp_path / folder, 2, seed=seed, changes=changes, **record)
 
     write("a", 1, "one")
@@ -119,10 +121,10 @@ def test_other_libraries_or_devices_within_a_group_are_said(tmp_path: Path) -> N
     before = [Changed("[versions] numpy", "1", "2"), Changed("[machine] memory", 1, 2), Changed("[train.data] x", 1, 2)]
     start = StartRecord(50, "", 1, None, before)
     versions = {"torch": "2.11", "numpy": "2"}
-    for seed, record in enumerate(
-        [{}, {"versions": {**versions, "torch": "2.10"}}, {"machine": replace(RECORD.machine, device="H100")}]
-    ):
-        write_run(tmp_path / f"{seed}", 2, seed=seed, **{"versions": versions, "starts": [start], **record})
+    records = [{}, {"versions": {**versions, "torch": "2.10"}}, {"machine": replace(RECORD.machine, device="H100")}]
+    for seed, record in enumerate(records):
+        stated: dict[str, Any] = {"versions": versions, "starts": [start], **record}
+        write_run(tmp_path / f"{seed}", 2, seed=seed, **stated)
     members, _ = read_members(sorted(tmp_path.iterdir()))
     _, remarks = grouped(members)
     (remark,) = remarks
