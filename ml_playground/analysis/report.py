@@ -3,19 +3,18 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ml_playground.analysis.copying import Copied, Corpus
+from ml_playground.analysis.copies import Copying, alike, copies
+from ml_playground.analysis.copying import Corpus
 from ml_playground.analysis.fit import Bin, Calibration, by_frequency, by_position, calibration, token_counts
 from ml_playground.analysis.memory import Completed, completed, passages
-from ml_playground.analysis.scores import Integers, Scores, score, score_ids, token_text
+from ml_playground.analysis.scores import Scores, score, score_ids, token_text
 from ml_playground.analysis.variety import Variety, count_words, variety
 from ml_playground.config.sections import ReportConfig
 from ml_playground.data.store import Dataset, Tokens
-from ml_playground.data.tokenizers.base import Tokenizer
 from ml_playground.evaluation import Evaluator
 from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import Runtime
@@ -67,40 +66,6 @@ class Fit:
     by_position: list[Bin]
     by_frequency: list[Bin]
     calibration: Calibration
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many passages of `length` tokens occur in the training text; None where there are none."""
-
-    length: int
-    windows: int
-    share: float | None
-
-
-@dataclass(frozen=True)
-class Copying:
-    """What of some texts occurs in the training text, in tokens.
-
-    Attributes:
-        texts: how many were looked up.
-        tokens: their mean length.
-        median: of the longest passages of all texts.
-        percentile_95: the same, which 5% of the texts surpass.
-        longest: of all.
-        passage: the text of the longest.
-        whole: how many texts occur as a whole.
-        shares: of passages of some lengths.
-    """
-
-    texts: int
-    tokens: float
-    median: float
-    percentile_95: float
-    longest: int
-    passage: str
-    whole: int
-    shares: list[Share]
 
 
 @dataclass(frozen=True)
@@ -212,8 +177,8 @@ def make_report(
     shown = _shown(subject, scores, settings.passages)
     progress("copying")
     generated = [np.array(each, dtype=np.int64) for each in samples]
-    made, real = _alike(generated, data)
-    copied = _copying(Corpus(data.train), made, real, settings.copy_lengths, tokenizer)
+    made, real = alike(generated, data)
+    copied = copies(Corpus(data.train), made, real, settings.copy_lengths, tokenizer)
     progress("memory")
     # With the start token, which is not of the document.
     probe = min(settings.probe + (tokenizer.start_id is not None), max(1, subject.model.block_size // 2))
@@ -288,63 +253,6 @@ def _passage(subject: Subject, kind: str, start: int, length: int, loss: float) 
         alternatives = list(zip(names, map(float, probabilities), strict=True))
         shown.append(ShownToken(token_text(tokenizer, int(token)), float(nats) / math.log(2), alternatives))
     return ShownPassage(kind, start, loss, shown)
-
-
-def _alike(made: Sequence[Integers], data: Dataset) -> tuple[list[Integers], list[Integers]]:
-    """Those that were `made`, and as many texts of the same lengths, spread evenly over the validation text.
-
-    Of more texts a longer passage is found by chance. So where the validation text has fewer or shorter ones, those
-    that were made are left out or cut.
-    """
-    start_id, special = data.tokenizer.start_id, list(data.tokenizer.special_ids())
-    longest = max(1, min(max(map(len, made)) + (start_id is not None), len(data.val)))
-    take = partial(passages, data.val, start_id=start_id, at_most=longest, count=len(made))
-    taken = take(longer_than=longest - 1)
-    if len(taken) < len(made):
-        taken = take(longer_than=1) or [np.asarray(data.val).astype(np.int64)]
-    plain = sorted((each[~np.isin(each, special)] for each in taken), key=len)
-    kept = made[: len(plain)]
-    by_length = sorted(range(len(kept)), key=lambda index: len(kept[index]))  # so that little has to be cut
-    real = dict(zip(by_length, plain, strict=True))
-    lengths = [min(len(text), len(real[index])) for index, text in enumerate(kept)]
-    return (
-        [text[:length] for text, length in zip(kept, lengths, strict=True)],
-        [real[index][:length] for index, length in enumerate(lengths)],
-    )
-
-
-def _copying(
-    corpus: Corpus, made: list[Integers], real: list[Integers], lengths: Sequence[int], tokenizer: Tokenizer
-) -> tuple[Copying, Copying]:
-    """That of what was `made`, and of `real` text: both are looked up at once."""
-    lengths, both = sorted(set(lengths)), [*made, *real]
-    longest, windows = corpus.longest(both), corpus.windows_found(both, lengths)
-    count = len(made)
-    return (
-        _summary(made, longest[:count], windows[:count], lengths, tokenizer),
-        _summary(real, longest[count:], windows[count:], lengths, tokenizer),
-    )
-
-
-def _summary(
-    texts: list[Integers], found: list[Copied], hits: list[list[int]], lengths: Sequence[int], tokenizer: Tokenizer
-) -> Copying:
-    counts, sizes = [each.length for each in found], [len(text) for text in texts]
-    where, text = max(zip(found, texts, strict=True), key=lambda pair: pair[0].length)
-    shares: list[Share] = []
-    for length, here in zip(lengths, zip(*hits, strict=True), strict=True):
-        windows = sum(max(0, size - length + 1) for size in sizes)
-        shares.append(Share(length, windows, sum(here) / windows if windows else None))
-    return Copying(
-        texts=len(texts),
-        tokens=float(np.mean(sizes)),
-        median=float(np.median(counts)),
-        percentile_95=float(np.percentile(counts, 95)),
-        longest=where.length,
-        passage=tokenizer.decode(text[where.start : where.start + where.length].tolist()),
-        whole=sum(count == size > 0 for count, size in zip(counts, sizes, strict=True)),
-        shares=shares,
-    )
 
 
 def _memory(subject: Subject, tokens: Tokens, probe: int, settings: ReportConfig) -> Completed:

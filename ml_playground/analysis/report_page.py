@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from ml_playground.analysis import markdown, report_plots
+from ml_playground.analysis.copies import Copying
 from ml_playground.analysis.drawing import inline
 from ml_playground.analysis.fit import Bin
 from ml_playground.analysis.page import (
@@ -19,7 +20,7 @@ from ml_playground.analysis.page import (
     Token,
     page,
 )
-from ml_playground.analysis.report import Copying, Report
+from ml_playground.analysis.report import Report
 from ml_playground.analysis.variety import REPEATED, Variety
 
 _SHOWN_SAMPLES = 6

@@ -63,7 +63,7 @@ def test_every_token_but_the_first_is_predicted_exactly_once(
 
 @pytest.mark.parametrize(("length", "most"), [(1000, 100), (1000, 96), (1000, 5), (101, 100), (101, 97), (50, 100)])
 def test_windows_can_be_spread_evenly_over_a_text(length: int, most: int) -> None:
-    places = np.arange(length)
+    places = np.arange(length, dtype=np.uint16)
     spread = Evaluator(places, text_bytes=BYTES, vocab_size=VOCAB, context=8, max_tokens=most, spread=True)
     rows = list(spread.batches())
     inputs = [each for some in rows for each in some.inputs.tolist()]

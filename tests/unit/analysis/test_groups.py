@@ -121,7 +121,11 @@ def test_other_libraries_or_devices_within_a_group_are_said(tmp_path: Path) -> N
     before = [Changed("[versions] numpy", "1", "2"), Changed("[machine] memory", 1, 2), Changed("[train.data] x", 1, 2)]
     start = StartRecord(50, "", 1, None, before)
     versions = {"torch": "2.11", "numpy": "2"}
-    records = [{}, {"versions": {**versions, "torch": "2.10"}}, {"machine": replace(RECORD.machine, device="H100")}]
+    records: list[dict[str, Any]] = [
+        {},
+        {"versions": {**versions, "torch": "2.10"}},
+        {"machine": replace(RECORD.machine, device="H100")},
+    ]
     for seed, record in enumerate(records):
         stated: dict[str, Any] = {"versions": versions, "starts": [start], **record}
         write_run(tmp_path / f"{seed}", 2, seed=seed, **stated)

@@ -31,7 +31,8 @@ def text_of(length: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
 
 
 def evaluator_of(length: int, **windows: int) -> Evaluator:
-    return Evaluator(text_of(length), text_bytes=length, vocab_size=VOCAB, **{"context": 8, **windows})
+    stated: dict[str, Any] = {"context": 8, **windows}
+    return Evaluator(text_of(length), text_bytes=length, vocab_size=VOCAB, **stated)
 
 
 @pytest.mark.parametrize("length", [2, 8, 9, 10, 17, 100])
