@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ml_playground.cli import main
+from ml_playground.commands.compare.find import find
 from ml_playground.run.records import Summary
 from tests.project import Outcome, Project
 
@@ -112,6 +113,14 @@ def test_a_sweep_is_compared_by_its_arms(project: Project, compare: Compare) -> 
     }
     assert "[train.model] n_embd = 32" in found["wide"]["changes"]
     assert results(folder)["samples"] == []
+    assert find([str(project.folder)], None, preset).notes == []
+    text = preset.read_text()
+    preset.write_text(text.replace("n_embd = 32", "n_embd = 64").replace("bad = ", "worse = "))
+    (note,) = find([str(project.folder)], None, preset).notes
+    assert "changed since its sweep was trained (changed: wide; new: worse; no longer there: bad)" in note
+    preset.write_text(f"{text}[train.optim]\nlearning_rate = 0.1\n")
+    (note,) = find([str(project.folder)], None, preset).notes
+    assert "(changed: base, wide)" in note
     assert compare(folder).code == 0
     assert {name: row["losses"] for name, row in rows(folder).items()} == {
         name: row["losses"] for name, row in found.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_playground import experiments
 from ml_playground.analysis.members import LeftOut
 from ml_playground.commands import load_experiment
+from ml_playground.commands.compare.outdated import outdated
 from ml_playground.config.experiment import SampleConfig
 from ml_playground.config.sections import CompareConfig
 from ml_playground.config.sweep import Sweep
@@ -70,17 +71,21 @@ def find(what: Sequence[str], base: str | None, exp_config: Path | None) -> Foun
     if settings.runs:
         found = of_folders(settings.runs, base, settings.horizon)
         return replace(found, output=output, settings=settings, sampling=config.sample)
-    home = Sweep(config.file.path, name=experiment.name, folder=experiment.folder).folder
-    if config.sweep.seeds and (home / SWEEP_FILE).is_file():
-        found = _of_sweep(home, base, settings.horizon)
-        return replace(found, settings=settings, sampling=config.sample)
     if config.sweep.seeds:
-        raise PlaygroundError(f"{display_path(config.file.path)}: its sweep has not begun. Run 'sweep' with it first.")
+        sweep = Sweep(config.file.path, name=experiment.name, folder=experiment.folder)
+        if (record := SweepRecord.read(sweep.folder)) is None:
+            raise PlaygroundError(
+                f"{display_path(config.file.path)}: its sweep has not begun. Run 'sweep' with it first."
+            )
+        found = _of_sweep(sweep.folder, base, settings.horizon)
+        notes = [*found.notes, *outdated(sweep, record, found.folders)]
+        return replace(found, settings=settings, sampling=config.sample, notes=notes)
     runs = dict.fromkeys([out_dir.parent, experiment.output / "out"])
     folders = [run.path for folder in runs for run in RunDirectory.all_in(folder)]
     if base is None and out_dir not in folders:
         others = ", ".join(display_path(each) for each in folders)
         hint = f" Or choose one of its other runs with --base: {others}" if folders else ""
+        hint += _sweeps_in(runs)
         raise PlaygroundError(
             f"{display_path(out_dir)} is not trained yet, and the others are compared with it. Run 'train' first.{hint}"
         )
@@ -103,7 +108,15 @@ def _is_experiment(name: str) -> bool:
 
 
 def _no_runs(folder: Path) -> PlaygroundError:
-    return PlaygroundError(f"{display_path(folder)}: {'no runs in this' if folder.is_dir() else 'no such'} folder")
+    what = "no runs in this" if folder.is_dir() else "no such"
+    hint = _sweeps_in([folder])
+    return PlaygroundError(f"{display_path(folder)}: {what} folder{f'.{hint}' if hint else ''}")
+
+
+def _sweeps_in(folders: Iterable[Path]) -> str:
+    """A sentence that names the sweeps in some folders; empty where there are none."""
+    found = [display_path(each.parent) for folder in folders for each in sorted(folder.glob(f"*/{SWEEP_FILE}"))]
+    return f" To compare the runs of a sweep, name its folder: {', '.join(found)}" if found else ""
 
 
 def of_folders(folders: Iterable[Path], base: str | None, horizon: float = 0.0) -> Found:
@@ -146,7 +159,7 @@ def _with_base(
 
     Args:
         folders: the runs.
-        base: a name in `names`, the path or the name of a run, or a row of the table.
+        base: a name in `names`, the path of a run or of a folder of runs, the name of a run, or a row of the table.
         default: runs of the base where that is None.
         names: what the groups of runs in these folders are called.
     """
@@ -154,7 +167,8 @@ def _with_base(
     if base is None:
         return Found(folders, default, names=named)
     of_group = [each for each in folders if named.get(each.resolve()) == base]
-    at_path = [each for each in folders if each.resolve() == Path(base).resolve()]
+    path = Path(base).resolve()
+    at_path = [each for each in folders if path in (each.resolve(), *each.resolve().parents)]
     called = of_group or at_path or [each for each in folders if each.name == base]
     return Found(folders, called, None if called else base, named)
 

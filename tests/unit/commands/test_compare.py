@@ -56,6 +56,7 @@ def test_a_row_or_a_run_is_the_base(tmp_path: Path) -> None:
         write_run(run, 2.0)
     assert of_folders(runs, None).of_base == runs[:1]
     assert of_folders(runs, "b").of_base == of_folders(runs, str(runs[1])).of_base == runs[1:]
+    assert of_folders(runs, str(tmp_path)).of_base == runs, "a folder of runs"
     row = of_folders(runs, "n_layer = 9")
     assert (row.of_base, row.base) == ([], "n_layer = 9")
 
@@ -90,4 +91,7 @@ def test_the_longest_horizon_that_all_arms_have_finished_is_compared(tmp_path: P
 
 def test_a_folder_without_runs_has_none(tmp_path: Path) -> None:
     assert problem(tmp_path) == f"{tmp_path}: no runs in this folder"
+    inside = sweep(tmp_path / "s", {("base", 1.0): "finished"})
+    hint = f"To compare the runs of a sweep, name its folder: {inside}"
+    assert problem(tmp_path) == f"{tmp_path}: no runs in this folder. {hint}"
     assert problem(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'}: no such folder")
