@@ -161,7 +161,8 @@ def _read(run: Run, *, unfinished: bool) -> Member | LeftOut:
         how = "is still running" if run.status == "running" else f"was {run.status}"
         return LeftOut(
             name,
-            f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: 'train' takes it to its end",
+            f"{how} after {summary.progress.step:,} of {summary.max_iters:,} steps: 'train', or its sweep, takes it to "
+            "its end",
         )
     text, context = record.validation, int(record.config["train"]["data"]["block_size"])
     loss, windows = end.values["val/loss"], run.windows()

@@ -12,7 +12,7 @@ from ml_playground.commands.compare.outdated import outdated
 from ml_playground.config.experiment import SampleConfig
 from ml_playground.config.sections import CompareConfig
 from ml_playground.config.sweep import Sweep
-from ml_playground.errors import PlaygroundError
+from ml_playground.errors import PlaygroundError, RunDirectoryError
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.sweep import SWEEP_FILE, SweepRecord
 from ml_playground.utils.paths import display_path
@@ -133,6 +133,7 @@ def of_folders(folders: Iterable[Path], base: str | None, horizon: float = 0.0) 
     runs: list[Path] = []
     sweeps: list[Found] = []
     of_base: list[Path] = []
+    names: dict[Path, str] = {}
     for folder in folders:
         if (folder / SWEEP_FILE).is_file():
             sweeps.append(_of_sweep(folder, None, horizon))
@@ -145,11 +146,23 @@ def of_folders(folders: Iterable[Path], base: str | None, horizon: float = 0.0) 
             raise _no_runs(folder)
         runs += inside
         of_base = of_base or first
+        names |= _arms_of(inside)
     left_out = [each for sweep in sweeps for each in sweep.left_out]
     notes = [each for sweep in sweeps for each in sweep.notes]
     alone = sweeps[0] if len(sweeps) == 1 and runs == sweeps[0].folders else None
-    found = _with_base(runs, base, of_base, {} if alone is None else alone.names)
+    found = _with_base(runs, base, of_base, names)
     return replace(found, output=None if alone is None else alone.output, left_out=left_out, notes=notes)
+
+
+def _arms_of(runs: Iterable[Path]) -> dict[Path, str]:
+    """The arms of those runs that belong to a sweep."""
+    paths = [each.resolve() for each in runs]
+    names: dict[Path, str] = {}
+    for home in dict.fromkeys(home for path in paths for home in path.parents[1:3]):
+        with suppress(RunDirectoryError):  # damaged: its runs are named after what they change
+            record = SweepRecord.read(home)
+            names |= {} if record is None else {home / run.folder: run.arm for run in record.runs}
+    return {path: names[path] for path in paths if path in names}
 
 
 def _with_base(

@@ -171,7 +171,7 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason(tmp_path: Path) -> No
     assert [each.run.directory.path.name for each in members] == ["whole"]
     found = reasons(left_out)
     assert found.keys() == {"stopped", "killed", "old", "older", "empty", "nowhere"}
-    assert found["stopped"] == "was stopped after 100 of 100 steps: 'train' takes it to its end"
+    assert found["stopped"] == "was stopped after 100 of 100 steps: 'train', or its sweep, takes it to its end"
     assert found["killed"].startswith("was killed after")
     assert found["old"].endswith("run.json is damaged, or was written by another version of ml_playground")
     assert found["older"] == "was trained by another version, whose options were others"

@@ -43,7 +43,7 @@ def test_another_run_never_takes_the_place_of_a_base_that_is_not_finished(tmp_pa
     write_run(runs[2], 2.1, changes={"train.model.n_layer": 9})
     said = problem(*runs)
     assert said.startswith("no run of the base can be compared yet (0 of 1):\n")
-    assert f"{runs[0]}: was stopped after 100 of 100 steps: 'train' takes it to its end" in said
+    assert f"{runs[0]}: was stopped after 100 of 100 steps: 'train', or its sweep, takes it to its end" in said
     assert said.endswith(f"Wait for it, or choose another base with --base: {runs[1]}, {runs[2]}")
     assert problem(*runs, base="a") == problem(*runs, base=str(runs[0])) == said
     assert problem(tmp_path) == said
@@ -67,6 +67,15 @@ def test_a_sweep_waits_for_a_run_of_its_base(tmp_path: Path) -> None:
     assert f"{folder / 'base' / 'seed-1'}: has not begun" in said
     assert said.endswith("--base: deep")
     assert find([str(folder)], "deep", None).of_base == [folder / "deep" / "seed-1"]
+
+
+def test_runs_of_a_sweep_have_the_names_of_its_arms_however_they_are_named(tmp_path: Path) -> None:
+    folder = sweep(tmp_path / "s", {("base", 1.0): "finished", ("deep", 1.0): "finished", ("deep", 0.5): "finished"})
+    runs = [folder / "deep" / "seed-1", folder / "deep" / "horizon-0.5" / "seed-1", folder / "base" / "seed-1"]
+    write_run(tmp_path / "other", 2.0)
+    found = of_folders([*runs, tmp_path / "other"], str(folder / "base"))
+    assert [found.names.get(each) for each in found.folders] == ["deep", "deep", "base", None]
+    assert found.of_base == of_folders([folder / "deep", folder / "base"], "base").of_base == runs[2:]
 
 
 def test_the_longest_horizon_that_all_arms_have_finished_is_compared(tmp_path: Path) -> None:
