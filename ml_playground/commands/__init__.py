@@ -227,7 +227,7 @@ VERBS: dict[str, Verb] = {
     "train": RunVerb("train, resuming from ckpt_last.pt where there is one", checks_devices=True),
     "sample": RunVerb("generate text with the best checkpoint", checks_devices=True),
     "loop": RunVerb("prepare, train and sample", checks_devices=True),
-    "evaluate": RunVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
+    "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
     "report": RunVerb("write a page on fit, copying, memory and variety", extra="analysis", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
     "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),

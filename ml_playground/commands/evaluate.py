@@ -1,4 +1,4 @@
-"""Measure a run's checkpoints on the whole validation text."""
+"""Measure a run's checkpoints, or those of all runs of a sweep, on the whole validation text."""
 
 import sys
 from collections.abc import Iterator
@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from ml_playground.commands.build import build_exact_evaluator, build_runtime
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.load import load_config
 from ml_playground.config.sections import EvaluateConfig
+from ml_playground.config.sweep import Sweep
 from ml_playground.data.store import Dataset, open_dataset, text_hash
-from ml_playground.errors import CheckpointError, DamagedCheckpointError, RunDirectoryError
+from ml_playground.errors import CheckpointError, DamagedCheckpointError, PlaygroundError, RunDirectoryError
 from ml_playground.evaluation import Evaluation
 from ml_playground.experiments import Experiment
 from ml_playground.inference.load import no_checkpoint_error
@@ -20,6 +22,7 @@ from ml_playground.run.checkpoint import Checkpoint, load
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.evaluations import StoredEvaluation, add_evaluations, read_evaluations
 from ml_playground.run.seal import recorded_digest
+from ml_playground.run.sweep import SweepRecord
 from ml_playground.run.toml_file import other_file_warning
 from ml_playground.run.windows import content_hash, write_windows
 from ml_playground.runtime import memory_errors_explained
@@ -27,9 +30,30 @@ from ml_playground.utils.files import unused_name
 from ml_playground.utils.paths import display_path
 
 
-def run(experiment: Experiment, config: ExperimentConfig) -> None:  # noqa: ARG001 -- as all verbs
-    """Evaluate the run."""
-    evaluate(config)
+def run(experiment: Experiment, config: ExperimentConfig) -> None:
+    """Evaluate the run, or the finished runs of the sweep, all in the windows of its file.
+
+    Raises:
+        PlaygroundError: there is nothing to evaluate, or a checkpoint is of other data or weights.
+    """
+    if not config.sweep.seeds:
+        evaluate(config)
+        return
+    for each in _runs_of_sweep(experiment, config):
+        print(f"{display_path(each.train.runtime.out_dir)}:", flush=True)
+        evaluate(each)
+
+
+def _runs_of_sweep(experiment: Experiment, config: ExperimentConfig) -> list[ExperimentConfig]:
+    """The configurations of a sweep's finished runs, each with the `[evaluate]` of the sweep."""
+    folder = Sweep(config.file.path, name=experiment.name, folder=experiment.folder).folder
+    record = SweepRecord.read(folder)
+    states = {} if record is None else record.states(folder)
+    files = [folder / name / "config.toml" for name, state in states.items() if state == "finished"]
+    if not files:
+        raise PlaygroundError(f"{display_path(folder)}: no run of this sweep is finished. Run 'sweep' first.")
+    runs = (load_config(file, name=experiment.name, folder=experiment.folder) for file in files)
+    return [each.model_copy(update={"evaluate": config.evaluate}) for each in runs]
 
 
 @memory_errors_explained()

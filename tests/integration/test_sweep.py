@@ -99,7 +99,12 @@ def test_every_arm_is_trained_with_every_seed_into_a_folder_that_is_complete_in_
     of_sweep, of_hand = load(trained.directory.last_checkpoint), load(project.folder / "out/by_hand/ckpt_last.pt")
     assert_same_bits(of_sweep.model, of_hand.model)
 
-    again = project.ok("sweep", project.folder / "s.toml")
+    preset = project.preset("s", SWEEP + "[evaluate]\ncontext = 4\n")
+    evaluated = project.ok("evaluate", preset)
+    assert (evaluated.out.count("ckpt_last.pt"), evaluated.err) == (4, "")
+    assert {(each.context, each.stride) for name in order for each in run(project, name).measured()} == {(4, 4)}
+
+    again = project.ok("sweep", preset)
     assert "4 runs (2 arms x 2 seeds), 4 of them done: about 0 s" in again.out
     assert Run.open(toml.parent).summary == trained.summary, "a run that is done is not touched"
 
@@ -261,7 +266,7 @@ def test_what_is_not_a_sweep_says_what_to_write(project: Project) -> None:
 def test_what_is_for_one_run_names_a_run_of_the_sweep(project: Project) -> None:
     path = project.preset("s", SWEEP)
     expected = "tiny/s.toml describes a sweep: run it with 'sweep'. This command takes one of its runs: "
-    for verb in ("train", "loop", "sample", "evaluate", "report", "merge", "export"):
+    for verb in ("train", "loop", "sample", "report", "merge", "export"):
         outcome = project.run(verb, path)
         assert (outcome.code, outcome.err) == (2, f"{expected}pass the config.toml in its folder.\n")
     with pytest.raises(PlaygroundError, match="describes a sweep"):
@@ -275,7 +280,8 @@ def test_what_is_for_one_run_names_a_run_of_the_sweep(project: Project) -> None:
     arms = [SweepArm(arm.name, {}, {}, 6, None, "") for arm in plan.sweep.arms]
     SweepRecord("tiny/s.toml", "", "steps", [1, 2], [0.5, 1.0], 0, 1, arms, runs).write(plan.folder)
     example = "--exp-config tiny/out/s/base/seed-1/config.toml, for example.\n"
-    assert project.run("evaluate", path).err == f"{expected}{example}"
+    assert project.run("report", path).err == f"{expected}{example}"
+    assert project.run("evaluate", path).err == "tiny/out/s: no run of this sweep is finished. Run 'sweep' first.\n"
     described = project.ok("describe", path).out
     assert "sweep     tiny/out/s: 0 of 8 runs finished\nseeds     1, 2\nhorizons  0.5, 1\n" in described
     assert "arms      base  3 failed, 1 to come\n          wide  2 failed, 2 to come\n" in described
