@@ -13,6 +13,7 @@ from ml_playground.analysis.fits import FEWEST_SIZES, Setting, loss_law
 from ml_playground.analysis.fitted_plots import law, varied
 from ml_playground.analysis.groups import Group, pairs
 from ml_playground.analysis.members import Member
+from ml_playground.analysis.remarks import incomparable
 from ml_playground.analysis.results import Axis, Comparison, Row, Unit
 
 _FEWEST_VALUES = 3  # of a number that was varied, for a picture of its own
@@ -138,8 +139,7 @@ def same_windows(group: Group, base: Group) -> bool:
 
 
 def _same_part(group: Group, base: Group) -> bool:
-    iters, base_iters = (each.any.record.config["train"]["runtime"]["eval_iters"] for each in (group, base))
-    return bool(iters == base_iters)
+    return not base.members or incomparable(group, base, "end") is None
 
 
 def _not_drawn(groups: Sequence[Group]) -> str:
@@ -151,7 +151,7 @@ def _contrast(group: Group, base: Group, unit: Unit) -> Contrast:
     """The runs that the table compares."""
     seeds = pairs(group, base)
     own, others = ([each for each in side.members if not seeds or each.seed in seeds] for side in (group, base))
-    return Contrast(group.name, _points(own, unit), _points(others, unit), bool(seeds))
+    return Contrast(group.name, _points(own, unit), _points(others, unit), paired=bool(seeds))
 
 
 def _points(members: Iterable[Member], unit: Unit) -> list[plots.Points]:

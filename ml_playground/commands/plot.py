@@ -60,13 +60,15 @@ def _grouped(folders: Sequence[Path]) -> list[Group]:
     reasons = "".join(f"\n  {each.name}: {each.reason}" for each in left_out)
     if not members:
         raise PlaygroundError(f"there is nothing to draw: no run was evaluated yet.{reasons}")
-    first = found.folders[0].resolve()
-    names = found.names or {first: first.name}
-    if (found.base or first.name) not in {names.get(each.run.directory.path) for each in members}:
-        base = found.base or display_path(first)
+    of_base = {path.resolve() for path in found.of_base}
+    first = [each for each in members if each.run.directory.path in of_base]
+    if not first:
+        base = found.names.get(found.of_base[0].resolve(), display_path(found.of_base[0]))
         raise PlaygroundError(f"{base} cannot be drawn, and the other runs are compared with it.{reasons}")
     _warn(f"{each.name}: {each.reason}" for each in left_out)
-    groups, remarks = grouped(members, base=found.base or first, names=names)
+    names = found.names or {path: path.name for path in of_base}
+    others = [each for each in members if each not in first]
+    groups, remarks = grouped([*first, *others], names=names)
     _warn(remarks)
     return groups
 

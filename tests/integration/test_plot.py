@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from ml_playground.run.records import ValidationText
+from ml_playground.run.sweep import SweepArm, SweepRecord, SweepRun
 from tests.project import Project
 from tests.unit.analysis.made_up import TEXT, write_run
 
@@ -131,7 +132,7 @@ def test_what_is_not_on_one_scale_is_left_out(project: Project, beside: Beside) 
     assert drawn(outcome.out) == ["curves_tokens.svg"]
     long, text, part = sorted(outcome.err.splitlines())
     assert long.startswith("! block_size = 16 is not among the differences: it was evaluated in windows of another")
-    assert part.startswith("! eval_iters = 5 is left out: its loss is of the first 40 of its tokens, that of ")
+    assert part.startswith("! eval_iters = 5 is left out: its loss is of the first 40 ")
     assert text.startswith('! dataset = "other" is left out: its validation text is another than that of tiny')
 
 
@@ -156,3 +157,32 @@ def test_an_axis_named_twice_is_a_mistake_of_the_file(project: Project) -> None:
     assert outcome.code == 2
     assert "config.toml:" in outcome.err
     assert "must name at least one, and each once" in outcome.err
+
+
+def test_a_seed_that_the_base_lacks_does_not_unpair_the_others(project: Project, beside: Beside) -> None:
+    for seed in (1, 2, 3):
+        beside.run("tiny" if seed == 1 else f"again-{seed}", 2 + seed / 10, seed=seed)
+        beside.run(f"faster-{seed + 1}", 1.9 + (seed + 1) / 10, seed=seed + 1, changes=FASTER)
+    assert project.ok("plot").err == ""
+    assert "learning_rate = 0.01 (2 seeds)" in words(project, "differences_tokens.svg")
+    assert "learning_rate = 0.01 (3 seeds)" in words(project, "curves_tokens.svg")
+
+
+def test_a_sweep_is_drawn_by_its_arms_beside_its_base(project: Project) -> None:
+    preset = project.preset(
+        "s", 'extends = "config.toml"\n[sweep]\nseeds = [1, 2]\n[sweep.arms]\nfaster.train.optim.learning_rate = 0.01\n'
+    )
+    outcome = project.run("plot", preset)
+    assert (outcome.code, outcome.err) == (2, "tiny/out/s is not trained yet. Run 'sweep' first.\n")
+    folder = project.out.parent / "s"
+    runs = [SweepRun(arm, seed, 1.0, 100, f"{arm}/seed-{seed}") for seed in (1, 2) for arm in ("base", "faster")]
+    for number, each in enumerate(runs[:3]):
+        changes = FASTER if each.arm == "faster" else {}
+        write_run(folder / each.folder, 2.0 - number / 10, seed=each.seed, changes=changes)
+    arms = [SweepArm(name, {}, {}, 100, None, "") for name in ("base", "faster")]
+    SweepRecord("s.toml", "", "steps", [1, 2], [1.0], 0, 1, arms, runs).write(folder)
+    outcome = project.ok("plot", preset)
+    assert "! 1 of 4 runs: have not begun: 'sweep' resumes there" in outcome.err
+    drawing = ElementTree.parse(folder / "reports" / "differences_steps.svg").getroot()
+    assert "difference to base" in "".join(drawing.itertext())
+    assert "faster" in "".join(drawing.itertext())
