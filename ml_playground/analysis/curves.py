@@ -90,6 +90,7 @@ class Differences:
         means: the difference of the means, shape (E,).
         band: lower and upper ends of its 95% intervals, both (E,); None if a side has fewer than two runs.
         interpolated: whether there are losses between evaluations among them.
+        end_together: whether the last evaluations of all runs are at the same place.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Differences:
     means: Floats
     band: tuple[Floats, Floats] | None
     interpolated: bool
+    end_together: bool
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,9 @@ class Contrast:
             ]
             band = np.array([each.low for each in found]), np.array([each.high for each in found])
         means = group.mean(axis=0) - base.mean(axis=0)
-        return Differences(self.name, len(group), at, means, band, interpolated)
+        return Differences(
+            self.name, len(group), at, means, band, interpolated, len({float(place[-1]) for place in places}) == 1
+        )
 
     def _between(self, x: X, places: Sequence[Floats]) -> Floats:
         """Where either side's mean is, within the evaluations of all runs."""

@@ -40,10 +40,10 @@ Place = tuple[float, float]
 
 _BESIDE = (  # where a name may be: points to the right and up, and what of the name is there
     (8, 0, "left", "center"),
+    (6, -4, "left", "top"),
     (6, 4, "left", "bottom"),
     (-6, -4, "right", "top"),
     (-8, 0, "right", "center"),
-    (6, -4, "left", "top"),
     (-6, 4, "right", "bottom"),
     (0, 8, "center", "bottom"),
     (0, -8, "center", "top"),
@@ -186,14 +186,17 @@ def label_ends(axes: Axes, labels: Iterable[Label]) -> None:
         axes.text(1.055, at, label.text, va="center", color=INK, fontsize=9, transform=axes.transAxes)
 
 
-def label_points(axes: Axes, places: Sequence[tuple[str, Place]], line: Sequence[Place]) -> None:
-    """Name points beside them, where no other point or name, and no part of a line, is in the way."""
+def label_points(axes: Axes, places: Sequence[tuple[str, Place]], line: Sequence[Place], *, needed: int) -> None:
+    """Name points beside them, where no other point or name, and no part of a line, is in the way.
+
+    Those after the first `needed` ones stay without a name where there is no room for it.
+    """
     laid_out(axes)
     pixels = [axes.transData.transform(place) for place in (*line, *(place for _, place in places))]
     taken = [Bbox([one, two]).padded(1) for one, two in pairwise(pixels[: len(line)])]
     taken += [Bbox([pixel, pixel]).padded(5) for pixel in pixels[len(line) :]]
     frame = axes.get_window_extent()
-    for name, place in places:
+    for count, (name, place) in enumerate(places):
         texts = [
             axes.annotate(name, place, (x, y), textcoords="offset points", ha=ha, va=va, fontsize=9, color=INK)
             for x, y, ha, va in _BESIDE
@@ -204,10 +207,12 @@ def label_points(axes: Axes, places: Sequence[tuple[str, Place]], line: Sequence
             for box in boxes
         ]
         best = int(np.argmin(hidden))
+        fits = count < needed or hidden[best] == 0
         for number, text in enumerate(texts):
-            if number != best:
+            if number != best or not fits:
                 text.remove()
-        taken.append(boxes[best])
+        if fits:
+            taken.append(boxes[best])
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:

@@ -113,7 +113,7 @@ def _differences(shown: Sequence[plots.Differences], base: Group, axis: Axis) ->
         f"Difference to {base.name} {plots.AFTER[axis]}, with its 95% interval over seeds. Losses on the way depend on "
         "the schedule: the end of the lines decides."
     )
-    if axis != "steps":
+    if not all(each.end_together for each in shown):
         caption += " Where one run ends before the other, only its learning rate has decayed."
     if any(each.interpolated for each in shown):
         caption += " Losses between evaluations are interpolated linearly: too high where they fall steeply."

@@ -217,7 +217,8 @@ def pareto(candidates: Sequence[Candidate], cost: Cost = "seconds", unit: Unit =
     scale_y(axes, log=False)
     axes.set_ylabel(loss_label(unit))
     title(axes, "Line: groups that none beats at the same or a lower cost")
-    label_points(axes, places, corners)
+    named = sorted(places, key=lambda each: each[1] not in on_front)
+    label_points(axes, named, corners, needed=len(on_front))
     return finished(figure)
 
 

@@ -208,3 +208,11 @@ def test_pictures_leave_the_global_state_of_matplotlib_alone() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )
     assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_names_that_have_no_room_are_left_out_but_not_those_on_the_front() -> None:
+    crowd = [Candidate(f"crowded {i}", 2 + i / 1000, 10, 1, 1) for i in range(20)]
+    best = [Candidate("short", 1.9, 10, 1, 1), Candidate("long", 1.5, 30, 1, 1)]
+    texts = [text.get_text() for text in plots.pareto([*crowd, *best]).axes[0].texts]
+    assert {"short", "long"} <= set(texts)
+    assert len(texts) < 15
