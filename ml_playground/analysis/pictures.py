@@ -19,6 +19,7 @@ from ml_playground.analysis.results import Axis, Comparison, Row, Unit
 _FEWEST_VALUES = 3  # of a number that was varied, for a picture of its own
 _SIZES = {f"[train.model] {name}" for name in ("n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "n_inner")}
 _LENGTH = {"[train.runtime] max_iters"}
+_SIMILAR = 0.05  # of a cost, within which it counts as matched
 
 
 @dataclass(frozen=True)
@@ -191,22 +192,37 @@ def _law(rows: Sequence[Row], groups: Sequence[Group], unit: Unit) -> list[Pictu
 
 
 def _varied(rows: Sequence[Row], groups: Sequence[Group], unit: Unit) -> Iterator[Picture]:
-    """The loss over each number that some groups change alone, the base among them."""
+    """The loss over each number that some groups change alone, the base among them.
+
+    That includes groups whose `max_iters` differs as well because it gives them the base's tokens, FLOPs or seconds.
+    """
     alone: dict[str, list[tuple[object, Row]]] = {}
     for group, row in zip(groups[1:], rows[1:], strict=True):
-        if len(group.changes) == 1:
-            change = group.changes[0]
-            alone.setdefault(change.key, [(change.before, rows[0])]).append((change.now, row))
+        changes = group.changes
+        if len(changes) == 2 and _matched(row, rows[0]):
+            changes = tuple(each for each in changes if each.key not in _LENGTH)
+        if len(changes) == 1:
+            alone.setdefault(changes[0].key, [(changes[0].before, rows[0])]).append((changes[0].now, row))
     for key, found in alone.items():
         settings = [Setting(value, row.losses) for each, row in found if row.losses and (value := _positive(each))]
         if len(settings) < _FEWEST_VALUES:
             continue
         missing = ", ".join(f"{json.dumps(each)}" for each, row in found if row.losses and not _positive(each))
-        caption = f"Loss at the end over {key}, all else as in {rows[0].name}."
+        lengths = {row.cost.steps for _, row in found if row.cost is not None}
+        budget = " and for as many tokens, FLOPs or seconds" if len(lengths) > 1 else ""
+        caption = f"Loss at the end over {key}, all else as in {rows[0].name}{budget}."
         if missing:
             caption += f" Not on its logarithmic axis: {missing}."
         name = "_".join(re.findall(r"\w+", key))
         yield Picture(f"varied_{name}", caption, varied(settings, key, unit))
+
+
+def _matched(row: Row, base: Row) -> bool:
+    """Whether a row has the base's budget, so that its number of steps follows from what it changes."""
+    if row.cost is None or base.cost is None:
+        return False
+    pairs = [(getattr(row.cost, name), getattr(base.cost, name)) for name in ("tokens", "flops", "seconds")]
+    return any(abs(one - other) < _SIMILAR * other for one, other in pairs)
 
 
 def _positive(value: object) -> float | None:
