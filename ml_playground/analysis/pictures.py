@@ -110,12 +110,13 @@ def over_training(
 
 def _differences(shown: Sequence[plots.Differences], base: Group, axis: Axis) -> str:
     """How to read them."""
+    end = "the end of the lines decides."
+    if not all(each.end_together for each in shown):
+        end = "where one run ends before the other, only its learning rate has decayed. The table compares their ends."
     caption = (
         f"Difference to {base.name} {plots.AFTER[axis]}, with its 95% interval over seeds. Losses on the way depend on "
-        "the schedule: the end of the lines decides."
+        f"the schedule: {end}"
     )
-    if not all(each.end_together for each in shown):
-        caption += " Where one run ends before the other, only its learning rate has decayed."
     if any(each.interpolated for each in shown):
         caption += " Losses between evaluations are interpolated linearly: too high where they fall steeply."
     return caption
