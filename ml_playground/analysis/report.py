@@ -12,33 +12,13 @@ from ml_playground.analysis.copying import Corpus
 from ml_playground.analysis.fit import Bin, Calibration, by_frequency, by_position, calibration, token_counts
 from ml_playground.analysis.memory import Completed, completed, passages
 from ml_playground.analysis.scores import Scores, score, score_ids, token_text
+from ml_playground.analysis.subject import Source, Subject
 from ml_playground.analysis.variety import Variety, count_words, variety
+from ml_playground.analysis.windows import full_windows
 from ml_playground.config.sections import ReportConfig
-from ml_playground.data.store import Dataset, Tokens
-from ml_playground.evaluation import Evaluator
-from ml_playground.models.base import LanguageModel
-from ml_playground.runtime import Runtime
+from ml_playground.data.store import Tokens
 
 ALTERNATIVES = 5
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a report was made from: it is up to date while this is the same.
-
-    Attributes:
-        checkpoint: file or folder of the weights, below the run directory.
-        sha256: of the weights.
-        step: optimiser steps done.
-        data: fingerprint of the prepared data.
-        settings: all options that decide what the report says.
-    """
-
-    checkpoint: str
-    sha256: str
-    step: int
-    data: str
-    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -120,38 +100,6 @@ class Report:
 Samples = Sequence[Sequence[int]]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A model, what it was trained on and how it is evaluated.
-
-    Attributes:
-        model: in evaluation mode, on the runtime's device.
-        context: tokens per window of an evaluation.
-        evaluator: of the validation text.
-    """
-
-    model: LanguageModel
-    dataset: Dataset
-    runtime: Runtime
-    context: int
-    evaluator: Evaluator
-
-    def of_training_text(self) -> Evaluator:
-        """Of as much of the training text as there is validation text, spread evenly over it."""
-        return self.of(self.dataset.train, self.evaluator.predictions, spread=True)
-
-    def of(self, tokens: Tokens, predictions: int, *, spread: bool = False) -> Evaluator:
-        """Of another text, whose bytes do not matter: of its first tokens, or `spread` over it."""
-        return Evaluator(
-            tokens,
-            text_bytes=1,
-            vocab_size=self.dataset.tokenizer.vocab_size,
-            context=self.context,
-            max_tokens=predictions,
-            spread=spread,
-        )
-
-
 def make_report(
     name: str,
     source: Source,
@@ -224,19 +172,16 @@ def _fit(subject: Subject, scores: Scores) -> Fit:
 
 def _shown(subject: Subject, scores: Scores, count: int) -> list[ShownPassage]:
     """The worst, median and best windows, `count` of each, a window only once."""
-    starts = np.flatnonzero(scores.positions == 0)
-    lengths = np.diff(np.append(starts, len(scores.nats)))
-    losses = np.add.reduceat(scores.nats, starts, dtype=np.float64) / lengths
-    full = np.flatnonzero(lengths == lengths.max())  # the last one may be shorter
-    order = full[np.argsort(losses[full], kind="stable")]
+    windows = full_windows(scores)
+    order = np.argsort(windows.losses, kind="stable")
     middle = max(0, (len(order) - count) // 2)
     kinds = {"worst": order[::-1][:count], "median": order[middle : middle + count], "best": order[:count]}
     chosen: dict[int, str] = {}
-    for kind, windows in kinds.items():
-        for window in windows.tolist():
+    for kind, some in kinds.items():
+        for window in some.tolist():
             chosen.setdefault(window, kind)
     return [
-        _passage(subject, kind, int(starts[window]), int(lengths[window]), float(losses[window]))
+        _passage(subject, kind, int(windows.starts[window]), windows.length, float(windows.losses[window]))
         for window, kind in chosen.items()
     ]
 
