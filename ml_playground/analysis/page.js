@@ -74,7 +74,7 @@
     return box;
   };
   let start = 0;
-  for (const passage of document.querySelectorAll(".passage")) {
+  for (const passage of document.querySelectorAll(".tokens > .passage")) {
     const first = start;
     const spans = passage.children;
     start += spans.length;

@@ -3,23 +3,17 @@
 page("Title", [Heading("Results"), Table([Column("arm"), Column("loss", ".4f")], [["base", 1.9084]])])
 """
 
-import base64
-import hashlib
-import html
-import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any, Literal
+
+from ml_playground.analysis.markup import data_script, escaped, finite, resource, script_hash, visible
 
 Cell = str | float | None
 
 SHADES = (0.25, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0)
 """Bits from which on a token has the next darker shade."""
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,22 @@ class SideBySide:
     samples: Sequence[tuple[str, str]]
 
 
-Part = Heading | Text | Table | Figure | Details | Passage | SideBySide
+@dataclass(frozen=True)
+class Widget:
+    """A part with a script of its own. A page has each of them once.
+
+    Attributes:
+        name: of the files with its style and its script beside this one, and of the element with its data.
+        html: its elements, in which texts are escaped already.
+        data: what its script reads, as JSON types.
+    """
+
+    name: str
+    html: str
+    data: object
+
+
+Part = Heading | Text | Table | Figure | Details | Passage | SideBySide | Widget
 
 
 def page(title: str, parts: Sequence[Part], *, lead: str = "") -> str:
@@ -140,15 +149,17 @@ def page(title: str, parts: Sequence[Part], *, lead: str = "") -> str:
         parts: what is on it, in order.
         lead: a paragraph below the heading that says the most important.
     """
-    style, script = _resource("page.css"), _resource("page.js")
+    widgets = [part for part in parts if isinstance(part, Widget)]
+    names = ["page", *(each.name for each in widgets)]
+    style, scripts = "".join(resource(f"{name}.css") for name in names), [resource(f"{name}.js") for name in names]
     alternatives = _Alternatives()
-    body = [f"<h1>{_text(title)}</h1>"]
+    body = [f"<h1>{escaped(title)}</h1>"]
     if lead:
-        body.append(f'<p class="lead">{_text(lead)}</p>')
+        body.append(f'<p class="lead">{escaped(lead)}</p>')
     body += [_html(part, alternatives) for part in parts]
     policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_digest(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(map(script_hash, scripts))}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     return "\n".join(
         [
@@ -160,7 +171,7 @@ def page(title: str, parts: Sequence[Part], *, lead: str = "") -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
             '<link rel="icon" href="data:,">',
-            f"<title>{_text(title)}</title>",
+            f"<title>{escaped(title)}</title>",
             f"<style>\n{style}</style>",
             "</head>",
             "<body>",
@@ -168,8 +179,9 @@ def page(title: str, parts: Sequence[Part], *, lead: str = "") -> str:
             *body,
             "</main>",
             '<div id="tip" role="tooltip" hidden></div>',
-            f'<script type="application/json" id="alternatives">{alternatives.as_json()}</script>',
-            f"<script>{script}</script>",
+            data_script("alternatives", alternatives.as_json()),
+            *(data_script(each.name, each.data) for each in widgets),
+            *(f"<script>{script}</script>" for script in scripts),
             "</body>",
             "</html>",
             "",
@@ -190,47 +202,48 @@ class _Alternatives:
 
     def add(self, token: Token) -> None:
         """Append those of a token."""
-        values: list[float] = [-1 if token.bits is None else _finite(token.bits, 2)]
+        values: list[float] = [-1 if token.bits is None else finite(token.bits, 2)]
         for text, probability in token.alternatives:
-            values += [self.numbers.setdefault(_visible(text), len(self.numbers)), _finite(probability, 4)]
+            values += [self.numbers.setdefault(visible(text), len(self.numbers)), finite(probability, 4)]
         self.tokens.append(values)
 
-    def as_json(self) -> str:
-        """What the script reads, with nothing that ends a script element."""
-        values: dict[str, Any] = {"texts": list(self.numbers), "tokens": self.tokens}
-        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    def as_json(self) -> dict[str, Any]:
+        """What the script reads."""
+        return {"texts": list(self.numbers), "tokens": self.tokens}
 
 
 def _html(part: Part, alternatives: _Alternatives) -> str:
     match part:
         case Heading(text, level):
-            return f"<h{level}>{_text(text)}</h{level}>"
+            return f"<h{level}>{escaped(text)}</h{level}>"
         case Text(text):
-            return "\n".join(f"<p>{_text(each.strip())}</p>" for each in text.split("\n\n") if each.strip())
+            return "\n".join(f"<p>{escaped(each.strip())}</p>" for each in text.split("\n\n") if each.strip())
         case Table():
             return "\n".join(_table(part))
         case Figure():
-            picture = f'<div class="picture" role="img" aria-label="{_text(part.alt)}">{part.svg}</div>'
-            return f"<figure>{picture}<figcaption>{_text(part.caption)}</figcaption></figure>"
+            picture = f'<div class="picture" role="img" aria-label="{escaped(part.alt)}">{part.svg}</div>'
+            return f"<figure>{picture}<figcaption>{escaped(part.caption)}</figcaption></figure>"
         case Details(summary, parts):
             inner = "\n".join(_html(each, alternatives) for each in parts)
-            return f"<details><summary>{_text(summary)}</summary>\n{inner}\n</details>"
+            return f"<details><summary>{escaped(summary)}</summary>\n{inner}\n</details>"
         case Passage():
             return _passage(part, alternatives)
         case SideBySide(samples):
             texts = "".join(
-                f"<section><h4>{_text(name)}</h4><div class='sample'>{_text(text)}</div></section>"
+                f"<section><h4>{escaped(name)}</h4><div class='sample'>{escaped(text)}</div></section>"
                 for name, text in samples
             )
             return f'<div class="samples">{texts}</div>'
+        case Widget(html=html):
+            return html
 
 
 def _table(table: Table) -> Iterator[str]:
     numeric = table.numeric
-    label = f' aria-label="{_text(table.caption)}"' if table.caption else ""
+    label = f' aria-label="{escaped(table.caption)}"' if table.caption else ""
     yield f'<div class="scroll" tabindex="0" role="region"{label}><table>'
     if table.caption:
-        yield f"<caption>{_text(table.caption)}</caption>"
+        yield f"<caption>{escaped(table.caption)}</caption>"
     heads = (_head(column, right) for column, right in zip(table.columns, numeric, strict=True))
     yield f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>"
     for row in table.rows:
@@ -239,15 +252,15 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _head(column: Column, right: bool) -> str:
-    tip = f' data-tip="{_text(column.help)}"' if column.help else ""
+    tip = f' data-tip="{escaped(column.help)}"' if column.help else ""
     kind = ' class="number"' if right else ""
-    return f'<th scope="col"{kind} aria-sort="none"><button type="button"{tip}>{_text(column.name)}</button></th>'
+    return f'<th scope="col"{kind} aria-sort="none"><button type="button"{tip}>{escaped(column.name)}</button></th>'
 
 
 def _cell(cell: Cell, column: Column, right: bool) -> str:
     kind = ' class="number"' if right else ""
     value = f' data-value="{cell!r}"' if isinstance(cell, int | float) and math.isfinite(cell) else ""
-    return f"<td{kind}{value}>{_text(cell_text(cell, column))}</td>"
+    return f"<td{kind}{value}>{escaped(cell_text(cell, column))}</td>"
 
 
 def cell_text(cell: Cell, column: Column) -> str:
@@ -263,41 +276,22 @@ def _passage(passage: Passage, alternatives: _Alternatives) -> str:
     spans: list[str] = []
     for token in passage.tokens:
         alternatives.add(token)
-        shown = _text(token.text).replace("\n", "↵\n")
+        shown = escaped(token.text).replace("\n", "↵\n")
         spans.append(f"<i{_shade(token.bits)}>{shown}</i>")
-    shades = zip(("0", *map("{:g}".format, SHADES)), range(len(SHADES) + 1), strict=True)
-    legend = "".join(f"<i{f' class=b{shade}' if shade else ''}>{bits}</i>" for bits, shade in shades)
     return (
-        f'<figure class="tokens"><figcaption>{_text(passage.caption)} <span class="legend">bits, from {legend}</span>'
-        f"</figcaption>\n"
-        f'<div class="passage" tabindex="0" role="group" aria-label="{_text(passage.caption or "Passage")}: arrow keys '
-        f'show what each token could have been">{"".join(spans)}</div></figure>'
+        f'<figure class="tokens"><figcaption>{escaped(passage.caption)} {legend()}</figcaption>\n'
+        f'<div class="passage" tabindex="0" role="group" aria-label="{escaped(passage.caption or "Passage")}: arrow '
+        f'keys show what each token could have been">{"".join(spans)}</div></figure>'
     )
+
+
+def legend() -> str:
+    """What the shades of tokens mean."""
+    shades = zip(("0", *map("{:g}".format, SHADES)), range(len(SHADES) + 1), strict=True)
+    each = "".join(f"<i{f' class=b{shade}' if shade else ''}>{bits}</i>" for bits, shade in shades)
+    return f'<span class="legend">bits, from {each}</span>'
 
 
 def _shade(bits: float | None) -> str:
     shade = 0 if bits is None else sum(bits >= edge for edge in SHADES)
     return f" class=b{shade}" if shade else ""
-
-
-def _text(text: str) -> str:
-    """A text as HTML, in which what no page may contain is replaced."""
-    return html.escape(_CONTROL.sub("\ufffd", text.replace("\r\n", "\n")))
-
-
-def _visible(text: str) -> str:
-    """A token's text for the list of alternatives, with spaces and line breaks that can be seen."""
-    return _CONTROL.sub("\ufffd", text.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥"))
-
-
-def _finite(value: float, digits: int) -> float:
-    """A number that JSON has."""
-    return round(value, digits) if math.isfinite(value) else 1e9
-
-
-def _resource(name: str) -> str:
-    return resources.files("ml_playground.analysis").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

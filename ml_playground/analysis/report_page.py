@@ -1,6 +1,6 @@
 """A report as parts of a page, and those as Markdown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from ml_playground.analysis import markdown, report_plots
 from ml_playground.analysis.copies import Copying
@@ -21,6 +21,7 @@ from ml_playground.analysis.page import (
     page,
 )
 from ml_playground.analysis.report import Report
+from ml_playground.analysis.subject import made_from
 from ml_playground.analysis.variety import REPEATED, Variety
 
 _SHOWN_SAMPLES = 6
@@ -28,12 +29,12 @@ _SHOWN_SAMPLES = 6
 
 def as_html(report: Report) -> str:
     """The report as a page of its own."""
-    return page(_title(report), [*_parts(report), *_passages(report), *_source(report)], lead=_lead(report))
+    return page(_title(report), [*_parts(report), *_passages(report), made_from(report.source)], lead=_lead(report))
 
 
 def as_markdown(report: Report) -> str:
     """The report in Markdown, without the passages whose tokens have colours."""
-    return markdown.as_markdown(_title(report), [*_parts(report), *_source(report)], lead=_lead(report))
+    return markdown.as_markdown(_title(report), [*_parts(report), made_from(report.source)], lead=_lead(report))
 
 
 def _title(report: Report) -> str:
@@ -209,19 +210,3 @@ def _passages(report: Report) -> Iterator[Part]:
     for each in report.passages:
         tokens = [Token(token.text, token.bits, token.alternatives) for token in each.tokens]
         yield Passage(tokens, f"{each.kind.capitalize()}: {each.loss:.4f} nats/token, from token {each.start:,} on.")
-
-
-def _source(report: Report) -> Iterator[Part]:
-    source = report.source
-    rows: list[list[Cell]] = [
-        ["checkpoint", source.checkpoint],
-        ["SHA-256 of its weights", source.sha256],
-        ["fingerprint of the data", source.data],
-        *_settings(source.settings),
-    ]
-    yield Details("What this was made from", [Table([Column("name"), Column("value")], rows)])
-
-
-def _settings(settings: Mapping[str, object]) -> Iterator[list[Cell]]:
-    for name, value in settings.items():
-        yield [name, str(value)]

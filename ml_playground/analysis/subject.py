@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ml_playground.analysis.page import Cell, Column, Details, Table
 from ml_playground.data.store import Dataset, Tokens
 from ml_playground.evaluation import Evaluator
 from ml_playground.models.base import LanguageModel
@@ -26,6 +27,18 @@ class Source:
     step: int
     data: str
     settings: dict[str, Any]
+
+
+def made_from(source: Source) -> Details:
+    """What a page was made from, folded away."""
+    stated = {
+        "checkpoint": source.checkpoint,
+        "SHA-256 of its weights": source.sha256,
+        "fingerprint of the data": source.data,
+        **source.settings,
+    }
+    rows: list[list[Cell]] = [[name, str(value)] for name, value in stated.items()]
+    return Details("What this was made from", [Table([Column("name"), Column("value")], rows)])
 
 
 @dataclass(frozen=True)

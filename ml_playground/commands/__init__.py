@@ -229,6 +229,7 @@ VERBS: dict[str, Verb] = {
     "loop": RunVerb("prepare, train and sample", checks_devices=True),
     "evaluate": ExperimentVerb("measure the best and the last checkpoint on the validation text", checks_devices=True),
     "report": RunVerb("write a page on fit, copying, memory and variety", extra="analysis", checks_devices=True),
+    "explore": RunVerb("write a page on what the best checkpoint does at each token", checks_devices=True),
     "estimate": ExperimentVerb("estimate what the training would take, from a few timed steps", checks_devices=True),
     "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),
     "compare": Verb("show what differs between runs, and whether it helped", (_COMPARED, _BASE, _CONFIG), "analysis"),

@@ -15,6 +15,7 @@ from ml_playground.config.sections import (
     CompareConfig,
     DataConfig,
     EvaluateConfig,
+    ExploreConfig,
     ExportGgufConfig,
     ExportHfConfig,
     ExportOllamaConfig,
@@ -61,7 +62,7 @@ class ExportConfig(Section):
     ollama: ExportOllamaConfig
 
 
-NOT_RECORDED = {"sweep", "compare", "plot"}
+NOT_RECORDED = {"explore", "sweep", "compare", "plot"}
 """The sections on which no run depends."""
 
 
@@ -78,6 +79,7 @@ class ExperimentConfig(Section):
     evaluate: EvaluateConfig
     sample: SampleConfig
     report: ReportConfig
+    explore: ExploreConfig
     export: ExportConfig
     sweep: SweepConfig
     compare: CompareConfig
@@ -95,7 +97,7 @@ class ExperimentConfig(Section):
         return self
 
     def resolved(self) -> Table:
-        """What a run depends on, as JSON types: without `[sweep]`, `[compare]` and `[plot]`.
+        """What a run depends on, as JSON types: without `[explore]`, `[sweep]`, `[compare]` and `[plot]`.
 
         Paths below the project are relative to it.
         """

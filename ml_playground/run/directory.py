@@ -12,7 +12,7 @@ from ml_playground.errors import LockedError, RunDirectoryError
 from ml_playground.utils.files import storage_errors, unused_name
 from ml_playground.utils.locks import is_locked, locked
 
-Use = Literal["train", "merge", "export", "evaluate", "report"]
+Use = Literal["train", "merge", "export", "evaluate", "report", "explore"]
 
 _USES: dict[Use, str] = {
     "train": "training",
@@ -20,6 +20,7 @@ _USES: dict[Use, str] = {
     "export": "export",
     "evaluate": "evaluation",
     "report": "report",
+    "explore": "exploration",
 }
 
 
@@ -48,6 +49,7 @@ class RunDirectory:
         self.summary = path / "summary.json"
         self.tokenizer = path / "tokenizer" / "tokenizer.json"
         self.report = path / "reports" / "report"  # with .html, .md and .json: of its best checkpoint, by `report`
+        self.exploration = path / "reports" / "explore"  # with .html and .json: passages, token by token, by `explore`
         self.merged = path / "merged"
         self.exports = path / "export"
         self.huggingface = self.exports / "huggingface"

@@ -6,6 +6,7 @@ A component receives the section it needs (or plain keyword arguments), never th
 
 from ml_playground.config.sections.compare import CompareConfig
 from ml_playground.config.sections.evaluate import EvaluateConfig
+from ml_playground.config.sections.explore import ExploreConfig
 from ml_playground.config.sections.export import ExportGgufConfig, ExportHfConfig, ExportOllamaConfig
 from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
 from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
@@ -32,6 +33,7 @@ __all__ = [
     "DecayingScheduleConfig",
     "Device",
     "EvaluateConfig",
+    "ExploreConfig",
     "ExportGgufConfig",
     "ExportHfConfig",
     "ExportOllamaConfig",

@@ -50,3 +50,11 @@ def test_half_a_character_is_refused() -> None:
 def test_a_file_name_that_cannot_be_is_refused() -> None:
     with pytest.raises(PromptError, match="cannot be read"):
         read_prompt("FILE:a\0b")
+
+
+@pytest.mark.parametrize("text", ["", "abé", "a\ud800"])
+def test_a_message_names_the_option_that_the_text_comes_from(text: str) -> None:
+    with pytest.raises(PromptError, match=r"^\[explore\] text: "):
+        encode_prompt(text, PLAIN, "[explore] text")
+    with pytest.raises(PromptError, match=r"^\[explore\] text: .*cannot be read"):
+        read_prompt("FILE:nowhere", "[explore] text")

@@ -1,0 +1,228 @@
+"""What a model does at each token of a passage: alternatives, attention, what it relies on, layer by layer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from ml_playground.analysis.attention import attention_weights
+from ml_playground.analysis.heads import Habits, HeadHabits
+from ml_playground.analysis.salience import erasures
+from ml_playground.analysis.scores import Floats, Integers, Scores, score, score_ids, token_text
+from ml_playground.analysis.states import LayerReadings, layer_readings
+from ml_playground.analysis.subject import Source, Subject
+from ml_playground.analysis.windows import full_windows
+from ml_playground.errors import AnalysisError
+
+ALTERNATIVES = 8
+READINGS = 3
+"""How many of the likeliest tokens are kept of each layer's reading."""
+
+_ATTENDED = 2**19  # weights that a page keeps, of all tokens and heads: with 3 bytes each, 2 MiB in base64
+_MOST_ATTENDED = 16
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage to look at.
+
+    Attributes:
+        ids: its tokens, at least 2.
+        start: index of its first token in the validation text, None if it comes from elsewhere.
+    """
+
+    ids: Sequence[int]
+    start: int | None = None
+
+
+@dataclass(frozen=True)
+class Attended:
+    """The tokens that each head attends to most, where each of the N tokens of a passage is predicted.
+
+    Attributes:
+        places: their indices in the passage, by layer and head, the most attended first (N, L, H, K). Where there are
+            several heads, their mean comes after them as one more.
+        weights: the attention that they get, 0 to 1; 0 also where there are fewer than K (N, L, H, K).
+    """
+
+    places: Integers
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What a model does in a passage of T tokens, of which it predicts all but the first: N = T - 1.
+
+    Attributes:
+        passage: its tokens.
+        scores: losses and alternatives, of N tokens.
+        attended: None if the model's attention cannot be read.
+        effects: by how many nats the loss of each token rises when the one before it, the one before that and so on is
+            left out; 0 where there is none (N, R).
+        readings: nats (L + 1, N) and likeliest tokens (L + 1, N, K) after the embedding and after each layer; None if
+            they cannot be read.
+    """
+
+    passage: Passage
+    scores: Scores
+    attended: Attended | None
+    effects: Floats
+    readings: LayerReadings | None
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Passages as a model reads them.
+
+    Attributes:
+        name: of the run.
+        validation_loss: mean over the validation text, in nats per token; None if it was not measured.
+        passages: what was looked at.
+        heads: what each head attends to, over all passages; none if the attention cannot be read.
+        chance: see `Habits`.
+        missing: what could not be measured, and why.
+        texts: how to show each token that occurs in the passages, or instead.
+    """
+
+    name: str
+    source: Source
+    validation_loss: float | None
+    passages: Sequence[Explored]
+    heads: Sequence[HeadHabits]
+    chance: float
+    missing: Sequence[str]
+    texts: dict[int, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """What it was made from, and the passages without what was measured of each token, as JSON types."""
+        return {
+            "name": self.name,
+            "source": vars(self.source),
+            "validation_loss": self.validation_loss,
+            "passages": [
+                {
+                    "start": each.passage.start,
+                    "loss": each.scores.loss,
+                    "tokens": [self.texts[token] for token in each.passage.ids],
+                }
+                for each in self.passages
+            ],
+        }
+
+
+def surprising(subject: Subject, count: int, tokens: int) -> tuple[list[Passage], float]:
+    """The windows of the validation text with the highest losses, the highest first, and the loss of the whole text.
+
+    Args:
+        subject: the model, its data, and how much of the validation text counts.
+        count: how many windows.
+        tokens: predictions in each, at most the model's `block_size`.
+    """
+    windowed = replace(subject, context=min(tokens, subject.model.block_size))
+    val = subject.dataset.val
+    scores = score(subject.model, windowed.of(val, subject.evaluator.predictions), subject.runtime)
+    windows = full_windows(scores)
+    worst = windows.starts[np.argsort(-windows.losses, kind="stable")[:count]].tolist()
+    return [Passage(val[start : start + windows.length + 1].tolist(), start) for start in worst], scores.loss
+
+
+def explore(
+    name: str,
+    source: Source,
+    subject: Subject,
+    passages: Sequence[Passage],
+    reach: int,
+    progress: Callable[[str], None],
+    *,
+    validation_loss: float | None = None,
+) -> Exploration:
+    """Measure all that a page shows of some passages.
+
+    Args:
+        name: of the run.
+        source: what it is made from.
+        subject: the model with its data.
+        passages: each of 2 to `block_size` + 1 tokens.
+        reach: how many of the tokens before each one to leave out, one at a time (R).
+        progress: called with what is measured next.
+        validation_loss: see `Exploration`.
+    """
+    explorer = _Explorer(subject, reach, predictions=sum(len(each.ids) - 1 for each in passages))
+    explored: list[Explored] = []
+    for number, passage in enumerate(passages, start=1):
+        progress(f"passage {number} of {len(passages)}")
+        explored.append(explorer.explored(passage))
+    return Exploration(
+        name=name,
+        source=source,
+        validation_loss=validation_loss,
+        passages=explored,
+        heads=explorer.habits.result(),
+        chance=explorer.habits.chance,
+        missing=list(explorer.missing),
+        texts={token: token_text(subject.dataset.tokenizer, token) for token in sorted(_shown(explored))},
+    )
+
+
+T = TypeVar("T")
+
+
+class _Explorer:
+    """Measures one passage after another."""
+
+    def __init__(self, subject: Subject, reach: int, *, predictions: int) -> None:
+        self._subject = subject
+        self._reach = reach
+        self._predictions = predictions
+        self.habits = Habits()
+        self.missing: dict[str, None] = {}  # in order, each once
+
+    def explored(self, passage: Passage) -> Explored:
+        """What the model does in it."""
+        ids, model, runtime = passage.ids, self._subject.model, self._subject.runtime
+        weights = self._tried(lambda: attention_weights(model, ids[:-1], runtime))
+        if weights is not None:
+            self.habits.add(weights, ids[:-1])
+        return Explored(
+            passage=passage,
+            scores=score_ids(model, ids, runtime, top=ALTERNATIVES),
+            attended=None if weights is None else attended(weights, self._predictions),
+            effects=erasures(model, ids, runtime, min(self._reach, len(ids) - 1))[1:],
+            readings=self._tried(lambda: layer_readings(model, ids, runtime, READINGS)),
+        )
+
+    def _tried(self, measure: Callable[[], T]) -> T | None:
+        """What `measure` returns. If the model has no such thing, None, with the reason kept in `missing`."""
+        try:
+            return measure()
+        except AnalysisError as error:
+            self.missing[str(error)] = None
+            return None
+
+
+def attended(weights: Floats, predictions: int) -> Attended:
+    """The most attended tokens of a passage, fewer of each head the more heads and tokens there are.
+
+    Args:
+        weights: of the passage (L, H, N, N).
+        predictions: tokens on the whole page, which share the space.
+    """
+    if weights.shape[1] > 1:
+        weights = np.concatenate([weights, weights.mean(axis=1, keepdims=True)], axis=1)
+    layers, heads, length, _ = weights.shape
+    kept = min(length, _MOST_ATTENDED, max(1, _ATTENDED // (predictions * layers * heads)))
+    top = torch.as_tensor(weights).topk(kept, dim=-1)
+    places, values = (each.permute(2, 0, 1, 3).numpy() for each in (top.indices, top.values))
+    return Attended(places, values)
+
+
+def _shown(explored: Sequence[Explored]) -> set[int]:
+    """The ids that occur."""
+    ids: set[int] = set()
+    for each in explored:
+        ids |= {*each.passage.ids, *each.scores.top_ids.flatten().tolist()}
+        if each.readings is not None:
+            ids |= set(each.readings.top_ids.flatten().tolist())
+    return ids
