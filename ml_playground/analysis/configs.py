@@ -1,6 +1,8 @@
 """What two runs do differently, as far as it matters for what they learn."""
 
-from ml_playground.utils.tables import Change, Table, changes, is_table
+from ml_playground.config.fields import is_derived
+from ml_playground.config.sections import ModelConfig
+from ml_playground.utils.tables import Change, Table, changes, is_table, table_at
 
 # Options that say where and when something is written.
 _WHERE_AND_WHEN = {
@@ -33,8 +35,9 @@ def differences(before: Table, now: Table) -> list[Change]:
     """The options of two resolved configurations that differ, such as `[train.optim] learning_rate`.
 
     Only what a training depends on counts: `[prepare]`, `[train]` and `plugins`, without the seed, and without options
-    that say where and when something is written. One that follows another, such as `lr_decay_iters` where `max_iters`
-    is changed, is left out, and so are the options that only the earlier kind of a part has.
+    that say where and when something is written. One that follows another is left out, such as `lr_decay_iters` where
+    `max_iters` is changed or a width that is computed from others, and so are the options that only the earlier kind
+    of a part has.
 
     Args:
         before: a configuration, as `RunRecord.config` has it.
@@ -48,13 +51,23 @@ def differences(before: Table, now: Table) -> list[Change]:
         Change(each.key.replace("[.", "[").removeprefix("[] "), each.before, each.now) for each in changes(old, new, "")
     ]
     values = {each.key: (each.before, each.now) for each in found}
+    computed = _computed(old) & _computed(new)
     kinds = {each.key.rpartition(" ")[0] for each in found if each.key.endswith("] kind")}
     return [
         each
         for each in found
-        if values.get(_FOLLOWS.get(each.key, "")) != (each.before, each.now)
+        if each.key not in computed
+        and values.get(_FOLLOWS.get(each.key, "")) != (each.before, each.now)
         and not (each.now is None and each.key.rpartition(" ")[0] in kinds)
     ]
+
+
+def _computed(config: Table) -> set[str]:
+    """The options of the model that are as they follow from others."""
+    stated = table_at(config, ("train", "model")) or {}
+    names = [name for name, field in ModelConfig.model_fields.items() if is_derived(field)]
+    filled = ModelConfig.completed({key: value for key, value in stated.items() if key not in names})
+    return {f"[train.model] {name}" for name in names if filled.get(name) == stated.get(name)}
 
 
 def learned_from(train: Table) -> Table:

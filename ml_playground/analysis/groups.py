@@ -11,7 +11,7 @@ from ml_playground.analysis.members import Measured, Member
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.records import RunRecord
 from ml_playground.run.surroundings import CODE
-from ml_playground.utils.tables import Change, Table
+from ml_playground.utils.tables import Change, Table, is_table
 
 _CHANGES_IN_A_NAME = 3
 
@@ -204,7 +204,8 @@ def _short(change: Change) -> str:
     section, _, key = change.key.rpartition(" ")
     if key == "kind":  # of a part, whose name says more
         key = section.strip("[]").rpartition(".")[2]
-    return f"without {key}" if change.now is None else f"{key} = {_value(change.now)}"
+    value = change.now["kind"] if is_table(change.now) and "kind" in change.now else change.now
+    return f"without {key}" if value is None else f"{key} = {_value(value)}"
 
 
 def stated(change: Change) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from ml_playground.analysis.groups import Group, pairs
 from ml_playground.analysis.members import Evaluation
 from ml_playground.analysis.results import Row, Unit, counted
+from ml_playground.run.surroundings import CODE
 
 _SIMILAR_COST = (0.95, 1.05)
 
@@ -85,6 +86,8 @@ def _changed_on_the_way(group: Group) -> Iterator[str]:
 
 def _matters(key: str) -> bool:
     section, _, option = key.rpartition(" ")
+    if key == "[model] identity" or key.startswith(f"[versions] {CODE}"):
+        return True
     return section.startswith("[train.") and (section != "[train.runtime]" or option in ("max_iters", "seed"))
 
 

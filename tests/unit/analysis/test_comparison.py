@@ -251,10 +251,11 @@ def test_what_differs_beside_the_configuration_is_said(tmp_path: Path) -> None:
 
 def test_a_run_that_was_changed_on_the_way_is_named(tmp_path: Path) -> None:
     changed = [Changed("[train.optim] learning_rate", 1e-3, 1e-2), Changed("[versions] torch", "2.11", "2.12")]
+    changed.append(Changed("[model] identity", "one", "other"))
     write_run(tmp_path / "a", 2)
     write_run(tmp_path / "b", 1, changes=RELU2, starts=[StartRecord(50, "", 1, None, changed)])
     (note,) = (note for note in compared(tmp_path).notes if "changed" in note)
-    assert note.endswith("b was changed at step 50, after it had begun: [train.optim] learning_rate")
+    assert note.endswith("b was changed at step 50, after it had begun: [train.optim] learning_rate, [model] identity")
 
 
 def drawn(folder: Path) -> dict[str, Picture]:

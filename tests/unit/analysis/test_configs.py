@@ -49,6 +49,16 @@ def test_an_option_that_follows_another_is_not_named_beside_it() -> None:
     ]
 
 
+def test_widths_that_are_computed_from_others_are_not_named() -> None:
+    sizes = {"n_head": 2, "n_kv_head": 2, "head_dim": 8, "n_embd": 16, "n_inner": 64}
+    before = merge(CONFIG, {"train": {"model": sizes}})
+    wide = {"n_embd": 32, "head_dim": 16, "n_inner": 128}
+    assert differences(before, merge(before, {"train": {"model": wide}})) == [Change("[train.model] n_embd", 16, 32)]
+    assert differences(before, merge(before, {"train": {"model": {"n_inner": 32}}})) == [
+        Change("[train.model] n_inner", 64, 32)
+    ]
+
+
 def test_every_option_of_a_training_that_follows_another_is_known() -> None:
     for key, _, field in all_option_fields():
         for source in default_sources(field):
