@@ -217,6 +217,14 @@ _COMPARED = Argument(
     },
     _experiments,
 )
+_SHOWN = Argument(
+    "runs",
+    {
+        "nargs": "*",
+        "type": Path,
+        "help": "run directories to show side by side, or folders of some, instead of those of the configuration",
+    },
+)
 _BASE = Argument(
     "--base",
     {"metavar": "NAME", "help": "what the others are compared with: a row of the table, or a run of it"},
@@ -234,6 +242,7 @@ VERBS: dict[str, Verb] = {
     "sweep": ExperimentVerb("train each arm of a sweep with each seed, resuming where it stopped", checks_devices=True),
     "compare": Verb("show what differs between runs, and whether it helped", (_COMPARED, _BASE, _CONFIG), "analysis"),
     "plot": ExperimentVerb("draw the losses of a run, and of others beside it", extra="analysis"),
+    "lit": Verb("show runs in the browser with LIT: salience, attention, errors", (_EXPERIMENT, _SHOWN, _CONFIG)),
     "merge": RunVerb("write a fine-tuned model with its adapters merged in, as a folder of its own"),
     "export": RunVerb("write the best model for Hugging Face, llama.cpp and Ollama", extra="export"),
     "describe": ExperimentVerb("show what the experiment does and which files exist"),

@@ -7,6 +7,7 @@ from functools import partial
 from torch import Tensor
 
 from ml_playground.config.experiment import ExperimentConfig
+from ml_playground.config.recorded import recorded_config
 from ml_playground.config.sections import EvaluateConfig, TrainRuntimeConfig
 from ml_playground.data.batches import Batches
 from ml_playground.data.store import Dataset, tokenizer_folder
@@ -15,6 +16,7 @@ from ml_playground.models.build import load_weights
 from ml_playground.models.spec import ModelSpec, spec_of
 from ml_playground.run.checkpoint import Provenance
 from ml_playground.run.directory import RunDirectory
+from ml_playground.run.records import RunRecord
 from ml_playground.run.store import Artifact, CheckpointStore
 from ml_playground.run.surroundings import versions_of
 from ml_playground.runtime import Runtime, compile_model, resolve, seed_everything
@@ -22,6 +24,8 @@ from ml_playground.training.curriculum import Curriculum, Stage
 from ml_playground.training.optim import build_optimizer
 from ml_playground.training.resume import stored_best_loss
 from ml_playground.training.trainer import Trainer
+from ml_playground.utils.paths import project_root
+from ml_playground.utils.tables import table_at
 
 _COMPARED_TOKENS = 4096  # of the data, to find out whether a model to begin with knows its ids
 
@@ -66,6 +70,18 @@ def origin_of(config: ExperimentConfig, dataset: Dataset, spec: ModelSpec) -> Pr
         versions=versions_of(train),
         model_identity=spec.identity(),
     )
+
+
+def finetuned_spec(run: RunDirectory, record: RunRecord) -> ModelSpec | None:
+    """The pretrained model that a run is fine-tuned from; None for any other, which is known from its checkpoint.
+
+    Raises:
+        RunDirectoryError: another version wrote `run.json`, with other options.
+    """
+    if (table_at(record.config, ("train", "hf_model")) or {}).get("model_name") is None:
+        return None
+    root = project_root(run.info)
+    return spec_of(recorded_config(record.config, root).train, root)
 
 
 def build_trainer(

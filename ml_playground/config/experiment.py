@@ -20,6 +20,7 @@ from ml_playground.config.sections import (
     ExportHfConfig,
     ExportOllamaConfig,
     HfModelConfig,
+    LitConfig,
     ModelOptions,
     OptimConfig,
     PeftConfig,
@@ -62,7 +63,7 @@ class ExportConfig(Section):
     ollama: ExportOllamaConfig
 
 
-NOT_RECORDED = {"explore", "sweep", "compare", "plot"}
+NOT_RECORDED = {"explore", "sweep", "compare", "plot", "lit"}
 """The sections on which no run depends."""
 
 
@@ -84,6 +85,7 @@ class ExperimentConfig(Section):
     sweep: SweepConfig
     compare: CompareConfig
     plot: PlotConfig
+    lit: LitConfig
     _file: ConfigFile = PrivateAttr()
 
     @property
@@ -97,7 +99,7 @@ class ExperimentConfig(Section):
         return self
 
     def resolved(self) -> Table:
-        """What a run depends on, as JSON types: without `[explore]`, `[sweep]`, `[compare]` and `[plot]`.
+        """What a run depends on, as JSON types: without the sections of `NOT_RECORDED`.
 
         Paths below the project are relative to it.
         """

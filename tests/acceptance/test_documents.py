@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     path
     for path in sorted(ROOT.rglob("*.md"))
-    if not {".venv", ".venv-gguf", ".pytest_cache"} & set(path.relative_to(ROOT).parts)
+    if not {".venv", ".venv-gguf", ".venv-lit", ".pytest_cache"} & set(path.relative_to(ROOT).parts)
     and "node_modules" not in path.parts
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -177,7 +177,7 @@ def test_the_times_in_the_readme_are_those_that_were_measured(tmp_path: Path) ->
 def test_every_folder_of_tests_says_what_belongs_there() -> None:
     for folder in (ROOT / "tests", *(path for path in (ROOT / "tests").iterdir() if (path / "README.md").exists())):
         assert (folder / "README.md").is_file()
-    for tier in ("unit", "integration", "e2e", "acceptance", "gguf"):
+    for tier in ("unit", "integration", "e2e", "acceptance", "gguf", "lit"):
         assert (ROOT / "tests" / tier / "README.md").is_file()
 
 

@@ -13,7 +13,6 @@ from ml_playground.config.sections import SamplingConfig
 from ml_playground.errors import PlaygroundError
 from ml_playground.utils.extras import needing
 from ml_playground.utils.paths import project_root
-from ml_playground.utils.tables import table_at
 
 if TYPE_CHECKING:
     from ml_playground.models.spec import ModelSpec
@@ -78,10 +77,7 @@ def _config(member: Member) -> ExperimentConfig:
 
 def _spec(member: Member) -> "ModelSpec":
     """The pretrained model that a run is fine-tuned from; any other kind of model is known from its checkpoint."""
+    from ml_playground.commands.build import finetuned_spec
     from ml_playground.models.kinds import BUILT_IN
-    from ml_playground.models.spec import spec_of
 
-    if (table_at(member.record.config, ("train", "hf_model")) or {}).get("model_name") is None:
-        return BUILT_IN
-    config = _config(member)
-    return spec_of(config.train, project_root(member.run.directory.info))
+    return finetuned_spec(member.run.directory, member.record) or BUILT_IN

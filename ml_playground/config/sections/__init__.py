@@ -9,6 +9,7 @@ from ml_playground.config.sections.evaluate import EvaluateConfig
 from ml_playground.config.sections.explore import ExploreConfig
 from ml_playground.config.sections.export import ExportGgufConfig, ExportHfConfig, ExportOllamaConfig
 from ml_playground.config.sections.finetune import HfModelConfig, PeftConfig
+from ml_playground.config.sections.lit import LitConfig
 from ml_playground.config.sections.model import MLPConfig, ModelConfig, ModelOptions, NormConfig, PositionConfig
 from ml_playground.config.sections.plot import PlotConfig
 from ml_playground.config.sections.prepare import Packing, PrepareConfig, SourceConfig, SplitConfig, TokenizerConfig
@@ -39,6 +40,7 @@ __all__ = [
     "ExportOllamaConfig",
     "GGUFType",
     "HfModelConfig",
+    "LitConfig",
     "MLPConfig",
     "Match",
     "ModelConfig",

@@ -1,0 +1,85 @@
+"""Attention, in the one panel of LIT that shows a whole matrix: that of its older sequence salience."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from lit_nlp.api import types
+from lit_nlp.api.components import Interpreter
+from lit_nlp.api.dataset import Dataset
+from lit_nlp.api.dtypes import SequenceSalienceMap
+from lit_nlp.api.model import Model
+
+from ml_playground.analysis.attention import attention_weights
+from ml_playground.analysis.lit.models import attention_shape, subject_of
+from ml_playground.analysis.lit.subject import Subject
+
+NAME = "sequence_salience"
+"""The panel finds it by this name."""
+
+_MOST_WEIGHTS = 2**21  # sent at once; beyond it only the means of the layers are
+
+
+class Attention(Interpreter):
+    """What each token of the target attends to, by layer and head: the weights of the position that predicts it."""
+
+    def __init__(self, subjects: list[Subject]) -> None:
+        """Have a field for each layer and head of any of the runs."""
+        shapes = [attention_shape(subject) for subject in subjects]
+        layers = max((layers for layers, _ in shapes), default=0)
+        heads = max((heads for _, heads in shapes), default=0)
+        names = [_field(layer) for layer in range(layers)]
+        names += [_field(layer, head) for layer in range(layers) for head in range(heads)]
+        self._fields = sorted(names, key=lambda name: [int(word) for word in name.split() if word.isdigit()])
+
+    def is_compatible(self, model: Model, dataset: Dataset) -> bool:
+        """Whether the model is a run's, and the data has texts."""
+        return subject_of(model) is not None and "prompt" in dataset.spec() and bool(self._fields)
+
+    def meta_spec(self) -> types.Spec:
+        """A field for each matrix."""
+        return {name: types.SequenceSalience(signed=False) for name in self._fields}
+
+    def run(
+        self,
+        inputs: list[types.JsonDict],
+        model: Model,
+        dataset: Dataset,  # noqa: ARG002
+        model_outputs: list[types.JsonDict] | None = None,  # noqa: ARG002
+        config: types.JsonDict | None = None,
+    ) -> list[dict[str, Any]]:
+        """For each text, the matrices of shape (T of the target, T)."""
+        subject = subject_of(model)
+        assert subject is not None  # it is compatible
+        targets: list[str] = (config or {}).get("target_text") or [row.get("target") or "" for row in inputs]
+        with subject.turns:
+            return [self._maps(subject, row, target) for row, target in zip(inputs, targets, strict=True)]
+
+    def _maps(self, subject: Subject, row: types.JsonDict, target: str) -> dict[str, Any]:
+        passage = subject.passage(row.get("prompt") or "", target)
+        ids, tokens = passage.ids, subject.tokens(passage.ids)
+        weights = attention_weights(subject.model, ids, subject.runtime)  # (L, H, T, T)
+        # A token is predicted by the position before it, and nothing predicts the first.
+        rows = weights[:, :, [max(place - 1, 0) for place in range(passage.prompt, len(ids))]]
+        matrices = {_field(layer): heads.mean(axis=0) for layer, heads in enumerate(rows)}
+        if rows.size <= _MOST_WEIGHTS:
+            matrices |= {
+                _field(layer, head): matrix for layer, heads in enumerate(rows) for head, matrix in enumerate(heads)
+            }
+        return {
+            name: SequenceSalienceMap(
+                tokens_in=tokens[: passage.prompt], tokens_out=tokens[passage.prompt :], salience=_short(matrix)
+            )
+            for name, matrix in matrices.items()
+        }
+
+
+def _field(layer: int, head: int | None = None) -> str:
+    """What the page calls a matrix; both are counted from 1."""
+    return f"layer {layer + 1}" + ("" if head is None else f" head {head + 1}")
+
+
+def _short(matrix: npt.NDArray[np.float32]) -> list[list[float]]:
+    """The same numbers with few digits, of which the page gets millions."""
+    rounded: list[list[float]] = matrix.astype(np.float64).round(4).tolist()
+    return rounded

@@ -1,0 +1,36 @@
+"""The verb `lit`, as far as it goes without LIT."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from ml_playground.cli import main
+from ml_playground.commands.lit import unique_names
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_folder_at_the_root_has_no_python_file() -> None:
+    """One with an `__init__.py` would hide the installed `lit_nlp` from everything that is started from the root."""
+    assert (ROOT / "lit_nlp" / "requirements.txt").is_file()
+    assert not list((ROOT / "lit_nlp").rglob("*.py"))
+
+
+def test_that_folder_is_not_taken_for_the_library(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if find_spec("lit_nlp.app") is not None:
+        pytest.skip("LIT is installed here")
+    monkeypatch.syspath_prepend(str(ROOT))
+    assert main(["lit", "phrases"]) == 2
+    assert "`make lit` sets up an environment for it" in capsys.readouterr().err
+
+
+def test_runs_are_told_apart_by_as_few_folders_as_needed() -> None:
+    assert unique_names([Path("/a/out/x"), Path("/a/out/y")]) == ["x", "y"]
+    assert unique_names([Path("/a/out/x"), Path("/b/out/x")]) == ["a-out-x", "b-out-x"]
+    assert unique_names([Path("/a/lr=0.1, wide: 2/x")] * 1) == ["x"]
+    assert unique_names([Path("/a/lr=0.1, wide: 2")]) == ["lr-0.1-wide-2"]
+    assert unique_names([Path("/a/größe"), Path("/a/b&c#d")]) == ["größe", "b-c-d"]
+    assert unique_names([Path("/a/&"), Path("/b/#")]) == ["a", "b"]

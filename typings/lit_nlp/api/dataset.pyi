@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+
+from lit_nlp.api.types import JsonDict, Spec
+
+class Dataset:
+    def __init__(self, spec: Spec, examples: list[JsonDict], description: str | None = None) -> None: ...
+    def spec(self) -> Spec: ...
+    @property
+    def examples(self) -> Sequence[JsonDict]: ...

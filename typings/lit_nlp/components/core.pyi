@@ -1,0 +1,3 @@
+from lit_nlp.api.components import Interpreter
+
+def required_interpreters() -> dict[str, Interpreter]: ...

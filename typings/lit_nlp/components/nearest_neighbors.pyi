@@ -1,0 +1,3 @@
+from lit_nlp.api.components import Interpreter
+
+class NearestNeighbors(Interpreter): ...

@@ -1,0 +1,3 @@
+from lit_nlp.api.components import Generator
+
+class WordReplacer(Generator): ...
