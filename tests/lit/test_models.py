@@ -54,9 +54,8 @@ def test_the_next_token_is_shown_with_all_probabilities_of_a_small_vocabulary(sh
     body = {"inputs": [row["id"] for row in rows]}
     said = shown.ask("get_interpretations", body, model="tiny", dataset_name="validation", interpreter="classification")
     for row, found in zip(rows, said, strict=True):
-        prompt = trained.tokenizer.encode_prompt(row["data"]["prompt"]).tolist()
-        ids = [trained.tokenizer.start_id, *prompt]
-        all_scores = score_ids(trained.model, [*ids, 0], RUNTIME, top=len(labels))
+        prompt = ids_of(trained, changed(row, target=""))
+        all_scores = score_ids(trained.model, [*prompt, 0], RUNTIME, top=len(labels))
         likeliest = labels[int(all_scores.top_ids[-1, 0])]
         assert found["next_token"]["predicted_class"] == likeliest
         assert max(found["next_token"]["scores"]) == pytest.approx(float(all_scores.top_probabilities[-1, 0]), rel=1e-5)
