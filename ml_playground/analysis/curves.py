@@ -1,7 +1,7 @@
 """The evaluations of runs during training, and how two groups of them differ."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import reduce
 from typing import Literal, Self
 
@@ -44,6 +44,11 @@ class Points:
             [row.seconds for row in rows],
             [row.values[metric] for row in rows],
         )
+
+    def trained(self) -> Self:
+        """Without the evaluation before the first step, which has no place on a logarithmic axis."""
+        first = sum(step == 0 for step in self.steps)
+        return type(self)(*(values[first:] for values in astuple(self)))
 
     def at(self, x: X) -> Floats:
         """Where the losses were measured, shape (E,)."""

@@ -91,16 +91,19 @@ def over_training(
     whole = [group for group in groups if group.members and all(each.curve for each in group.members)]
     elsewhere = [group for group in others if group in whole and not _same_part(group, base)]
     shown = [group for group in whole if group not in elsewhere]
-    lines = [plots.Curve(group.name, _points(group.members, unit)) for group in shown]
-    if not lines and not unfinished:
+    lines = [*(plots.Curve(group.name, _points(group.members, unit)) for group in shown), *unfinished]
+    if log_x:
+        lines = [plots.Curve(each.name, [run.trained() for run in each.runs]) for each in lines]
+    if not lines:
         return
     caption = "Exact validation loss during training: the mean over seeds, and each seed thin behind it."
-    figure = plots.curves([*lines, *unfinished], axis, unit=unit, log_x=log_x, log_y=log_y)
+    figure = plots.curves(lines, axis, unit=unit, log_x=log_x, log_y=log_y)
     yield Picture("curves", caption + _not_drawn(elsewhere), figure)
     if base not in shown:
         return
     alike = [group for group in shown if group is not base and same_windows(group, base)]
-    found = [each for group in alike if (each := _contrast(group, base, unit).over(axis)) is not None]
+    contrasts = [_contrast(group, base, unit, log_x=log_x) for group in alike]
+    found = [each for contrast in contrasts if (each := contrast.over(axis)) is not None]
     if not found:
         return
     missing = [group for group in whole if group not in alike and group is not base]
@@ -149,11 +152,12 @@ def _not_drawn(groups: Sequence[Group]) -> str:
     return f" Not drawn, as evaluated on other windows during training: {names}." if groups else ""
 
 
-def _contrast(group: Group, base: Group, unit: Unit) -> Contrast:
+def _contrast(group: Group, base: Group, unit: Unit, *, log_x: bool) -> Contrast:
     """The runs that the table compares."""
     seeds = pairs(group, base)
-    own, others = ([each for each in side.members if not seeds or each.seed in seeds] for side in (group, base))
-    return Contrast(group.name, _points(own, unit), _points(others, unit), paired=bool(seeds))
+    kept = ([each for each in side.members if not seeds or each.seed in seeds] for side in (group, base))
+    own, others = ([each.trained() if log_x else each for each in _points(members, unit)] for members in kept)
+    return Contrast(group.name, own, others, bool(seeds))
 
 
 def _points(members: Iterable[Member], unit: Unit) -> list[plots.Points]:

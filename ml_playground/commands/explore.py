@@ -42,7 +42,7 @@ def write_page(config: ExperimentConfig) -> None:
         print(f"{display_path(page)} is up to date")
         return
     source, subject = best.load(config, settings)
-    name, options = best.run.path.name, config.explore
+    name, options = best.run.name, config.explore
     if text is None:
         _say("the validation text")
         passages, loss = surprising(subject, options.passages, options.tokens)

@@ -40,7 +40,7 @@ def report(config: ExperimentConfig) -> None:
     source, subject = best.load(config, settings)
     _say("samples")
     samples = _samples(subject, encode_prompt(text, subject.dataset.tokenizer), config)
-    made = make_report(best.run.path.name, source, subject, samples, config.report, _say)
+    made = make_report(best.run.name, source, subject, samples, config.report, _say)
     best.keep("report", record, made.as_json(), dict(zip(_PAGES, (as_html(made), as_markdown(made)), strict=True)))
     print(f"wrote {display_path(page)}, and report.md and report.json beside it")
 

@@ -57,6 +57,13 @@ class RunDirectory:
         self.reports = path / "reports"
         self.tensorboard = path / "logs" / "tb"
 
+    @property
+    def name(self) -> str:
+        """Its folder's name; of a sweep's run, with the folders of the arm and the sweep."""
+        folders = self.path.parts
+        outermost = max((index for index, each in enumerate(folders[:-1]) if each == "out"), default=len(folders) - 2)
+        return "/".join(folders[outermost + 1 :])
+
     @classmethod
     def all_in(cls, folder: Path) -> list["RunDirectory"]:
         """The runs in a folder, by name."""

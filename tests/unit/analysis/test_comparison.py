@@ -14,8 +14,8 @@ from ml_playground.analysis.comparison import compare
 from ml_playground.analysis.comparison_page import as_html, as_markdown
 from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import read_members
-from ml_playground.analysis.pictures import Picture, pictures
-from ml_playground.analysis.results import Comparison, Sample
+from ml_playground.analysis.pictures import Picture, over_training, pictures
+from ml_playground.analysis.results import Axis, Comparison, Sample
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.records import Changed, StartRecord, Summary, ValidationText
 from tests.unit.analysis.made_up import STEPS, TEXT, write_run
@@ -342,6 +342,18 @@ def test_windows_of_another_length_are_not_subtracted(tmp_path: Path) -> None:
     assert len(found["curves"].figure.axes[0].texts) == 3
     assert [text.get_text() for text in found["differences"].figure.axes[0].texts] == ['mlp = "relu2"']
     assert found["differences"].caption.endswith("during training: block_size = 16.")
+
+
+def test_a_logarithmic_axis_begins_with_the_first_evaluation_that_has_a_place_on_it(tmp_path: Path) -> None:
+    write_arm(tmp_path / "a", BASE)
+    write_arm(tmp_path / "b", [loss - 0.1 for loss in BASE], changes=RELU2)
+    groups, _ = grouped(read_members(sorted(tmp_path.iterdir()))[0])
+    places: dict[Axis, float] = {"steps": 10, "seconds": 5}
+    for axis, first in places.items():
+        shown = over_training(groups, axis, "nats/token", log_x=True)
+        for picture in shown:
+            low, _ = picture.figure.axes[0].get_xlim()
+            assert first / 2 < low <= first
 
 
 @pytest.mark.parametrize(

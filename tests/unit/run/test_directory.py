@@ -82,3 +82,17 @@ def test_files_that_say_nothing_are_damaged_not_a_traceback(tmp_path: Path, text
         _ = Run.open(tmp_path).record
     with pytest.raises(RunDirectoryError, match=r"summary\.json is damaged"):
         _ = Run.open(tmp_path).summary
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("phrases/out/phrases", "phrases"),
+        ("phrases/out/lr/wide/seed-1", "lr/wide/seed-1"),
+        ("out/run", "run"),
+        ("elsewhere/run", "run"),
+        ("elsewhere/out", "out"),
+    ],
+)
+def test_it_is_named_by_the_folders_of_its_sweep(path: str, name: str) -> None:
+    assert RunDirectory(Path(path)).name == name
