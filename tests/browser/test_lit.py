@@ -100,8 +100,9 @@ def explained(panel: Locator, token: int) -> Locator:
 
 def coloured(tokens: Locator) -> list[str]:
     """The colours of tokens, as soon as they are not all the same."""
+    found: list[str] = []
     for _ in range(300):
-        found: list[str] = tokens.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
+        found = tokens.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
         if len(set(found)) > 2:
             return found
         tokens.page.wait_for_timeout(100)

@@ -1,7 +1,7 @@
 """LIT's web application, with what it shows of some runs."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from importlib import resources
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -25,8 +25,9 @@ from ml_playground.analysis.examples import Example
 from ml_playground.analysis.lit import attention
 from ml_playground.analysis.lit.datasets import NEXT, texts, vocabulary
 from ml_playground.analysis.lit.metrics import LanguageModelMetrics
-from ml_playground.analysis.lit.models import CLASSES, models_of
+from ml_playground.analysis.lit.models import CLASSES, models_of, works
 from ml_playground.analysis.lit.subject import Subject
+from ml_playground.analysis.states import token_table
 from ml_playground.errors import PlaygroundError
 
 CLIENT = Path(str(resources.files("lit_nlp"))) / "client" / "build" / "default"
@@ -102,7 +103,8 @@ def build_app(
         models |= models_of(subject, about, next_field=NEXT if has_next else None)
         if own:
             datasets[f"samples of {subject.name}"] = texts(own, f"texts that {subject.name} has sampled", subject)
-        datasets[f"vocabulary of {subject.name}"] = vocabulary(subject, examples)
+        if works(partial(token_table, subject.model)):
+            datasets[f"vocabulary of {subject.name}"] = vocabulary(subject, examples)
     interpreters: dict[str, Interpreter] = {
         **core.required_interpreters(),
         "nearest neighbors": NearestNeighbors(),

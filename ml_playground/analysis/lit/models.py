@@ -93,7 +93,7 @@ class RunModel(_RowByRow):
         super().__init__(subject, about)
         self._labels = subject.labels()
         self._next_field = next_field
-        self._has_state = _works(partial(pooled_states, subject.model, [[0]], subject.runtime))
+        self._has_state = works(partial(pooled_states, subject.model, [[0]], subject.runtime))
 
     @property
     def _has_classes(self) -> bool:
@@ -156,9 +156,9 @@ class SalienceModel(_RowByRow):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject, f"what the predictions of {subject.name} depend on")
         model, runtime = subject.model, subject.runtime
-        self._has_gradients = _works(partial(gradient_salience, model, [0, 0], [1], runtime))
+        self._has_gradients = works(partial(gradient_salience, model, [0, 0], [1], runtime))
         self._layers, _ = attention_shape(subject)
-        self._flops = model.flops_per_token(model.block_size) / 3  # without a backward pass
+        self._flops = max(1.0, model.flops_per_token(model.block_size) / 3)  # without a backward pass; tables take none
 
     def input_spec(self) -> types.Spec:
         """A text, and which of its tokens are to be explained."""
@@ -239,7 +239,7 @@ def attention_shape(subject: Subject) -> tuple[int, int]:
     return layers, heads
 
 
-def _works(analysis: Callable[[], object]) -> bool:
+def works(analysis: Callable[[], object]) -> bool:
     """Whether a model is of a kind that can be analysed so."""
     try:
         analysis()
