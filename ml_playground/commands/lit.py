@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ml_playground.analysis.salience import has_other_tables
 from ml_playground.commands import load_experiment
 from ml_playground.commands.build import build_runtime, finetuned_spec
-from ml_playground.commands.compare.find import of_folders
+from ml_playground.commands.find_runs import of_folders
 from ml_playground.commands.one_run import require_one_run
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import open_dataset

@@ -15,7 +15,7 @@ from ml_playground.analysis.pictures import fronts, metric, over_training, same_
 from ml_playground.analysis.plots import Candidate, Curve, Points
 from ml_playground.analysis.remarks import incomparable
 from ml_playground.analysis.results import Unit
-from ml_playground.commands.compare.find import of_folders
+from ml_playground.commands.find_runs import of_folders
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.config.sections import PlotConfig
 from ml_playground.errors import PlaygroundError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml_playground.cli import main
-from ml_playground.commands.compare.find import find
+from ml_playground.commands.find_runs import find
 from ml_playground.run.records import Summary
 from tests.project import Outcome, Project
 

@@ -10,8 +10,8 @@ from ml_playground.analysis.groups import grouped
 from ml_playground.analysis.members import LeftOut, Member, read_members
 from ml_playground.analysis.pictures import Picture, pictures
 from ml_playground.analysis.results import Comparison
-from ml_playground.commands.compare.find import Found, find
 from ml_playground.commands.compare.samples import with_samples
+from ml_playground.commands.find_runs import Found, find
 from ml_playground.errors import PlaygroundError
 from ml_playground.utils.files import atomic_write, write_json
 from ml_playground.utils.paths import display_path

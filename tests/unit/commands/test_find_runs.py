@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml_playground.commands import compare
-from ml_playground.commands.compare.find import find, of_folders
+from ml_playground.commands.find_runs import find, of_folders
 from ml_playground.errors import PlaygroundError
 from ml_playground.run.records import Status
 from ml_playground.run.sweep import SweepArm, SweepRecord, SweepRun
