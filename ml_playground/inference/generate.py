@@ -71,11 +71,12 @@ def generate(
         if not any(alive):
             return
         yield [token if living else None for token, living in zip(tokens, alive, strict=True)]
-        unread = made[:, None]
-        if cache.length == model.block_size:
-            kept = max(1, model.block_size // 2)
-            unread = torch.cat((cache.ids, unread), dim=1)[:, -kept:]
-            cache.clear()
+        with torch.inference_mode():  # another sort of tensor would have a compiled model compiled again
+            unread = made[:, None]
+            if cache.length == model.block_size:
+                kept = max(1, model.block_size // 2)
+                unread = torch.cat((cache.ids, unread), dim=1)[:, -kept:]
+                cache.clear()
 
 
 def split_streams(steps: Iterator[list[int | None]], count: int) -> Sequence[Iterable[int]]:
