@@ -77,7 +77,7 @@ def _weights(
     key: Tensor,
     value: Tensor,  # noqa: ARG001 -- the parameters are those of torch's function
     attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,  # noqa: ARG001
+    dropout_p: float = 0.0,  # noqa: ARG001 -- as above
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,

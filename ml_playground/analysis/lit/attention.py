@@ -44,8 +44,8 @@ class Attention(Interpreter):
         self,
         inputs: list[types.JsonDict],
         model: Model,
-        dataset: Dataset,  # noqa: ARG002
-        model_outputs: list[types.JsonDict] | None = None,  # noqa: ARG002
+        dataset: Dataset,  # noqa: ARG002 -- LIT passes it
+        model_outputs: list[types.JsonDict] | None = None,  # noqa: ARG002 -- LIT passes it
         config: types.JsonDict | None = None,
     ) -> list[dict[str, Any]]:
         """For each text, the matrices of shape (T of the target, T)."""

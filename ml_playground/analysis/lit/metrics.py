@@ -41,9 +41,9 @@ class LanguageModelMetrics(Metrics):
         self,
         inputs: list[types.JsonDict],
         model: Model,
-        dataset: Dataset,  # noqa: ARG002
+        dataset: Dataset,  # noqa: ARG002 -- LIT passes it
         model_outputs: list[types.JsonDict] | None = None,
-        config: types.JsonDict | None = None,  # noqa: ARG002
+        config: types.JsonDict | None = None,  # noqa: ARG002 -- LIT passes it
     ) -> list[dict[str, Any]]:
         """The measures of all `inputs` together; none where nothing is predicted."""
         rows = model.predict(inputs) if model_outputs is None else model_outputs
