@@ -8,7 +8,7 @@ from pathlib import Path
 from ml_playground import experiments
 from ml_playground.analysis.members import LeftOut
 from ml_playground.commands import load_experiment
-from ml_playground.commands.compare.outdated import outdated
+from ml_playground.commands.outdated import outdated
 from ml_playground.config.experiment import SampleConfig
 from ml_playground.config.sections import CompareConfig
 from ml_playground.config.sweep import Sweep

@@ -1,10 +1,10 @@
-"""Trainings in processes of their own, forked from a server that has imported torch once."""
+"""Commands in processes of their own, forked from a server that has imported torch once."""
 
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -17,11 +17,23 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["ml_playground.commands.train"])
 
 
-def start_training(project: Project) -> ForkServerProcess:
-    """Start `train` in a new process."""
-    process = _CONTEXT.Process(target=_train, args=(project.folder, project.root))
+def start(arguments: Sequence[str], folder: Path, log: Path, *, installed: Path | None = None) -> ForkServerProcess:
+    """Start a command in a new process.
+
+    Args:
+        arguments: of the command line.
+        folder: where it runs.
+        log: the file that what it prints is appended to.
+        installed: a folder of packages that only this process finds.
+    """
+    process = _CONTEXT.Process(target=_run, args=(arguments, folder, log, installed))
     process.start()
     return process
+
+
+def start_training(project: Project) -> ForkServerProcess:
+    """Start `train` in a new process."""
+    return start(["train", str(project.folder)], project.root, project.root / "train.log")
 
 
 def finish(process: ForkServerProcess) -> int:
@@ -40,10 +52,12 @@ def wait_until(condition: Callable[[], bool], process: ForkServerProcess) -> Non
         time.sleep(0.01)
 
 
-def _train(folder: Path, root: Path) -> None:
-    os.chdir(root)
-    log = (root / "train.log").open("a")
-    os.dup2(log.fileno(), sys.stdout.fileno())
-    os.dup2(log.fileno(), sys.stderr.fileno())
+def _run(arguments: Sequence[str], folder: Path, log: Path, installed: Path | None) -> None:
+    os.chdir(folder)
+    printed = log.open("a")
+    os.dup2(printed.fileno(), sys.stdout.fileno())
+    os.dup2(printed.fileno(), sys.stderr.fileno())
     torch.set_num_threads(1)
-    sys.exit(main(["train", str(folder)]))
+    if installed is not None:
+        sys.path.insert(0, str(installed))
+    sys.exit(main(list(arguments)))

@@ -1,6 +1,5 @@
 """A package from a folder of its own brings a part of each sort and an experiment; nothing in the core knows of it."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.e2e.processes import finish, start
 
 PACKAGE = Path(__file__).with_name("plugin")
 PARTS = ["optimizers", "schedules", "sinks", "positions", "models", "sources", "tokenizers"]
@@ -28,12 +29,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(site: Path, folder: Path, *arguments: str) -> str:
     """What a command prints in `folder`."""
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{root}"}
-    command = [sys.executable, "-m", "ml_playground.cli", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    log = folder / "printed.log"
+    log.unlink(missing_ok=True)
+    assert finish(start(arguments, folder, log, installed=site)) == 0, log.read_text()
+    return log.read_text()
 
 
 def preset(folder: Path, site: Path, text: str) -> str:
