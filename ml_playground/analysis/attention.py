@@ -82,10 +82,26 @@ def _weights(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """The weights (B, H, T, S) that torch's `scaled_dot_product_attention` gives the values, in float32."""
+    """The weights (B, H, T, S) that torch's `scaled_dot_product_attention` gives the values, in float32.
+
+    It takes its inputs in the number format of autocast, and adds up in float32.
+    """
+    kind = query.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        query, key = query.to(dtype), key.to(dtype)
+        if attn_mask is not None and attn_mask.is_floating_point():
+            attn_mask = attn_mask.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        return _softmax(query.float(), key.float(), attn_mask, is_causal, scale, enable_gqa)
+
+
+def _softmax(
+    query: Tensor, key: Tensor, attn_mask: Tensor | None, is_causal: bool, scale: float | None, enable_gqa: bool
+) -> Tensor:
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
-    scores = query.float() @ key.float().mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    scores = query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale) @ key.mT
     if is_causal:
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill(~seen, -torch.inf)

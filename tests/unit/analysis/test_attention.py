@@ -13,7 +13,10 @@ from ml_playground.finetune.model import FineTuned
 from ml_playground.models.attention import CausalSelfAttention
 from ml_playground.models.position import Position
 from ml_playground.models.transformer import Transformer
+from ml_playground.runtime import Runtime, resolve
 from tests.unit.analysis.models import ALL, BLOCK_SIZE, BUILT_IN, RUNTIME, Bigram, Manual, base_of, model_of, passage
+
+RUNTIMES = [RUNTIME, resolve("cpu", "bfloat16"), resolve("cpu", "float16")]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -35,32 +38,41 @@ def test_rows_sum_to_1_and_see_nothing_later_and_the_model_stays_as_it_was(name:
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_they_are_the_softmax_of_queries_and_keys(name: str) -> None:
-    """One pair of positions after the other, from the inputs of each layer."""
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: str(each.dtype))
+def test_they_are_the_softmax_of_queries_and_keys(name: str, runtime: Runtime) -> None:
+    """One pair of positions after the other, from the inputs of each layer: the sums are float32 in any format."""
     model, ids = cast("Transformer", model_of(name)), passage()
-    found = attention_weights(model, ids, RUNTIME)
+    found = attention_weights(model, ids, runtime)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-5)
     layers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
     inputs: list[Tensor] = []
     hooks = [each.register_forward_pre_hook(lambda _, args: inputs.append(args[0])) for each in layers]
     with torch.no_grad():
-        model.eval()(torch.tensor([ids]))
+        with runtime.autocast():
+            model.eval()(torch.tensor([ids]))
         for index, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
-            expected = by_hand(layer, x, cast("Position", model.transformer["wpe"]), model.config.sliding_window)
+            position, window = cast("Position", model.transformer["wpe"]), model.config.sliding_window
+            expected = by_hand(layer, x, position, window, runtime)
             np.testing.assert_allclose(found[index], expected, atol=1e-5)
     for hook in hooks:
         hook.remove()
 
 
-def by_hand(layer: CausalSelfAttention, x: Tensor, position: Position, window: int) -> Tensor:
+def by_hand(layer: CausalSelfAttention, x: Tensor, position: Position, window: int, runtime: Runtime) -> Tensor:
     H, G, D, T = layer.n_head, layer.n_kv_head, layer.head_dim, x.shape[1]
-    projected = layer.c_attn(x)[0]  # (T, (H + 2 G) * D)
+    with runtime.autocast():
+        projected = layer.c_attn(x)[0]  # (T, (H + 2 G) * D)
     bias = position.bias(T, T)
+    if bias is not None:
+        bias = bias.to(runtime.dtype)
     weights = torch.zeros(H, T, T)
     for head in range(H):
         group = H + head // (H // G)
-        q, k = (layer_norm(projected[:, at * D : (at + 1) * D]) for layer_norm, at in
-                ((layer.q_norm, head), (layer.k_norm, group)))  # fmt: skip
-        q, k = (position.rotate(each[None, None], 0)[0, 0] for each in (q, k))
+        with runtime.autocast():
+            q, k = (layer_norm(projected[:, at * D : (at + 1) * D]) for layer_norm, at in
+                    ((layer.q_norm, head), (layer.k_norm, group)))  # fmt: skip
+            q, k = (position.rotate(each[None, None], 0)[0, 0] for each in (q, k))
+        q, k = (each.to(runtime.dtype).float() for each in (q, k))
         for query in range(T):
             first = max(0, query - window + 1) if window else 0
             scores = [float(q[query] @ k[key]) / D**0.5 for key in range(first, query + 1)]
@@ -68,6 +80,15 @@ def by_hand(layer: CausalSelfAttention, x: Tensor, position: Position, window: i
                 scores = [score + float(bias[head, query, first + at]) for at, score in enumerate(scores)]
             weights[head, query, first : query + 1] = torch.tensor(scores).softmax(dim=0)
     return weights
+
+
+def test_products_beyond_float16_are_no_loss() -> None:
+    model, ids = cast("Transformer", model_of("gpt2")), passage()
+    for layer in model.modules():
+        if isinstance(layer, CausalSelfAttention):
+            layer.c_attn.weight.data.mul_(200)  # queries times keys: far beyond its largest number, 65504
+    weights = attention_weights(model, ids, resolve("cpu", "float16"))
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("hf-")])
