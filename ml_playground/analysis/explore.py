@@ -78,7 +78,7 @@ class Exploration:
 
     Attributes:
         name: of the run.
-        validation_loss: mean over the validation text, in nats per token; None if it was not measured.
+        validation_loss: as training measures it, in nats per token; None if it was not measured.
         passages: what was looked at.
         heads: what each head attends to, over all passages; none if the attention cannot be read.
         chance: see `Habits`.
@@ -113,19 +113,23 @@ class Exploration:
 
 
 def surprising(subject: Subject, count: int, tokens: int) -> tuple[list[Passage], float]:
-    """The windows of the validation text with the highest losses, the highest first, and the loss of the whole text.
+    """The windows of the validation text with the highest losses, the highest first, and the validation loss.
+
+    That is the one of training and of the report, in nats per token, whatever the length of the windows to be found.
 
     Args:
         subject: the model, its data, and how much of the validation text counts.
         count: how many windows.
         tokens: predictions in each, at most the model's `block_size`.
     """
-    windowed = replace(subject, context=min(tokens, subject.model.block_size))
-    val = subject.dataset.val
-    scores = score(subject.model, windowed.of(val, subject.evaluator.predictions), subject.runtime)
+    length, val = min(tokens, subject.model.block_size), subject.dataset.val
+    evaluator = replace(subject, context=length).of(val, subject.evaluator.predictions)
+    scores = score(subject.model, evaluator, subject.runtime)
+    same = length == subject.context
+    loss = scores.loss if same else score(subject.model, subject.evaluator, subject.runtime).loss
     windows = full_windows(scores)
     worst = windows.starts[np.argsort(-windows.losses, kind="stable")[:count]].tolist()
-    return [Passage(val[start : start + windows.length + 1].tolist(), start) for start in worst], scores.loss
+    return [Passage(val[start : start + windows.length + 1].tolist(), start) for start in worst], loss
 
 
 def explore(

@@ -37,6 +37,22 @@ def test_the_most_surprising_windows_of_the_validation_text(project: Project) ->
     assert all("".join(each["tokens"]) in TEXT for each in made["passages"])
 
 
+@pytest.mark.parametrize("tokens", ["3", "8"])
+@pytest.mark.parametrize("eval_iters", ["0", "2"])
+def test_its_validation_loss_is_that_of_training_and_of_the_report(
+    project: Project, tokens: str, eval_iters: str
+) -> None:
+    project.configure({"explore.tokens": tokens, "train.runtime.eval_iters": eval_iters})
+    project.configure({"report.num_samples": "1", "report.documents": "1", "report.copy_lengths": "[2]"})
+    trained(project)
+    project.ok("explore")
+    project.ok("report")
+    report = json.loads((project.out / "reports" / "report" / "report.json").read_text(encoding="utf-8"))
+    losses = [row["val/loss"] for row in project.metrics() if "val/loss" in row]
+    assert explored(project)["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
+    assert explored(project)["validation_loss"] == pytest.approx(report["fit"]["validation_loss"], rel=1e-6)
+
+
 def test_a_passage_of_ones_choice(project: Project) -> None:
     trained(project)
     project.configure({"explore.text": '"the owl\\n"'})

@@ -1,6 +1,7 @@
 """What is measured of passages, against the model itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,13 @@ def test_the_most_surprising_windows_are_those_with_the_highest_losses(subject: 
     assert [means[each.start or 0] for each in found] == pytest.approx(sorted(means.values(), reverse=True)[:3])
     for each in found:
         assert each.ids == val[each.start or 0 :][: width + 1]
-    if tokens >= CONTEXT:
-        evaluated = subject.evaluator(subject.model, RUNTIME)
-        assert evaluated is not None
-        assert loss == pytest.approx(evaluated.loss, rel=1e-6)
+    evaluated = subject.evaluator(subject.model, RUNTIME)
+    assert evaluated is not None
+    assert loss == pytest.approx(evaluated.loss, rel=1e-6)
+    shorter = replace(subject, context=2, evaluator=replace(subject, context=2).of(subject.dataset.val, 0))
+    evaluated = shorter.evaluator(subject.model, RUNTIME)
+    assert evaluated is not None
+    assert surprising(shorter, 3, tokens)[1] == pytest.approx(evaluated.loss, rel=1e-6)
 
 
 def test_a_passage_is_measured_in_every_way(subject: Subject) -> None:
