@@ -16,6 +16,9 @@ from ml_playground.analysis.subject import Source, Subject
 from ml_playground.analysis.windows import full_windows
 from ml_playground.errors import AnalysisError
 
+VERSION = 2
+"""To be raised with each change of what is measured or shown: a page of an earlier version is made again."""
+
 ALTERNATIVES = 8
 READINGS = 3
 """How many of the likeliest tokens are kept of each layer's reading."""

@@ -18,6 +18,9 @@ from ml_playground.analysis.windows import full_windows
 from ml_playground.config.sections import ReportConfig
 from ml_playground.data.store import Tokens
 
+VERSION = 2
+"""To be raised with each change of what is measured or shown: a page of an earlier version is made again."""
+
 ALTERNATIVES = 5
 
 

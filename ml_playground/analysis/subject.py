@@ -19,7 +19,7 @@ class Source:
         sha256: of the weights.
         step: optimiser steps done.
         data: fingerprint of the prepared data.
-        settings: all options that decide what the page says.
+        settings: all options that decide what the page says, and the `version` of what is measured and shown.
     """
 
     checkpoint: str

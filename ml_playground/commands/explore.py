@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ml_playground.analysis.explore import Passage, explore, surprising
+from ml_playground.analysis.explore import VERSION, Passage, explore, surprising
 from ml_playground.analysis.explore_page import as_html
 from ml_playground.analysis.subject import Subject
 from ml_playground.commands.best import Best
@@ -58,11 +58,12 @@ def _say(part: str) -> None:
 
 
 def _settings(config: ExperimentConfig, text: str | None) -> dict[str, Any]:
-    """The options that decide what the page shows."""
+    """What decides what the page shows: its version and the options."""
     options, train = config.explore, config.train
     if text is not None:
-        return {"text": text, "reach": options.reach, "dtype": train.runtime.dtype}
+        return {"version": VERSION, "text": text, "reach": options.reach, "dtype": train.runtime.dtype}
     return {
+        "version": VERSION,
         "passages": options.passages,
         "tokens": options.tokens,
         "reach": options.reach,

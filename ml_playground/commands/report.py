@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ml_playground.analysis.report import make_report
+from ml_playground.analysis.report import VERSION, make_report
 from ml_playground.analysis.report_page import as_html, as_markdown
 from ml_playground.analysis.subject import Subject
 from ml_playground.commands.best import Best
@@ -50,9 +50,10 @@ def _say(part: str) -> None:
 
 
 def _settings(config: ExperimentConfig, prompt: str) -> dict[str, Any]:
-    """The options that decide what a report says."""
+    """What decides what a report says: its version and the options."""
     train, sample = config.train, config.sample
     return {
+        "version": VERSION,
         "report": config.report.model_dump(exclude={"batch_size"}),
         "sample": sample.sample.model_dump(exclude={"start", "num_samples", "batch_size"}) | {"prompt": prompt},
         "seed": sample.runtime.seed,

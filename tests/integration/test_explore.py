@@ -82,6 +82,21 @@ def test_it_is_made_again_only_if_something_has_changed(project: Project) -> Non
     assert "wrote" in project.ok("explore").out
 
 
+@pytest.mark.parametrize("version", [None, 1])
+def test_a_page_of_an_earlier_version_is_made_again(project: Project, version: int | None) -> None:
+    trained(project)
+    project.ok("explore")
+    record = project.out / "reports" / "explore" / "explore.json"
+    made = json.loads(record.read_text(encoding="utf-8"))
+    current = made["source"]["settings"].pop("version")
+    if version is not None:
+        made["source"]["settings"]["version"] = version
+    record.write_text(json.dumps(made))
+    assert "wrote" in project.ok("explore").out
+    assert explored(project)["source"]["settings"]["version"] == current
+    assert "is up to date" in project.ok("explore").out
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

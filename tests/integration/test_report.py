@@ -90,6 +90,21 @@ def test_it_is_made_again_only_if_something_has_changed(small: Project) -> None:
     assert "wrote" in project.ok("report").out
 
 
+@pytest.mark.parametrize("version", [None, 1])
+def test_a_page_of_an_earlier_version_is_made_again(small: Project, version: int | None) -> None:
+    project = trained(small)
+    project.ok("report")
+    record = project.out / "reports" / "report" / "report.json"
+    made = json.loads(record.read_text(encoding="utf-8"))
+    current = made["source"]["settings"].pop("version")
+    if version is not None:
+        made["source"]["settings"]["version"] = version
+    record.write_text(json.dumps(made))
+    assert "wrote" in project.ok("report").out
+    assert reported(project)["source"]["settings"]["version"] == current
+    assert "is up to date" in project.ok("report").out
+
+
 def test_a_model_that_knows_its_text_by_heart_is_found_out(small: Project) -> None:
     project = small
     once = "".join(map(chr, range(ord("0"), ord("z"))))  # each character has one that follows it, but at the end
