@@ -169,6 +169,23 @@ def stated(preset: Path) -> list[tuple[str, str, object]]:
     return found
 
 
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_states_nothing_that_would_be_so_without_it(preset: Path, tmp_path: Path) -> None:
+    folder = read_toml_files(preset)[0].path.parent
+    lines, copy = preset.read_text().splitlines(), tmp_path / preset.name
+
+    def resolved(text: list[str]) -> object:
+        copy.write_text("\n".join(text).replace('extends = "', f'extends = "{PACKAGE.parent}/'))
+        try:
+            return load_config(copy, name=folder.name, folder=folder).resolved()
+        except ConfigError:  # something else needs it
+            return None
+
+    whole = resolved(lines)
+    keys = [number for number, line in enumerate(lines) if " = " in line and not line.startswith(("#", "extends"))]
+    assert [lines[each] for each in keys if resolved([*lines[:each], *lines[each + 1 :]]) == whole] == []
+
+
 def test_the_readme_lists_every_experiment_and_preset() -> None:
     listed = (PACKAGE / "experiments" / "Readme.md").read_text()
     assert all(f"({name}/Readme.md)" in listed for name in SHIPPED)
