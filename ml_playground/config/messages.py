@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic_core import ErrorDetails
 
@@ -99,6 +99,8 @@ def _describe(error: ErrorDetails, section: type[Section] | None, name: str) -> 
 def _choices(section: type[Section] | None, name: str) -> list[str]:
     """What an option may be."""
     annotation = None if section is None else section.model_fields[name].annotation
+    if get_origin(annotation) is list:
+        (annotation,) = get_args(annotation)
     return [str(choice) for choice in get_args(annotation)]
 
 
@@ -116,7 +118,8 @@ def _unknown(key: KeyPath, sort: str, stated: Table) -> str:
     sections = dict.fromkeys(path[:-1] for path, _, _ in others if len(path) > 1 and path[-2] == name)
     parts = [path for path in sections if path != key and part_at(path) is not None]
     if kinds:
-        hint = f" (it is an option of {' and '.join(map(_toml, kinds))})"
+        *first, last = map(_toml, kinds)
+        hint = f" (it is an option of {' and '.join([', '.join(first), last] if first else [last])})"
     elif not hint and sort == "section" and sections:
         hint = f" (did you mean {' or '.join(map(key_label, sections))}?)"
     elif not hint and (homes or parts):

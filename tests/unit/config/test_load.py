@@ -197,6 +197,10 @@ FINE_TUNING = '[prepare]\ntokenizer = "huggingface"\n'
                 'not {"kind": "muon"}'
             ),
         ),
+        (
+            '[plot]\nx = ["steps", "epochs"]',
+            '2: [plot] x: must be one of "steps", "tokens", "flops", "seconds"; not "epochs"',
+        ),
         ('[prepare]\nchair = "drop"', "2: [prepare] chair: unknown key (it belongs in [prepare.source])"),
         (
             '[prepare.source]\nchair = "drop"',

@@ -63,7 +63,7 @@ def test_a_text_is_short_for_a_kind(tmp_path: Path) -> None:
             '[train.optim]\nkind = "adagrad"\nmomentum = 0.1',
             (
                 '3: [train.optim] momentum: "adagrad" has no option momentum '
-                '(it is an option of "muon" and "sgd" and "rmsprop")'
+                '(it is an option of "muon", "sgd" and "rmsprop")'
             ),
         ),
         (
