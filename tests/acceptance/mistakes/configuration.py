@@ -13,14 +13,14 @@ configured("a misspelt section", {"trian.data.batch_size": "3"})
 configured("a key in another section's table", {"train.model.learning_rate": "1e-3"})
 configured("a number in quotes", {"train.data.batch_size": '"12"'})
 configured("a value out of its range", {"train.model.dropout": "1.0"})
-configured("a choice that there is not", {"train.data.sampler": '"sequental"'})
+configured("an unknown choice", {"train.data.sampler": '"sequental"'})
 configured("heads that do not divide the width", {"train.model.n_head": "3"})
 configured("batches longer than the model's context", {"train.model.block_size": "4"})
 configured("a warm-up longer than the training", {"train.schedule.warmup_iters": "7"})
 configured(
     "several mistakes at once", {"train.data.batch_size": "0", "train.model.n_head": "3", "prepare.encodng": '"x"'}
 )
-configured("a number format that there is not", {"export.gguf.dtype": '"q4"'}, "export")
+configured("an unknown number format", {"export.gguf.dtype": '"q4"'}, "export")
 
 
 @mistake("a device that this machine lacks")
@@ -30,7 +30,7 @@ def no_device(project: Project, patch: pytest.MonkeyPatch) -> Outcome:
     return project.run("train")
 
 
-@mistake("a configuration that is no TOML")
+@mistake("invalid TOML")
 def no_toml(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train", project.preset("broken", "[train.data]\nbatch_size 3\n"))
 
@@ -42,12 +42,12 @@ def config_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train", path)
 
 
-@mistake("a configuration that is not there")
+@mistake("a missing configuration")
 def no_config(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train", project.folder / "confg.toml")
 
 
-@mistake("extending a file that is not there")
+@mistake("extending a missing file")
 def no_base(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train", project.preset("wide", 'extends = "confg.toml"\n'))
 
@@ -58,13 +58,13 @@ def circle(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train", project.preset("b", 'extends = "a.toml"\n'))
 
 
-@mistake("an experiment that there is not")
+@mistake("an unknown experiment")
 def no_experiment(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.folder = Path("shakespear_char")
     return project.run("train")
 
 
-@mistake("an encoding that there is not")
+@mistake("an unknown encoding")
 def no_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.configure({"prepare.encoding": '"windows1252x"'})
     return project.run("prepare")
@@ -93,7 +93,7 @@ def deep(project: Project, _: pytest.MonkeyPatch) -> Outcome:
 
 
 configured("an environment variable that is not set", {"prepare.raw_dir": '"$NO_SUCH_FOLDER/texts"'}, "prepare")
-configured("a home of nobody", {"train.runtime.out_dir": '"~nobody-of-that-name/run"'})
+configured("an unknown home directory", {"train.runtime.out_dir": '"~nobody-of-that-name/run"'})
 configured("an option by the name that it has elsewhere", {"train.optim.lr": "1e-3"})
 configured("an option that is a choice here", {"train.model.rotary": "true"})
 configured("a device by another name", {"train.runtime.device": '"gpu"'})

@@ -72,7 +72,7 @@ def wrong_encoding(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("prepare")
 
 
-@mistake("bytes that are no text")
+@mistake("bytes that are not text")
 def no_text(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     project.text.write_bytes(b"GIF89a\x81\x8d")
     project.configure({"prepare.encoding": '"auto"'})

@@ -8,8 +8,8 @@ from tests.project import Outcome, Project
 configured("exporting what was never trained", {"sample.runtime.out_dir": '"tiny/out/other"'}, "export")
 configured("exporting nothing", {"export.hf.enabled": "false", "export.gguf.enabled": "false"}, "export")
 configured("a folder that holds no model", {"export.hf.source": '"tiny"'}, "export")
-configured("a converter that is not there", {"export.ollama.convert_bin": '"llama.cpp"'}, "export")
-configured("a quantizer that is not there", {"export.ollama.quant_bin": '"llama-quantize"'}, "export")
+configured("a missing converter", {"export.ollama.convert_bin": '"llama.cpp"'}, "export")
+configured("a missing quantizer", {"export.ollama.quant_bin": '"llama-quantize"'}, "export")
 
 
 @mistake("a model that no other program has")

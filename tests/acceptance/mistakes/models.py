@@ -14,7 +14,7 @@ from tests.integration.test_own_model import MODEL
 from tests.project import Outcome, Project
 
 configured(
-    "beginning with a model that is not there",
+    "beginning with a missing model",
     {"train.model.init_from": '"models/gpt 2"', "train.runtime.out_dir": '"tiny/out/other"'},
 )
 
@@ -47,7 +47,7 @@ def fine_tuning_with(name: str, changes: dict[str, str], verb: str) -> None:
         return project.run(verb)
 
 
-fine_tuning_with("a model of ours beside the one to fine-tune", {"train.model.n_layer": "2"}, "prepare")
+fine_tuning_with("[train.model] beside [train.hf_model]", {"train.model.n_layer": "2"}, "prepare")
 fine_tuning_with("fine-tuning in tokens that the model does not know", {"prepare.tokenizer": '"gpt2"'}, "prepare")
 fine_tuning_with("a layer that the model lacks", {"train.peft.target_modules": '["q_prj"]'}, "train")
 fine_tuning_with(
@@ -59,11 +59,11 @@ fine_tuning_with(
     },
     "train",
 )
-fine_tuning_with("an adapter of a head that is tied", {"train.peft.target_modules": '["lm_head"]'}, "train")
+fine_tuning_with("an adapter for a tied head", {"train.peft.target_modules": '["lm_head"]'}, "train")
 fine_tuning_with("a context beyond the model's", {"train.hf_model.block_size": "128"}, "train")
 fine_tuning_with("quantized weights on a CPU", {"train.hf_model.quantization": '"4bit"'}, "train")
 fine_tuning_with("merging before there is anything", {"sample.sample.top_k": "1"}, "merge")
-fine_tuning_with("a base model in a folder that is not there", {"train.hf_model.model_name": '"base/qwen"'}, "prepare")
+fine_tuning_with("a base model in a missing folder", {"train.hf_model.model_name": '"base/qwen"'}, "prepare")
 
 
 def changed_base(name: str, change: Callable[[Path], object], verb: str = "train") -> None:
@@ -87,7 +87,7 @@ def with_config(changes: dict[str, Any]) -> Callable[[Path], object]:
     return change
 
 
-@mistake("a model of one's own that sees the future")
+@mistake("your own model sees the future")
 def sees_the_future(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     text = MODEL.replace("return self.table(ids)", "return self.table(ids.roll(-1, dims=1))")
     (project.folder / "model.py").write_text(text)
@@ -95,7 +95,7 @@ def sees_the_future(project: Project, _: pytest.MonkeyPatch) -> Outcome:
     return project.run("train")
 
 
-configured("options without a model of one's own", {"train.model.options.width": "3"}, "describe")
+configured("options without your own model", {"train.model.options.width": "3"}, "describe")
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
 changed_base(
     "weights that Git LFS has not downloaded", lambda folder: (folder / "model.safetensors").write_text(POINTER)
@@ -109,6 +109,6 @@ changed_base(
 )
 changed_base("a model of a kind that Transformers lacks", with_config({"model_type": "mine"}))
 changed_base("a config.json cut short", lambda folder: (folder / "config.json").write_text('{"model_type": '))
-changed_base("a config.json with a text for a number", with_config({"hidden_size": "wide"}))
+changed_base("a config.json with text instead of a number", with_config({"hidden_size": "wide"}))
 changed_base("weights cut short", lambda folder: os.truncate(folder / "model.safetensors", 5000))
-fine_tuning_with("a base model that is not there", {"train.hf_model.model_name": '"my models/qwen"'}, "prepare")
+fine_tuning_with("a missing base model", {"train.hf_model.model_name": '"my models/qwen"'}, "prepare")

@@ -23,7 +23,7 @@ NANOGPT = Path(__file__).parents[2] / "unit" / "interop" / "nanogpt_run"
 
 configured("a character that the model never saw", {"sample.sample.start": '"the café"'}, "sample")
 configured("an empty prompt without documents", {"sample.sample.start": '""'}, "sample")
-configured("a prompt file that is not there", {"sample.sample.start": '"FILE:prompt.txt"'}, "sample")
+configured("a missing prompt file", {"sample.sample.start": '"FILE:prompt.txt"'}, "sample")
 configured("a run directory that was never trained in", {"sample.runtime.out_dir": '"tiny/out/other"'}, "sample")
 configured("a run directory that is a file", {"train.runtime.out_dir": '"tiny/raw/input.txt"'})
 configured("a comparison of a single run", {}, "compare")
