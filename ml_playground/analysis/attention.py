@@ -1,17 +1,18 @@
 """Which earlier tokens each token attends to, by layer and head."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ml_playground.analysis.blocks import Block, BlockCalls
 from ml_playground.analysis.passage import evaluating, row_of
+from ml_playground.analysis.scores import Floats
 from ml_playground.errors import AnalysisError
 from ml_playground.models.base import LanguageModel
 from ml_playground.runtime import Runtime
@@ -19,11 +20,16 @@ from ml_playground.runtime import Runtime
 _SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
 
 
-@torch.no_grad()
-def attention_weights(model: LanguageModel, ids: Sequence[int], runtime: Runtime) -> npt.NDArray[np.float32]:
-    """The attention weights of a passage: shape (layers, heads, T, T), query by key; each row sums to 1.
+T = TypeVar("T")
 
-    They are read off while the model computes: from the queries and keys of each call of torch's
+
+@torch.no_grad()
+def attention_layers(
+    model: LanguageModel, ids: Sequence[int], runtime: Runtime, reduce: Callable[[Floats], T]
+) -> list[tuple[int, T]]:
+    """What `reduce` makes of the attention weights of a passage, one layer after the other.
+
+    The weights are read off while the model computes: from the queries and keys of each call of torch's
     `scaled_dot_product_attention`, or from a softmax over all pairs of positions. So they are those of any model that
     uses one of them, with whatever rotation, bias or window; the model itself stays as it is.
 
@@ -31,32 +37,65 @@ def attention_weights(model: LanguageModel, ids: Sequence[int], runtime: Runtime
         model: on the runtime's device; its mode (training or evaluation) is kept.
         ids: at least 1 and at most `block_size` tokens.
         runtime: device and number format.
+        reduce: called with the weights of a layer as soon as they are known: shape (H, T, T), head by query by key,
+            float32; each row sums to 1. Only what it returns is kept.
+
+    Returns:
+        For each layer that has attention, its number and what `reduce` returned. Layers are numbered from 1 as the
+        model's blocks are (see `BlockCalls`), some of which may have none. Where a model is not a stack of blocks with
+        at most one attention each, only those with attention count.
 
     Raises:
         AnalysisError: the model computes attention in another way or has none, or its layers differ in their heads.
     """
     row = row_of(ids, model, runtime)
-    with evaluating(model), _Recorder(len(ids)) as recorder, runtime.autocast():
+    with (
+        evaluating(model),
+        BlockCalls(model) as calls,
+        _Recorder(len(ids), calls, reduce) as recorder,
+        runtime.autocast(),
+    ):
         model(row)
-    layers = recorder.layers
-    if not layers:
+    if not recorder.reduced:
         raise AnalysisError(
             "this model's attention cannot be read: it calls neither torch's scaled_dot_product_attention nor a "
             "softmax over scores of the shape (B, heads, T, T). If the model is your own, use one of these."
         )
-    heads = [len(layer) for layer in layers]
-    if len(set(heads)) > 1:
-        raise AnalysisError(f"this model's attention cannot be shown: its layers have {heads} heads, not all the same.")
-    return torch.stack(layers).numpy()
+    if len(set(recorder.heads)) > 1:
+        raise AnalysisError(
+            f"this model's attention cannot be shown: its layers have {recorder.heads} heads, not all the same."
+        )
+    return list(zip(_numbers(calls.blocks(), recorder.within), recorder.reduced, strict=True))
 
 
-class _Recorder(TorchFunctionMode):
-    """A block in which the weights of all attention over `length` positions are collected, (H, T, T) per layer."""
+def attention_weights(model: LanguageModel, ids: Sequence[int], runtime: Runtime) -> Floats:
+    """All attention weights of a passage at once: shape (layers, heads, T, T); the rest is as in `attention_layers`."""
+    return np.stack([weights for _, weights in attention_layers(model, ids, runtime, lambda weights: weights)])
 
-    def __init__(self, length: int) -> None:
+
+def _numbers(blocks: Sequence[Block], within: Sequence[Sequence[nn.Module]]) -> Sequence[int]:
+    """The number of each layer, given which modules were running when it computed its attention."""
+    places = {block.module: number for number, block in enumerate(blocks, start=1)}
+    numbers = [places[module] for modules in within for module in modules if module in places]
+    by_block = len(numbers) == len(within) == len(set(numbers))
+    return numbers if by_block else range(1, len(within) + 1)
+
+
+class _Recorder(TorchFunctionMode, Generic[T]):
+    """A block in which the weights of all attention over `length` positions are reduced, layer by layer.
+
+    Attributes:
+        reduced: what has become of the weights of each layer.
+        heads: how many each layer has.
+        within: which modules were running, the outermost first.
+    """
+
+    def __init__(self, length: int, calls: BlockCalls, reduce: Callable[[Floats], T]) -> None:
         super().__init__()
-        self._shape = (length, length)
-        self.layers: list[Tensor] = []
+        self._shape, self._calls, self._reduce = (length, length), calls, reduce
+        self.reduced: list[T] = []
+        self.heads: list[int] = []
+        self.within: list[list[nn.Module]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options: dict[str, Any] = kwargs or {}
@@ -69,7 +108,9 @@ class _Recorder(TorchFunctionMode):
 
     def _keep(self, weights: Tensor) -> None:
         if weights.dim() == 4 and len(weights) == 1 and weights.shape[2:] == self._shape:
-            self.layers.append(weights[0].float().cpu())
+            self.reduced.append(self._reduce(weights[0].float().cpu().numpy()))
+            self.heads.append(weights.shape[1])
+            self.within.append(list(self._calls.running))
 
 
 def _weights(

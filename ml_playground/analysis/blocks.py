@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -30,11 +30,48 @@ class Block:
     rest: tuple[Any, ...] | None
 
 
-def run_blocks(model: LanguageModel, ids: Tensor, runtime: Runtime) -> tuple[list[Block], Tensor]:
-    """Compute the logits (B, T, V) of `ids` (B, T), and return the blocks' calls in order as well.
+class BlockCalls:
+    """A block of code in which the calls of a model's blocks are noted.
 
     The blocks are the modules of an `nn.ModuleList` or `nn.Sequential` that are each called once, in order, take
     vectors (B, T, C) and return vectors of that shape; of several such lists it is the one with most parameters.
+
+    Attributes:
+        running: what is being called, among it the block, if any; the outermost first.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        lists = (module for module in model.modules() if isinstance(module, nn.ModuleList | nn.Sequential))
+        self._lists = [list(module.children()) for module in lists]
+        self._ended: list[tuple[nn.Module, Block | None]] = []
+        self.running: list[nn.Module] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as hooks:
+            for child in {child for children in self._lists for child in children}:
+                hooks.callback(child.register_forward_pre_hook(self._begin).remove)
+                hooks.callback(child.register_forward_hook(self._end, with_kwargs=True).remove)
+            self._hooks = hooks.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.close()
+
+    def _begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
+        self.running.append(module)
+
+    def _end(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        self.running.pop()
+        self._ended.append((module, _block(module, [*args, *kwargs.values()], output)))
+
+    def blocks(self) -> list[Block]:
+        """The blocks' calls in order; none if the model has no such list."""
+        stacks = [stack for children in self._lists if (stack := _stack(children, self._ended))]
+        return max(stacks, key=_parameters) if stacks else []
+
+
+def run_blocks(model: LanguageModel, ids: Tensor, runtime: Runtime) -> tuple[list[Block], Tensor]:
+    """Compute the logits (B, T, V) of `ids` (B, T), and return the calls of the blocks in order as well.
 
     Args:
         model: in evaluation mode, on the runtime's device.
@@ -42,27 +79,18 @@ def run_blocks(model: LanguageModel, ids: Tensor, runtime: Runtime) -> tuple[lis
         runtime: device and number format.
 
     Raises:
-        AnalysisError: the model has no such list.
+        AnalysisError: the model has no blocks, see `BlockCalls`.
     """
-    lists = [list(module.children()) for module in model.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
-    calls: list[tuple[nn.Module, Block | None]] = []
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        calls.append((module, _block(module, [*args, *kwargs.values()], output)))
-
-    with ExitStack() as hooks:
-        for child in {child for children in lists for child in children}:
-            hooks.callback(child.register_forward_hook(note, with_kwargs=True).remove)
-        with runtime.autocast():
-            logits: Tensor = model(ids)
-    stacks = [stack for children in lists if (stack := _stack(children, calls))]
-    if not stacks:
+    with BlockCalls(model) as calls, runtime.autocast():
+        logits: Tensor = model(ids)
+    blocks = calls.blocks()
+    if not blocks:
         raise AnalysisError(
             "this model's residual stream cannot be read: it has no nn.ModuleList of blocks that are called one after "
             "the other, take vectors (B, T, C) and return vectors of that shape. If the model is your own, keep its "
             "blocks in one."
         )
-    return max(stacks, key=_parameters), logits
+    return blocks, logits
 
 
 def _block(module: nn.Module, inputs: Sequence[Any], output: Any) -> Block | None:

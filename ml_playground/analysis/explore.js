@@ -172,6 +172,7 @@
     return section("Layer by layer", about, table(rows));
   };
 
+  const layerName = (layer) => `${shown.attended.layers.values[layer]}`; // some layers may have no attention
   const headName = (head, heads) => (heads > 1 && head === heads - 1 ? "mean" : `${head + 1}`);
   const headButton = (layer, head, heads, place, weight) => {
     const button = element("button", "", visible(textOf(place)));
@@ -180,7 +181,7 @@
     button.tabIndex = chosen ? 0 : -1;
     button.setAttribute("aria-pressed", chosen);
     const where = `${percent(weight)} to ${visible(textOf(place))}, ${back(place)}`;
-    button.setAttribute("aria-label", `layer ${layer + 1}, head ${headName(head, heads)}: ${where}`);
+    button.setAttribute("aria-label", `layer ${layerName(layer)}, head ${headName(head, heads)}: ${where}`);
     button.style.setProperty("--share", weight);
     button.dataset.layer = layer;
     button.dataset.head = head;
@@ -196,7 +197,7 @@
     const body = grid.createTBody();
     for (let layer = 0; layer < count; layer++) {
       const line = body.insertRow();
-      line.append(element("td", "", `${layer + 1}`));
+      line.append(element("td", "", layerName(layer)));
       for (let head = 0; head < heads; head++) {
         const place = row(places, before, layer, head)[0];
         const weight = row(weights, before, layer, head)[0] / 255;
@@ -216,7 +217,7 @@
       { cells: [context(place), back(place), bar(weight, percent(weight))] }));
     if (rest > 0.01) rows.push({ cells: ["all others", "", bar(rest, percent(rest), "rest")] });
     const name = headName(state.head, heads);
-    const title = `Layer ${state.layer + 1}, ${name === "mean" ? "mean of the heads" : `head ${name}`}`;
+    const title = `Layer ${layerName(state.layer)}, ${name === "mean" ? "mean of the heads" : `head ${name}`}`;
     const about =
       "Where each head (columns) of each layer (rows) looks from the position that predicts this token, the one " +
       "before it: the token that gets most, the darker the more. Select a head to see the others.";

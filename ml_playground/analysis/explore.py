@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from ml_playground.analysis.attention import attention_weights
-from ml_playground.analysis.heads import Habits, HeadHabits
+from ml_playground.analysis.attention import attention_layers
+from ml_playground.analysis.heads import Habits, HeadHabits, head_sums
 from ml_playground.analysis.salience import erasures
 from ml_playground.analysis.scores import Floats, Integers, Scores, score, score_ids, token_text
 from ml_playground.analysis.states import LayerReadings, layer_readings
@@ -40,16 +42,30 @@ class Passage:
     start: int | None = None
 
 
+class Top(NamedTuple):
+    """The tokens that each head of a layer attends to most, the most attended first.
+
+    Attributes:
+        places: their indices in the passage (H, N, K).
+        weights: the attention that they get, 0 to 1 (H, N, K).
+    """
+
+    places: Integers
+    weights: Floats
+
+
 @dataclass(frozen=True)
 class Attended:
     """The tokens that each head attends to most, where each of the N tokens of a passage is predicted.
 
     Attributes:
+        layers: the numbers of the layers that have attention, see `attention_layers` (L).
         places: their indices in the passage, by layer and head, the most attended first (N, L, H, K). Where there are
             several heads, their mean comes after them as one more.
         weights: the attention that they get, 0 to 1; 0 also where there are fewer than K (N, L, H, K).
     """
 
+    layers: Sequence[int]
     places: Integers
     weights: Floats
 
@@ -189,13 +205,13 @@ class _Explorer:
     def explored(self, passage: Passage) -> Explored:
         """What the model does in it."""
         ids, model, runtime = passage.ids, self._subject.model, self._subject.runtime
-        weights = self._tried(lambda: attention_weights(model, ids[:-1], runtime))
-        if weights is not None:
-            self.habits.add(weights, ids[:-1])
+        layers = self._tried(lambda: attention_layers(model, ids[:-1], runtime, partial(_reduced, ids=ids[:-1])))
+        if layers is not None:
+            self.habits.add([(number, each.sums) for number, each in layers], ids[:-1])
         return Explored(
             passage=passage,
             scores=score_ids(model, ids, runtime, top=ALTERNATIVES),
-            attended=None if weights is None else attended(weights, self._predictions),
+            attended=None if layers is None else attended([(n, each.top) for n, each in layers], self._predictions),
             effects=erasures(model, ids, runtime, min(self._reach, len(ids) - 1))[1:],
             readings=self._tried(lambda: layer_readings(model, ids, runtime, READINGS)),
         )
@@ -209,20 +225,40 @@ class _Explorer:
             return None
 
 
-def attended(weights: Floats, predictions: int) -> Attended:
+class _Reduced(NamedTuple):
+    """What is kept of a layer's attention: see `head_sums` and `most_attended`."""
+
+    sums: npt.NDArray[np.float64]
+    top: Top
+
+
+def _reduced(weights: Floats, ids: Sequence[int]) -> _Reduced:
+    return _Reduced(head_sums(weights, ids), most_attended(weights))
+
+
+def most_attended(weights: Floats) -> Top:
+    """Where each head of a layer (H, N, N) attends most, and where their mean does if there are several."""
+    if len(weights) > 1:
+        weights = np.concatenate([weights, weights.mean(axis=0, keepdims=True)])
+    top = torch.as_tensor(weights).topk(min(weights.shape[-1], _MOST_ATTENDED), dim=-1)
+    return Top(top.indices.numpy(), top.values.numpy())
+
+
+def attended(layers: Sequence[tuple[int, Top]], predictions: int) -> Attended:
     """The most attended tokens of a passage, fewer of each head the more heads and tokens there are.
 
     Args:
-        weights: of the passage (L, H, N, N).
+        layers: numbers of the passage's layers and what is `most_attended` in each.
         predictions: tokens on the whole page, which share the space.
     """
-    if weights.shape[1] > 1:
-        weights = np.concatenate([weights, weights.mean(axis=1, keepdims=True)], axis=1)
-    layers, heads, length, _ = weights.shape
-    kept = min(length, _MOST_ATTENDED, max(1, _ATTENDED // (predictions * layers * heads)))
-    top = torch.as_tensor(weights).topk(kept, dim=-1)
-    places, values = (each.permute(2, 0, 1, 3).numpy() for each in (top.indices, top.values))
-    return Attended(places, values)
+    places = np.stack([top.places for _, top in layers], axis=1)  # (H, L, N, K)
+    weights = np.stack([top.weights for _, top in layers], axis=1)
+    kept = max(1, _ATTENDED // (predictions * len(layers) * len(places)))
+    return Attended(
+        layers=[number for number, _ in layers],
+        places=places.transpose(2, 1, 0, 3)[..., :kept].copy(),
+        weights=weights.transpose(2, 1, 0, 3)[..., :kept].copy(),
+    )
 
 
 def _shown(explored: Sequence[Explored]) -> set[int]:

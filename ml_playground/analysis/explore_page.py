@@ -93,7 +93,11 @@ def _data(explored: Explored, names: dict[int, int]) -> dict[str, Any]:
 
 
 def _attended(attended: Attended) -> dict[str, Any]:
-    return {"places": packed(attended.places), "weights": packed(attended.weights * 255)}
+    return {
+        "layers": packed(np.asarray(attended.layers)),
+        "places": packed(attended.places),
+        "weights": packed(attended.weights * 255),
+    }
 
 
 def _readings(readings: LayerReadings, numbers: Any) -> dict[str, Any]:

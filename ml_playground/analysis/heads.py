@@ -14,7 +14,7 @@ class HeadHabits:
     """Mean shares of one head's attention, 0 to 1. They may overlap, and need not add up to 1.
 
     Attributes:
-        layer: from 1.
+        layer: see `attention_layers`.
         head: from 1.
         itself: the token at the position itself.
         previous: the token before it.
@@ -39,21 +39,19 @@ class Habits:
     """
 
     def __init__(self) -> None:
-        self._sums: npt.NDArray[np.float64] | None = None  # (5, L, H)
+        self._layers: Sequence[int] = []
+        self._sums: npt.NDArray[np.float64] | None = None  # (L, 5, H)
         self._chance = 0.0
         self._rows = 0
 
-    def add(self, weights: Floats, ids: Sequence[int]) -> None:
-        """Add a passage: weights (L, H, T, T), query by key, and the T tokens that attend."""
+    def add(self, layers: Sequence[tuple[int, npt.NDArray[np.float64]]], ids: Sequence[int]) -> None:
+        """Add a passage: the numbers of its layers with their `head_sums` (5, H), and the T tokens that attend."""
         if len(ids) < 2:
             return
-        at = np.arange(len(ids))
-        distance = at[1:, None] - at  # (T - 1, T)
-        follows = _follows(np.asarray(ids))[1:]
-        masks = np.stack([distance == 0, distance == 1, np.broadcast_to(at == 0, distance.shape), follows, distance])
-        sums = np.einsum("lhqk,mqk->mlh", weights[:, :, 1:].astype(np.float64), masks.astype(np.float64))
+        sums = np.stack([each for _, each in layers])
+        self._layers = [number for number, _ in layers]
         self._sums = sums if self._sums is None else self._sums + sums
-        self._chance += float((follows.sum(axis=1) / (at[1:] + 1)).sum())
+        self._chance += float((_follows(np.asarray(ids))[1:].sum(axis=1) / np.arange(2, len(ids) + 1)).sum())
         self._rows += len(ids) - 1
 
     @property
@@ -65,13 +63,29 @@ class Habits:
         """The means, by layer and head."""
         if self._sums is None:
             return []
-        means = self._sums / self._rows
-        _, layers, heads = means.shape
         return [
-            HeadHabits(layer + 1, head + 1, *map(float, means[:, layer, head]))
-            for layer in range(layers)
-            for head in range(heads)
+            HeadHabits(layer, head, *map(float, means))
+            for layer, of_layer in zip(self._layers, self._sums / self._rows, strict=True)
+            for head, means in enumerate(of_layer.T, start=1)
         ]
+
+
+def head_sums(weights: Floats, ids: Sequence[int]) -> npt.NDArray[np.float64]:
+    """What the H heads of a layer attend to in a passage of T tokens, added up over all positions but the first.
+
+    Args:
+        weights: of the layer (H, T, T), query by key.
+        ids: the T tokens that attend.
+
+    Returns:
+        Shape (5, H): the shares of `HeadHabits` in its order, and the distance.
+    """
+    late, at = weights[:, 1:], np.arange(len(ids), dtype=np.float64)
+    itself, previous = (late.diagonal(offset, axis1=1, axis2=2) for offset in (1, 0))
+    following = late[:, _follows(np.asarray(ids))[1:]]
+    shares = [each.sum(axis=-1, dtype=np.float64) for each in (itself, previous, late[:, :, 0], following)]
+    of_queries, of_keys = (late.sum(axis=axis, dtype=np.float64) for axis in (2, 1))
+    return np.stack([*shares, of_queries @ at[1:] - of_keys @ at])
 
 
 def _follows(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

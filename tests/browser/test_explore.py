@@ -120,6 +120,16 @@ def test_heads_are_chosen_by_click_and_by_keys(opened: Opened, width: int) -> No
     assert marked(shown) == before
 
 
+def test_layers_are_named_by_their_numbers_where_some_have_no_attention(opened: Opened) -> None:
+    shown = opened(as_html(made_up(WORDS, layers=2, without_attention=2)))
+    assert shown.locator(".heads tbody tr td:first-child").all_text_contents() == ["3", "4"]
+    expect(shown.get_by_text("Layer 4, mean of the heads", exact=True)).to_be_visible()
+    shown.get_by_role("button", name="layer 3, head 2:").click()
+    expect(shown.get_by_text("Layer 3, head 2", exact=True)).to_be_visible()
+    readings = shown.locator("section", has=shown.get_by_role("heading", name="Layer by layer"))
+    assert readings.locator("td:first-child").all_text_contents() == ["start", "1", "2", "3", "4"]
+
+
 def test_another_passage_is_chosen_by_keys(opened: Opened) -> None:
     shown = opened(PAGE)
     first = shown.locator(".passage").text_content()

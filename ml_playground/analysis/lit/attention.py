@@ -10,9 +10,10 @@ from lit_nlp.api.dataset import Dataset
 from lit_nlp.api.dtypes import SequenceSalienceMap
 from lit_nlp.api.model import Model
 
-from ml_playground.analysis.attention import attention_weights
+from ml_playground.analysis.attention import attention_layers
 from ml_playground.analysis.lit.models import attention_shape, subject_of
 from ml_playground.analysis.lit.subject import Subject
+from ml_playground.analysis.scores import Floats
 
 NAME = "sequence_salience"
 """The panel finds it by this name."""
@@ -25,11 +26,10 @@ class Attention(Interpreter):
 
     def __init__(self, subjects: list[Subject]) -> None:
         """Have a field for each layer and head of any of the runs."""
-        shapes = [attention_shape(subject) for subject in subjects]
-        layers = max((layers for layers, _ in shapes), default=0)
-        heads = max((heads for _, heads in shapes), default=0)
-        names = [_field(layer) for layer in range(layers)]
-        names += [_field(layer, head) for layer in range(layers) for head in range(heads)]
+        shapes = {subject.name: attention_shape(subject) for subject in subjects}
+        self._layers = {name: len(layers) for name, (layers, _) in shapes.items()}
+        names = {_field(layer) for layers, _ in shapes.values() for layer in layers}
+        names |= {_field(layer, head) for layers, heads in shapes.values() for layer in layers for head in range(heads)}
         self._fields = sorted(names, key=lambda name: [int(word) for word in name.split() if word.isdigit()])
 
     def is_compatible(self, model: Model, dataset: Dataset) -> bool:
@@ -58,14 +58,19 @@ class Attention(Interpreter):
     def _maps(self, subject: Subject, row: types.JsonDict, target: str) -> dict[str, Any]:
         passage = subject.passage(row.get("prompt") or "", target)
         ids, tokens = passage.ids, subject.tokens(passage.ids)
-        weights = attention_weights(subject.model, ids, subject.runtime)  # (L, H, T, T)
         # A token is predicted by the position before it, and nothing predicts the first.
-        rows = weights[:, :, [max(place - 1, 0) for place in range(passage.prompt, len(ids))]]
-        matrices = {_field(layer): heads.mean(axis=0) for layer, heads in enumerate(rows)}
-        if rows.size <= _MOST_WEIGHTS:
-            matrices |= {
-                _field(layer, head): matrix for layer, heads in enumerate(rows) for head, matrix in enumerate(heads)
-            }
+        places = [max(place - 1, 0) for place in range(passage.prompt, len(ids))]
+
+        def shown(weights: Floats) -> list[Floats]:
+            """The mean of a layer's heads, and these where they are not too many."""
+            heads = weights[:, places]
+            return [heads.mean(axis=0), *(heads if self._layers[subject.name] * heads.size <= _MOST_WEIGHTS else ())]
+
+        matrices = {
+            _field(layer, None if number == 0 else number - 1): matrix
+            for layer, some in attention_layers(subject.model, ids, subject.runtime, shown)
+            for number, matrix in enumerate(some)
+        }
         return {
             name: SequenceSalienceMap(
                 tokens_in=tokens[: passage.prompt], tokens_out=tokens[passage.prompt :], salience=_short(matrix)
@@ -75,8 +80,8 @@ class Attention(Interpreter):
 
 
 def _field(layer: int, head: int | None = None) -> str:
-    """What the page calls a matrix; both are counted from 1."""
-    return f"layer {layer + 1}" + ("" if head is None else f" head {head + 1}")
+    """What the page calls a matrix: heads are shown from 1, as layers are."""
+    return f"layer {layer}" + ("" if head is None else f" head {head + 1}")
 
 
 def _short(matrix: npt.NDArray[np.float32]) -> list[list[float]]:

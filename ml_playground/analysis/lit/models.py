@@ -14,7 +14,7 @@ from lit_nlp.api import types
 from lit_nlp.api.dtypes import DataTuple
 from lit_nlp.api.model import Model, ModelWrapper
 
-from ml_playground.analysis.attention import attention_weights
+from ml_playground.analysis.attention import attention_layers
 from ml_playground.analysis.lit.subject import Passage, Subject
 from ml_playground.analysis.salience import erasure, gradient_salience
 from ml_playground.analysis.states import pooled_states
@@ -175,7 +175,7 @@ class SalienceModel(_RowByRow):
         }
 
     def _attention_fields(self) -> list[str]:
-        return [f"attention_layer_{layer}" for layer in range(1, self._layers + 1)]
+        return [f"attention_layer_{layer}" for layer in self._layers]
 
     def outputs(self, row: Mapping[str, Any], passage: Passage) -> Row:
         """Scores of all tokens; 0 where a method has none."""
@@ -195,8 +195,9 @@ class SalienceModel(_RowByRow):
         found["erasure"] = erasure(model, ids, targets, runtime, reach=reach)
         if self._layers:
             # A token is predicted by the position before it.
-            attended = attention_weights(model, ids, runtime).mean(axis=1)[:, [place - 1 for place in targets]]
-            found |= dict(zip(self._attention_fields(), attended.mean(axis=1), strict=True))
+            places = [place - 1 for place in targets]
+            layers = attention_layers(model, ids, runtime, lambda weights: weights[:, places].mean(axis=(0, 1)))
+            found |= dict(zip(self._attention_fields(), (means for _, means in layers), strict=True))
         return found
 
 
@@ -230,13 +231,13 @@ def subject_of(model: Model) -> Subject | None:
     return inner.subject if isinstance(inner, RunModel) else None
 
 
-def attention_shape(subject: Subject) -> tuple[int, int]:
-    """Layers and heads; 0 of each where the model's attention cannot be read."""
+def attention_shape(subject: Subject) -> tuple[list[int], int]:
+    """The numbers of the layers, see `attention_layers`, and how many heads each has; none if it cannot be read."""
     try:
-        layers, heads, *_ = attention_weights(subject.model, [0], subject.runtime).shape
+        layers = attention_layers(subject.model, [0], subject.runtime, len)
     except AnalysisError:
-        return 0, 0
-    return layers, heads
+        return [], 0
+    return [number for number, _ in layers], layers[0][1]
 
 
 def works(analysis: Callable[[], object]) -> bool:

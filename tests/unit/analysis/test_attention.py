@@ -1,20 +1,37 @@
 """Attention weights, against those computed in another way."""
 
-from typing import cast
+from typing import Any, cast
+from weakref import ReferenceType, ref
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import Lfm2Config, Lfm2ForCausalLM
 
-from ml_playground.analysis.attention import attention_weights
+from ml_playground.analysis.attention import attention_layers, attention_weights
+from ml_playground.analysis.scores import Floats
+from ml_playground.analysis.states import layer_readings
 from ml_playground.errors import AnalysisError
 from ml_playground.finetune.model import FineTuned
 from ml_playground.models.attention import CausalSelfAttention
+from ml_playground.models.base import LanguageModel
 from ml_playground.models.position import Position
 from ml_playground.models.transformer import Transformer
 from ml_playground.runtime import Runtime, resolve
-from tests.unit.analysis.models import ALL, BLOCK_SIZE, BUILT_IN, RUNTIME, Bigram, Manual, base_of, model_of, passage
+from tests.unit.analysis.models import (
+    ALL,
+    BLOCK_SIZE,
+    BUILT_IN,
+    RUNTIME,
+    VOCAB,
+    Bigram,
+    Manual,
+    ManualBlock,
+    base_of,
+    model_of,
+    passage,
+)
 
 RUNTIMES = [RUNTIME, resolve("cpu", "bfloat16"), resolve("cpu", "float16")]
 
@@ -111,6 +128,65 @@ def test_weights_that_a_users_model_computes_by_hand_are_read_off() -> None:
         x = model.wte(torch.tensor(ids))[None] + model.wpe(torch.arange(len(ids)))
         _, weights = next(model.blocks.children())(x)
     np.testing.assert_allclose(attention_weights(model, ids, RUNTIME)[0], weights[0], atol=1e-6)
+
+
+class Summed(Manual):
+    """A user's model whose attention is outside of the one list of modules that could be its blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = ManualBlock(2), ManualBlock(2)
+        self.blocks = nn.ModuleList([nn.Linear(24, 24), nn.Linear(24, 24)])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))
+        x = self.second(self.first(x)[0])[0]
+        for block in self.blocks.children():
+            x = block(x)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def hybrid() -> LanguageModel:
+    """A network in which the third block alone has attention."""
+    torch.manual_seed(0)
+    kinds = ["conv", "conv", "full_attention", "conv"]
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    config = Lfm2Config(
+        vocab_size=VOCAB, num_hidden_layers=len(kinds), num_key_value_heads=2, layer_types=kinds, **sizes
+    )
+    return FineTuned(Lfm2ForCausalLM(config), block_size=BLOCK_SIZE)
+
+
+@pytest.mark.parametrize("length", [1, 12])
+def test_layers_are_numbered_as_blocks_are(length: int) -> None:
+    """As they are where the residual stream is read layer by layer."""
+    for model, numbers in ((hybrid(), [3]), (model_of("gpt2"), [1, 2]), (model_of("hf-llama-lora"), [1, 2])):
+        ids = passage(length)
+        assert [number for number, _ in attention_layers(model, ids, RUNTIME, len)] == numbers
+    assert len(layer_readings(hybrid(), passage(), RUNTIME, 1).nats) == 1 + 4
+
+
+def test_attention_outside_of_blocks_is_numbered_by_itself() -> None:
+    model = Summed()
+    assert [number for number, _ in attention_layers(model, passage(), RUNTIME, len)] == [1, 2]
+
+
+def test_only_what_is_made_of_a_layer_is_kept() -> None:
+    """The weights of all layers together would take most of the memory that a long passage needs."""
+    seen: list[ReferenceType[object]] = []
+
+    def reduce(weights: Floats) -> float:
+        assert all(each() is None for each in seen)  # those of the layer before are freed
+        seen.append(ref(weights))
+        return float(weights.sum())
+
+    for name in ("gpt2", "manual", "hf-qwen3"):
+        model, ids = model_of(name), passage()
+        seen.clear()
+        found = attention_layers(model, ids, RUNTIME, reduce)
+        heads = attention_weights(model, ids, RUNTIME).shape[1]
+        assert [value for _, value in found] == pytest.approx([heads * len(ids)] * len(found))
 
 
 def test_a_model_that_shows_none_is_refused() -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ml_playground.analysis.attention import attention_weights
-from ml_playground.analysis.explore import Passage, attended, explore, surprising
+from ml_playground.analysis.attention import attention_layers, attention_weights
+from ml_playground.analysis.explore import Passage, attended, explore, most_attended, surprising
 from ml_playground.analysis.subject import Source, Subject
 from ml_playground.commands import load_experiment
 from ml_playground.data.store import open_dataset
@@ -106,8 +106,10 @@ def test_a_passage_is_measured_in_every_way(subject: Subject) -> None:
 
 
 def test_the_most_attended_tokens_come_first(subject: Subject) -> None:
-    weights = attention_weights(subject.model, subject.dataset.val[:CONTEXT].tolist(), RUNTIME)
-    found = attended(weights, predictions=CONTEXT)
+    ids = subject.dataset.val[:CONTEXT].tolist()
+    weights = attention_weights(subject.model, ids, RUNTIME)
+    found = attended(attention_layers(subject.model, ids, RUNTIME, most_attended), predictions=CONTEXT)
+    assert found.layers == [1, 2]
     whole = np.concatenate([weights, weights.mean(axis=1, keepdims=True)], axis=1)
     for query in range(CONTEXT):
         for layer in range(2):
@@ -120,8 +122,8 @@ def test_the_most_attended_tokens_come_first(subject: Subject) -> None:
 
 @pytest.mark.parametrize(("predictions", "kept"), [(8, 8), (2**15, 4), (2**20, 1)])
 def test_a_large_page_keeps_fewer_weights_of_each_head(predictions: int, kept: int) -> None:
-    weights = np.full((1, 3, 8, 8), 1 / 8, dtype=np.float32)
-    assert attended(weights, predictions).weights.shape == (8, 1, 4, kept)
+    weights = np.full((3, 8, 8), 1 / 8, dtype=np.float32)
+    assert attended([(1, most_attended(weights))], predictions).weights.shape == (8, 1, 4, kept)
 
 
 def test_a_model_without_attention_or_layers_is_explored_all_the_same(subject: Subject) -> None:

@@ -58,7 +58,7 @@ def test_what_is_no_number_is_a_large_one() -> None:
 
 
 def test_the_page_has_what_was_measured() -> None:
-    made = made_up(LETTERS, passages=2)
+    made = made_up(LETTERS, passages=2, without_attention=1)
     data = data_of(as_html(made))
     for passage, shown in zip(made.passages, data["passages"], strict=True):
         texts = [data["names"][number] for number in unpacked(shown["ids"])]
@@ -72,6 +72,7 @@ def test_the_page_has_what_was_measured() -> None:
         assert top.tolist() == [[made.texts[token] for token in row] for row in passage.scores.top_ids.tolist()]
         assert passage.attended is not None
         assert passage.readings is not None
+        assert unpacked(shown["attended"]["layers"]).tolist() == passage.attended.layers == [2, 3]
         np.testing.assert_array_equal(unpacked(shown["attended"]["places"]), passage.attended.places)
         np.testing.assert_allclose(unpacked(shown["attended"]["weights"]) / 255, passage.attended.weights, atol=2e-3)
         np.testing.assert_allclose(
