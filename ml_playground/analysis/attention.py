@@ -85,7 +85,7 @@ class _Recorder(TorchFunctionMode, Generic[T]):
     """A block in which the weights of all attention over `length` positions are reduced, layer by layer.
 
     Attributes:
-        reduced: what has become of the weights of each layer.
+        reduced: what `reduce` returned for each layer.
         heads: how many each layer has.
         within: which modules were running, the outermost first.
     """

@@ -5,6 +5,8 @@
   const chooser = root.querySelector("select");
   const text = root.querySelector(".passage");
   const panel = root.querySelector(".panel");
+  const selected = panel.querySelector(".selected"); // stays, as screen readers announce only what changes in it
+  const parts = panel.querySelector(".parts");
   const ARRAYS = { u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array };
   const SHOWN = 8; // rows of a list
   const WHOLE = 65535; // stands for a probability of 1
@@ -148,9 +150,9 @@
     const reach = shown.effects.shape[1];
     const where = state.token > reach ? `the ${reach} tokens` : "all tokens";
     const about =
-      "How many bits more (+) or less (−) this token would cost without an earlier one: " +
+      "By how many bits the loss of this token rises (+) or falls (−) without an earlier one: " +
       `${where} before it were left out, one at a time.`;
-    const none = element("p", "", "No single token matters by 0.01 bits.");
+    const none = element("p", "", "No single token changes the loss by 0.01 bits or more.");
     return section("What it relies on", about, rows.length ? table(rows) : none);
   };
 
@@ -220,28 +222,31 @@
     const title = `Layer ${layerName(state.layer)}, ${name === "mean" ? "mean of the heads" : `head ${name}`}`;
     const about =
       "Where each head (columns) of each layer (rows) looks from the position that predicts this token, the one " +
-      "before it: the token that gets most, the darker the more. Select a head to see the others.";
+      "before it: the token that gets most attention, darker for more. Select a head to see the others.";
     return section("Attention", about, headGrid(before), element("h4", "", title), table(rows));
   };
 
-  const showPanel = () => {
+  const showSelected = () => {
     const before = state.token - 1;
-    const title = element("p", "selected");
-    title.setAttribute("aria-live", "polite");
     if (before < 0) {
-      title.append(token(textOf(0)), " is the first token: nothing comes before it, so it is not predicted.");
-      panel.replaceChildren(title);
+      const why = " is the first token: nothing comes before it, so it is not predicted.";
+      selected.replaceChildren(token(textOf(0)), why);
       return;
     }
     const own = shown.own.values[before] / WHOLE;
-    title.append(
+    selected.replaceChildren(
       token(textOf(state.token)),
       ` ${bits(shown.bits.values[before])} bits, probability ${percent(own)}. `,
       element("span", "soft", `The prediction has an entropy of ${bits(shown.entropies.values[before])} bits.`),
     );
-    panel.replaceChildren(title, instead(before), reliesOn(before));
-    if (shown.readings) panel.append(layers(before));
-    if (shown.attended) panel.append(attention(before));
+  };
+  const showParts = () => {
+    const before = state.token - 1;
+    parts.replaceChildren();
+    if (before < 0) return;
+    parts.append(instead(before), reliesOn(before));
+    if (shown.readings) parts.append(layers(before));
+    if (shown.attended) parts.append(attention(before));
   };
 
   const select = (index) => {
@@ -253,7 +258,8 @@
     if (span.offsetTop < text.scrollTop) text.scrollTop = span.offsetTop - 8;
     else if (span.offsetTop > text.scrollTop + room) text.scrollTop = span.offsetTop - room + 8;
     showMarks();
-    showPanel();
+    showSelected();
+    showParts();
   };
 
   const choose = (number) => {
@@ -300,7 +306,7 @@
     root.querySelector("[value=attended]").checked = true;
     const left = panel.querySelector(".scroll").scrollLeft;
     showMarks();
-    showPanel();
+    showParts();
     panel.querySelector(".scroll").scrollLeft = left;
     panel.querySelector("[aria-pressed=true]").focus({ preventScroll: true });
   };

@@ -40,7 +40,10 @@ _HTML = """\
 <p>{legend}</p>
 </div>
 <div class="passage" tabindex="0" role="group" aria-label="Passage: arrow keys select a token"></div>
-<div class="panel"></div>
+<div class="panel">
+<p class="selected" aria-live="polite" aria-atomic="true"></p>
+<div class="parts"></div>
+</div>
 </div>"""
 
 
@@ -128,16 +131,16 @@ def _heads(exploration: Exploration) -> Iterator[Part]:
         return
     yield Heading("What the heads attend to")
     yield Text(
-        "Mean shares of each head's attention over all of these passages. A head that looks at tokens which followed "
-        "an earlier occurrence of the present token can continue what it has seen before (induction). With the same "
-        f"attention for all tokens, {exploration.chance:.1%} would go there."
+        "Mean shares of each head's attention over all of these passages. A head that attends to tokens which followed "
+        "an earlier occurrence of the current token can repeat what came before (induction). Uniform attention would "
+        f"give these tokens {exploration.chance:.1%}."
     )
     columns = [
         Column("layer"),
         Column("head"),
         Column("itself", ".1%", "the token at the position itself"),
         Column("previous", ".1%", "the token before it"),
-        Column("first", ".1%", "the first token of the passage, where heads often rest that find nothing to look for"),
+        Column("first", ".1%", "the first token of the passage, often an attention sink"),
         Column("induction", ".1%", "tokens that followed an earlier occurrence of the token at the position"),
         Column("distance", ".1f", "how many tokens back, on average"),
     ]

@@ -18,7 +18,7 @@ class HeadHabits:
         head: from 1.
         itself: the token at the position itself.
         previous: the token before it.
-        first: the first token of the passage, where heads that have nothing to look for often rest (Xiao et al. 2023).
+        first: the first token of the passage, often an attention sink (Xiao et al. 2023).
         induction: tokens that followed an earlier occurrence of the token at the position (Olsson et al. 2022).
         distance: how many tokens back the attention goes, on average.
     """

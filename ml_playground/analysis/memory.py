@@ -15,7 +15,7 @@ from ml_playground.runtime import Runtime
 
 @dataclass(frozen=True)
 class Completed:
-    """What became of the documents of one text.
+    """How well the documents of one text were completed.
 
     Attributes:
         documents: how many were tried.

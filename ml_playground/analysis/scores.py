@@ -1,4 +1,4 @@
-"""What a model makes of each token of a text: its loss and rank, and what else was likely."""
+"""Loss and rank of each token of a text, the entropy of its prediction, and the likeliest tokens instead."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -23,7 +23,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scores:
-    """What the predictions of N tokens are worth, in the order of the text.
+    """The loss, rank and alternatives of N tokens, in the order of the text.
 
     Attributes:
         ids: the tokens that were predicted (N,).

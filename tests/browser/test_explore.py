@@ -120,6 +120,25 @@ def test_heads_are_chosen_by_click_and_by_keys(opened: Opened, width: int) -> No
     assert marked(shown) == before
 
 
+def test_what_is_announced_changes_within_one_element_and_only_with_the_token(opened: Opened) -> None:
+    """Screen readers announce changes of a region that was there before."""
+    shown = opened(PAGE)
+    shown.evaluate(
+        """() => {
+          window.changes = 0;
+          window.live = document.querySelector("[aria-live]");
+          new MutationObserver(() => { window.changes += 1; }).observe(window.live, { childList: true });
+        }"""
+    )
+    for token in (100, 0, 60):
+        shown.locator(".passage i").nth(token).click()
+        name = (shown.locator(".passage i").nth(token).text_content() or "").strip().removesuffix("↵")
+        expect(shown.locator("[aria-live=polite]")).to_contain_text(name)
+    shown.get_by_role("button", name="layer 2, head 3:").click()
+    expect(shown.get_by_text("Layer 2, head 3", exact=True)).to_be_visible()
+    assert shown.evaluate("[window.live === document.querySelector('[aria-live]'), window.changes]") == [True, 3]
+
+
 def test_layers_are_named_by_their_numbers_where_some_have_no_attention(opened: Opened) -> None:
     shown = opened(as_html(made_up(WORDS, layers=2, without_attention=2)))
     assert shown.locator(".heads tbody tr td:first-child").all_text_contents() == ["3", "4"]

@@ -54,7 +54,7 @@ _HEADERS = {
 
 
 class Guard:
-    """An application behind a door: only files that are known beforehand, and only for a page of this server.
+    """Protects an application: serves only files that are known beforehand, and only to pages of this server.
 
     A page of another origin may have a browser send requests here, and a name of its own may lead to this machine (DNS
     rebinding): the `Host` must be this server, and so must the `Origin` where there is one. No answer has CORS headers,
