@@ -26,6 +26,7 @@ from ml_playground.utils.paths import display_path
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    from ml_playground.analysis.examples import Example
     from ml_playground.analysis.lit.subject import Subject
     from ml_playground.analysis.lit.turns import Turns
 
@@ -68,6 +69,7 @@ def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "
     from ml_playground.analysis.examples import sample_examples, validation_examples
     from ml_playground.analysis.lit.app import CLIENT, build_app
     from ml_playground.analysis.lit.server import Guard, page_files
+    from ml_playground.analysis.lit.subject import acquainted
 
     directories = [RunDirectory(each) for each in dict.fromkeys(_found(config, folders))]
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
@@ -75,20 +77,40 @@ def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "
     loaded = [_load(each, config) for each in directories]
     subjects = _subjects(directories, loaded, config, runtime, turns)
     context = min(trained.model.block_size for trained in loaded)
+    texts = validation_examples(dataset, config.lit.examples, context)
+    subjects, validation = acquainted(subjects, texts, dataset.tokenizer)
+    if not validation:
+        raise PlaygroundError(
+            "no text of the validation split has only characters for which each run has a token. "
+            "Show them one at a time, or prepare other data."
+        )
+    _report_left_out(len(texts) - len(validation), len(texts), "of the validation split")
+    samples: list[list[Example]] = []
+    for name, directory, trained in zip([each.name for each in subjects], directories, loaded, strict=True):
+        texts = sample_examples(Run(directory), trained.tokenizer, trained.model.block_size)
+        subjects, written = acquainted(subjects, texts, trained.tokenizer)
+        _report_left_out(len(texts) - len(written), len(texts), f"that {name} has sampled")
+        samples.append(written)
     return Guard(
         build_app(
             subjects,
             [f"{display_path(trained.path)}: {trained.progress_line}" for trained in loaded],
-            validation_examples(dataset, config.lit.examples, context),
-            [
-                sample_examples(Run(each), trained.tokenizer, trained.model.block_size)
-                for each, trained in zip(directories, loaded, strict=True)
-            ],
+            validation,
+            samples,
             title=config.file.path.parent.name,
         ),
         page_files(CLIENT),
         port,
     )
+
+
+def _report_left_out(count: int, total: int, which: str) -> None:
+    if count:
+        print(
+            f"! {count} of {total} texts {which} are left out: a run has no token for one of their characters, or they "
+            "are a single token.",
+            file=sys.stderr,
+        )
 
 
 def _found(config: ExperimentConfig, folders: Sequence[Path]) -> list[Path]:

@@ -11,6 +11,7 @@ from ml_playground.cli import main
 from tests.project import Project
 
 if TYPE_CHECKING:
+    from ml_playground.data.tokenizers.tiktoken import TiktokenTokenizer
     from tests.lit.shown import Shown
 
 
@@ -61,4 +62,16 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> "Shown":
     from tests.lit.shown import Shown
 
     project = fine_tuning(Project(tmp_path_factory.mktemp("tuned")), "qwen2")
+    return Shown(trained(project))
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory: pytest.TempPathFactory, gpt2: "TiktokenTokenizer") -> "Shown":
+    """A model of GPT-2's tokens, on a running text: no documents, and most words are one token with their blank."""
+    from tests.lit.shown import Shown
+
+    assert gpt2.vocab_size
+    project = Project(tmp_path_factory.mktemp("words"))
+    project.configure({"prepare.tokenizer": '"gpt2"', "train.model.block_size": "16", "lit.examples": "100"})
+    project.configure({"prepare.split.val_fraction": "0.4"})
     return Shown(trained(project))

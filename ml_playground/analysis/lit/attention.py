@@ -59,7 +59,7 @@ class Attention(Interpreter):
         passage = subject.passage(row.get("prompt") or "", target)
         ids, tokens = passage.ids, subject.tokens(passage.ids)
         # A token is predicted by the position before it, and nothing predicts the first.
-        places = [max(place - 1, 0) for place in range(passage.prompt, len(ids))]
+        places = [max(place - 1, 0) for place in range(passage.target, len(ids))]
 
         def shown(weights: Floats) -> list[Floats]:
             """The mean of a layer's heads, and these where they are not too many."""
@@ -73,7 +73,7 @@ class Attention(Interpreter):
         }
         return {
             name: SequenceSalienceMap(
-                tokens_in=tokens[: passage.prompt], tokens_out=tokens[passage.prompt :], salience=_short(matrix)
+                tokens_in=tokens[: passage.target], tokens_out=tokens[passage.target :], salience=_short(matrix)
             )
             for name, matrix in matrices.items()
         }

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -23,18 +24,27 @@ _SHOWN_TOKENS = 1000  # of a vocabulary
 
 
 def halves(text: str, subject: Subject) -> tuple[str, str]:
-    """A text in two, at the blank that is nearest to its middle.
+    """A text in two, where a token ends: at the blank that is nearest to its middle, if possible.
 
     It is cut after the blank where the tokens allow it, so that the one to be predicted next begins a word, otherwise
     before it, as many tokenizers join a blank and the word after it.
     """
     middle = len(text) // 2
-    blanks = [place for place, character in enumerate(text) if character.isspace() and place]
-    before = min(blanks, key=lambda place: abs(place - middle), default=middle)
-    after = min(before + 1, len(text))
-    whole, prompt = subject.passage(text, "").ids, subject.passage(text[:after], "").ids
-    cut = after if whole[: len(prompt)] == prompt else before
-    return text[:cut], text[cut:]
+    blanks = [place for place, character in enumerate(text) if character.isspace()]
+    nearest = min(blanks, key=lambda place: abs(place - middle), default=middle)
+    ends = [*_token_ends(text, subject), middle]
+    for cut in (nearest + 1, nearest, *sorted(ends, key=lambda place: abs(place - middle))):
+        if 0 < cut < len(text) and subject.passage(text[:cut], text[cut:]).is_divided:
+            return text[:cut], text[cut:]
+    return "", text
+
+
+def _token_ends(text: str, subject: Subject) -> list[int]:
+    """After how many characters of a text a token ends, if its tokens stand for each of its bytes."""
+    characters = accumulate(len(character.encode()) for character in text)
+    places = {size: place for place, size in enumerate(characters, 1)}
+    ids = subject.passage(text, "").ids
+    return [places[size] for size in accumulate(subject.text_bytes([token]) for token in ids) if size in places]
 
 
 def texts(examples: Sequence[Example], about: str, subject: Subject) -> Dataset:
@@ -51,8 +61,8 @@ def texts(examples: Sequence[Example], about: str, subject: Subject) -> Dataset:
         prompt, target = halves(example.text, subject)
         passage = subject.passage(prompt, target)
         row: types.JsonDict = {"prompt": prompt, "target": target, "kind": example.kind, "length": len(passage.ids)}
-        if classes is not None:
-            row[NEXT] = classes[passage.ids[passage.prompt]] if passage.prompt < len(passage.ids) else classes[0]
+        if classes is not None and passage.is_divided:  # otherwise nothing is known to be true
+            row[NEXT] = classes[passage.ids[passage.target]]
         rows.append(row)
     names = sorted({name for example in examples for name in example.fields})
     spec: dict[str, types.LitType] = {"prompt": types.TextSegment(), "target": types.TextSegment()}
@@ -65,7 +75,7 @@ def texts(examples: Sequence[Example], about: str, subject: Subject) -> Dataset:
     spec["kind"] = types.CategoryLabel(vocab=sorted({example.kind for example in examples}))
     spec["length"] = types.Scalar(max_val=max((row["length"] for row in rows), default=1))
     if classes is not None:
-        spec[NEXT] = types.CategoryLabel(vocab=classes)
+        spec[NEXT] = types.CategoryLabel(vocab=classes, required=False)
     return Dataset(spec, rows, about)
 
 
