@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +14,15 @@ from ml_playground.commands.build import build_runtime, finetuned_spec
 from ml_playground.commands.find_runs import of_folders
 from ml_playground.commands.one_run import require_one_run
 from ml_playground.config.experiment import ExperimentConfig
-from ml_playground.data.store import open_dataset
+from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import PlaygroundError
 from ml_playground.inference.load import TrainedModel, load_trained
 from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.run.opened import Run
 from ml_playground.run.records import RunRecord
-from ml_playground.runtime import Runtime, memory_errors_explained
+from ml_playground.run.toml_file import other_file_warning
+from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.paths import display_path
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from ml_playground.analysis.examples import Example
     from ml_playground.analysis.lit.subject import Subject
     from ml_playground.analysis.lit.turns import Turns
+
+
+_OTHER_DATA = "trained on other data than is prepared now: these texts may be among it."
 
 
 @memory_errors_explained()
@@ -71,12 +76,11 @@ def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "
     from ml_playground.analysis.lit.server import Guard, page_files
     from ml_playground.analysis.lit.subject import acquainted
 
-    directories = [RunDirectory(each) for each in dict.fromkeys(_found(config, folders))]
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
-    runtime = build_runtime(config.train.runtime)
-    loaded = [_load(each, config) for each in directories]
-    subjects = _subjects(directories, loaded, config, runtime, turns)
-    context = min(trained.model.block_size for trained in loaded)
+    shown = _shown(config, folders)
+    other_data = [_warn_of(each, config, dataset) for each in shown]
+    subjects = _subjects(shown, config, turns)
+    context = min(each.trained.model.block_size for each in shown)
     texts = validation_examples(dataset, config.lit.examples, context)
     subjects, validation = acquainted(subjects, texts, dataset.tokenizer)
     if not validation:
@@ -86,15 +90,19 @@ def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "
         )
     _report_left_out(len(texts) - len(validation), len(texts), "of the validation split")
     samples: list[list[Example]] = []
-    for name, directory, trained in zip([each.name for each in subjects], directories, loaded, strict=True):
-        texts = sample_examples(Run(directory), trained.tokenizer, trained.model.block_size)
-        subjects, written = acquainted(subjects, texts, trained.tokenizer)
-        _report_left_out(len(texts) - len(written), len(texts), f"that {name} has sampled")
+    for each in shown:
+        tokenizer = each.trained.tokenizer
+        texts = sample_examples(Run(each.directory), tokenizer, each.trained.model.block_size)
+        subjects, written = acquainted(subjects, texts, tokenizer)
+        _report_left_out(len(texts) - len(written), len(texts), f"that {each.name} has sampled")
         samples.append(written)
     return Guard(
         build_app(
             subjects,
-            [f"{display_path(trained.path)}: {trained.progress_line}" for trained in loaded],
+            [
+                f"{display_path(each.trained.path)}: {each.trained.progress_line}{'. ' if warning else ''}{warning}"
+                for each, warning in zip(shown, other_data, strict=True)
+            ],
             validation,
             samples,
             title=config.file.path.parent.name,
@@ -104,69 +112,127 @@ def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "
     )
 
 
+def _warn(line: str) -> None:
+    print(f"! {line}", file=sys.stderr)
+
+
 def _report_left_out(count: int, total: int, which: str) -> None:
     if count:
-        print(
-            f"! {count} of {total} texts {which} are left out: a run has no token for one of their characters, or they "
-            "are a single token.",
-            file=sys.stderr,
+        _warn(
+            f"{count} of {total} texts {which} are left out: a run has no token for one of their characters, or they "
+            "are a single token."
         )
 
 
-def _found(config: ExperimentConfig, folders: Sequence[Path]) -> list[Path]:
-    """The run directories."""
+@dataclass(frozen=True)
+class _Shown:
+    """A run that is shown.
+
+    Attributes:
+        name: what the page calls it.
+        directory: where it is.
+        trained: its best model.
+    """
+
+    name: str
+    directory: RunDirectory
+    trained: TrainedModel
+
+
+def _shown(config: ExperimentConfig, folders: Sequence[Path]) -> list[_Shown]:
+    """The runs in some folders, without those that cannot be loaded; that of the configuration if there are no folders.
+
+    Raises:
+        PlaygroundError: there is none that can be loaded.
+    """
     if not folders:
-        return [config.sample.runtime.out_dir]
-    return [folder.resolve() for folder in of_folders(folders, None).folders]
+        directory = RunDirectory(config.sample.runtime.out_dir)
+        loaded, arms = {directory.path: _load(directory, config)}, {}
+    else:
+        found = of_folders(folders, None)
+        loaded, arms = {}, found.names
+        reasons = [f"{each.name}: {each.reason}" for each in found.left_out]
+        for path in dict.fromkeys(folder.resolve() for folder in found.folders):
+            try:
+                loaded[path] = _load(RunDirectory(path), config)
+            except PlaygroundError as error:
+                reasons.append(str(error))
+        if not loaded:
+            raise PlaygroundError("\n".join(["none of these runs can be shown:", *reasons]))
+        for line in [*found.notes, *(f"left out: {reason}" for reason in reasons)]:
+            _warn(line)
+    names = unique_names(list(loaded), arms)
+    return [
+        _Shown(name, RunDirectory(path), trained) for name, (path, trained) in zip(names, loaded.items(), strict=True)
+    ]
 
 
 def _load(directory: RunDirectory, config: ExperimentConfig) -> TrainedModel:
     """The best model of a run, which may be fine-tuned from another one than that of the configuration."""
     record = RunRecord.read(directory.info)
     spec = None if record is None else finetuned_spec(directory, record)
-    trained = load_trained(directory, spec or spec_of(config.train, config.file.root))
+    return load_trained(directory, spec or spec_of(config.train, config.file.root), option="[lit] runs")
+
+
+def _warn_of(shown: _Shown, config: ExperimentConfig, dataset: Dataset) -> str:
+    """Print what is to be known of a run. What the page says of its data is returned; empty if that is the prepared."""
+    trained = shown.trained
     for warning in trained.warnings:
         print(warning, file=sys.stderr)
+    if (other := other_file_warning(shown.directory, config.train.runtime.out_dir, config.file)) is not None:
+        _warn(other)
     if has_other_tables(trained.model):
-        print(
-            f"! {display_path(trained.path)}: this model has n-gram or value embeddings, and the gradients show only "
-            "what the token embeddings contribute. Use erasure.",
-            file=sys.stderr,
+        _warn(
+            f"{display_path(trained.path)}: this model has n-gram or value embeddings, and the gradients show only "
+            "what the token embeddings contribute. Use erasure."
         )
-    return trained
+    if trained.data is None:
+        same = trained.tokenizer.describe() == dataset.tokenizer.describe()
+    else:
+        same = trained.data == dataset.manifest.fingerprint
+    if same:
+        return ""
+    _warn(f"{display_path(trained.path)} was {_OTHER_DATA}")
+    return _OTHER_DATA[0].upper() + _OTHER_DATA[1:]
 
 
-def _subjects(
-    directories: Sequence[RunDirectory],
-    loaded: Sequence[TrainedModel],
-    config: ExperimentConfig,
-    runtime: Runtime,
-    turns: "Turns",
-) -> "list[Subject]":
+def _subjects(shown: Sequence[_Shown], config: ExperimentConfig, turns: "Turns") -> "list[Subject]":
     from ml_playground.analysis.lit.subject import Subject
 
-    names = unique_names([each.path for each in directories])
+    runtime = build_runtime(config.train.runtime)
     return [
         Subject(
-            name,
-            trained.model.to(runtime.device).eval(),
-            trained.tokenizer,
+            each.name,
+            each.trained.model.to(runtime.device).eval(),
+            each.trained.tokenizer,
             runtime,
             config.sample.sample,
             config.sample.runtime.seed,
             turns,
         )
-        for name, trained in zip(names, loaded, strict=True)
+        for each in shown
     ]
 
 
-def unique_names(paths: Sequence[Path]) -> list[str]:
+def unique_names(paths: Sequence[Path], arms: Mapping[Path, str] | None = None) -> list[str]:
     """The names of some folders, with as many of the folders above as tell them apart.
 
     The page splits at some characters, and those that have a meaning in an address would get lost.
+
+    Args:
+        paths: the folders.
+        arms: the arms of those that are runs of a sweep, which are named so; with their seed, where there are several.
     """
+    of_arms = [(arms or {}).get(path) for path in paths]
     for depth in range(1, 1 + max(len(path.parts) for path in paths)):
-        names = [re.sub(r"[^\w.-]+", "-", "-".join(path.parts[-depth:])).strip("-_") for path in paths]
+        names: list[str] = []
+        for path, arm in zip(paths, of_arms, strict=True):
+            folders = path.parts[-depth:] if arm is None else [arm, path.name][: min(2, of_arms.count(arm))]
+            names.append(_plain("-".join(folders)))
         if len(set(names)) == len(names) and all(names):
             return names
     return [f"run-{number}" for number in range(1, 1 + len(paths))]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-_")

@@ -42,7 +42,12 @@ class TrainedModel:
         return f"step {self.step}, validation loss {self.val_loss:.4f}"
 
 
-def load_trained(run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str | None = None) -> TrainedModel:
+_OPTION = "[sample.runtime] out_dir"
+
+
+def load_trained(
+    run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str | None = None, option: str = _OPTION
+) -> TrainedModel:
     """The best model of a run: `adapters/best` or `ckpt_best.pt`, else the last, else nanoGPT's `ckpt.pt`.
 
     If one is damaged, the next one is used, with a warning.
@@ -51,6 +56,7 @@ def load_trained(run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str 
         run: the run.
         spec: what the configuration names for its model.
         base_dtype: number format of frozen weights, if not that of training.
+        option: what names the run.
 
     Raises:
         CheckpointError: there is none to take.
@@ -68,7 +74,7 @@ def load_trained(run: RunDirectory, spec: ModelSpec = BUILT_IN, base_dtype: str 
         return replace(_load_nanogpt(run.nanogpt_checkpoint, run.nanogpt_vocabulary), warnings=tuple(problems))
     if problems:
         raise CheckpointError("\n".join([*problems, f"{display_path(run.path)}: no intact checkpoint is left."]))
-    raise no_checkpoint_error(run)
+    raise no_checkpoint_error(run, option)
 
 
 T = TypeVar("T")
@@ -123,7 +129,7 @@ def weights_hash(path: Path) -> str:
     return sha256_of(path / RunDirectory.ADAPTER_WEIGHTS)
 
 
-def no_checkpoint_error(run: RunDirectory, option: str = "[sample.runtime] out_dir") -> CheckpointError:
+def no_checkpoint_error(run: RunDirectory, option: str = _OPTION) -> CheckpointError:
     """The error for a run that has no model yet; `option` is what names the run."""
     beside = ", ".join(
         display_path(each.path) for each in RunDirectory.all_in(run.path.parent) if each.path != run.path

@@ -34,3 +34,10 @@ def test_runs_are_told_apart_by_as_few_folders_as_needed() -> None:
     assert unique_names([Path("/a/lr=0.1, wide: 2")]) == ["lr-0.1-wide-2"]
     assert unique_names([Path("/a/größe"), Path("/a/b&c#d")]) == ["größe", "b-c-d"]
     assert unique_names([Path("/a/&"), Path("/b/#")]) == ["a", "b"]
+
+
+def test_runs_of_a_sweep_are_named_by_their_arms_and_seeds() -> None:
+    paths = [Path(f"/a/out/s/{each}") for each in ("base/seed-1", "wide/seed-1", "wide/seed-2")] + [Path("/a/out/x")]
+    arms = dict(zip(paths, ("base", "wide", "wide"), strict=False))
+    assert unique_names(paths, arms) == ["base", "wide-seed-1", "wide-seed-2", "x"]
+    assert unique_names([paths[0], Path("/a/base")], arms) == ["base", "a-base"]
