@@ -75,6 +75,25 @@ def test_a_token_that_spans_the_border_belongs_to_the_target(
     assert np.array(said["salience"]).shape == (len(outside), len(said["tokens_in"]) + len(outside))
 
 
+@pytest.mark.parametrize(("prompt", "target"), [("", ""), ("the cat", ""), ("the cat sits in the barn\n" * 4, " and")])
+def test_without_a_token_to_explain_attention_has_no_matrices(words: Shown, prompt: str, target: str) -> None:
+    row = changed(words.rows()[0], prompt=prompt, target=target)
+    assert attention(words, row, target) == {}
+    (said,) = words.predictions("tiny", [row], "Scalar,GeneratedText,GeneratedTextCandidates,Embeddings")
+    assert bool(said["response"]) is bool(prompt)
+    words.predictions("_tiny_salience", [row], "TokenScores,Tokens")
+
+
+def test_nothing_predicts_the_first_token_of_a_running_text(words: Shown) -> None:
+    row = changed(words.rows()[0], prompt="", target="the cat sits")
+    said = attention(words, row, "the cat sits")["layer 1 head 1"]
+    assert said["tokens_in"] == []
+    assert said["tokens_out"] == ["the", " cat", " sits"]
+    assert said["salience"][0] == [0, 0, 0]
+    assert said["salience"][1] == [1, 0, 0]
+    assert sum(said["salience"][2]) == pytest.approx(1, abs=1e-3)
+
+
 def test_windows_of_running_text_have_the_tokens_of_the_data_and_are_cut_between_words(words: Shown) -> None:
     trained, rows = model_of(words), words.rows()
     dataset = open_dataset(words.config.train.data.dataset_dir, words.config.prepare)

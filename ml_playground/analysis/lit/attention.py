@@ -58,12 +58,14 @@ class Attention(Interpreter):
     def _maps(self, subject: Subject, row: types.JsonDict, target: str) -> dict[str, Any]:
         passage = subject.passage(row.get("prompt") or "", target)
         ids, tokens = passage.ids, subject.tokens(passage.ids)
-        # A token is predicted by the position before it, and nothing predicts the first.
-        places = [max(place - 1, 0) for place in range(passage.target, len(ids))]
+        if passage.target == len(ids):  # the panel cannot show a matrix without rows
+            return {}
 
         def shown(weights: Floats) -> list[Floats]:
             """The mean of a layer's heads, and these where they are not too many."""
-            heads = weights[:, places]
+            # A token is predicted by the position before it, and nothing predicts the first.
+            heads = weights[:, max(passage.target - 1, 0) : -1]
+            heads = heads if passage.target else np.pad(heads, ((0, 0), (1, 0), (0, 0)))
             return [heads.mean(axis=0), *(heads if self._layers[subject.name] * heads.size <= _MOST_WEIGHTS else ())]
 
         matrices = {
