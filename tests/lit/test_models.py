@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from ml_playground.analysis.attention import attention_weights
+from ml_playground.analysis.lit import attention as lit_attention
+from ml_playground.analysis.lit import models as lit_models
+from ml_playground.analysis.lit.models import erasure_reach, forward_flops
 from ml_playground.analysis.salience import erasure, gradient_salience
 from ml_playground.analysis.scores import score_ids
 from ml_playground.analysis.states import pooled_states, token_table
@@ -14,6 +17,7 @@ from ml_playground.models.spec import spec_of
 from ml_playground.run.directory import RunDirectory
 from ml_playground.runtime import resolve
 from tests.lit.shown import Row, Shown, changed
+from tests.project import Project
 
 RUNTIME = resolve("cpu", "float32")
 
@@ -107,6 +111,43 @@ def test_salience_is_that_of_the_marked_tokens(shown: Shown, targets: list[int])
     for layer, expected in enumerate(weights.mean(axis=(1, 2)), 1):
         assert said[f"attention_layer_{layer}"] == pytest.approx(expected, rel=1e-5)
     assert set(said) == {"grad_l2", "grad_dot_input", "bits", "erasure", "attention_layer_1", "attention_layer_2"}
+
+
+def test_erasure_that_does_not_reach_all_tokens_says_so(
+    characters: Project, monkeypatch: pytest.MonkeyPatch, shown: Shown
+) -> None:
+    monkeypatch.setattr(lit_models, "ERASURE_FLOPS", 1.0)
+    monkeypatch.setattr(lit_attention, "_MOST_WEIGHTS", 1)
+    short = Shown(characters, [characters.out])
+    trained, (row, *_) = model_of(short), short.rows()
+    ids = ids_of(trained, row)
+    marked = changed(row, target_mask=[float(place == 15) for place in range(len(ids))])
+    (said,) = short.predictions("_tiny_salience", [marked], "TokenScores")
+    assert "erasure" not in said
+    found = said["erasure_nearest_8"]
+    assert found == pytest.approx(erasure(trained.model, ids, [15], RUNTIME, reach=8), rel=1e-4, abs=1e-5)
+    assert not any(found[:7])
+    assert all(found[7:15])
+    (matrices,) = short.ask(
+        "get_interpretations",
+        {"inputs": [row["id"]], "config": {"target_text": [row["data"]["target"]]}},
+        model="tiny",
+        dataset_name="validation",
+        interpreter="sequence_salience",
+    )
+    assert list(matrices) == ["layer 1", "layer 2"]  # without the heads
+    assert "erasure_nearest_8" not in shown.info["models"]["_tiny_salience"]["spec"]["output"]
+
+
+def test_erasure_reaches_as_far_as_the_budget(shown: Shown, tuned: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    built_in, adapted = model_of(shown).model, model_of(tuned).model
+    assert forward_flops(built_in) == built_in.flops_per_token(32) / 3
+    weights = sum(each.numel() for each in adapted.parameters() if each.dim() == 2)
+    assert 2 * weights <= forward_flops(adapted) <= 2.5 * weights
+    for texts in (1_000, 4_000):
+        monkeypatch.setattr(lit_models, "ERASURE_FLOPS", texts * forward_flops(built_in))
+        reach = erasure_reach(built_in)
+        assert reach * (reach + 16) / 2 <= texts < (reach + 1) * (reach + 17) / 2
 
 
 def test_without_a_marked_token_there_is_only_what_needs_none(shown: Shown) -> None:

@@ -16,17 +16,20 @@ from lit_nlp.api.model import Model, ModelWrapper
 
 from ml_playground.analysis.attention import attention_layers
 from ml_playground.analysis.lit.subject import Passage, Subject
+from ml_playground.analysis.passage import fits_forward
 from ml_playground.analysis.salience import erasure, gradient_salience
 from ml_playground.analysis.states import pooled_states
 from ml_playground.errors import AnalysisError
+from ml_playground.models.base import LanguageModel
 
 CLASSES = 300
 """Up to so many ids the next token is shown as one class among all, otherwise as a list of the likeliest."""
 
 ERASURE_FLOPS = 4e10
-"""Erasure leaves out the nearest tokens before a target, as many as this is enough for: half a second on 2 cores."""
+"""Erasure leaves out the nearest tokens before a target, as many as this suffices for: half a second on 2 cores."""
 
 _LEAST_REACH = 8
+_ERASED_AT_ONCE = 16
 _CANDIDATES = 10
 _SCALE = 16  # bits per byte, at which the page ends its scale
 
@@ -158,7 +161,9 @@ class SalienceModel(_RowByRow):
         model, runtime = subject.model, subject.runtime
         self._has_gradients = works(partial(gradient_salience, model, [0, 0], [1], runtime))
         self._layers, _ = attention_shape(subject)
-        self._flops = max(1.0, model.flops_per_token(model.block_size) / 3)  # without a backward pass; tables take none
+        self._reach = erasure_reach(model)
+        # What was not measured would look as if it had no effect, so the name says how far it reaches.
+        self._erasure = "erasure" if self._reach >= model.block_size - 1 else f"erasure_nearest_{self._reach}"
 
     def input_spec(self) -> types.Spec:
         """A text, and which of its tokens are to be explained."""
@@ -166,7 +171,7 @@ class SalienceModel(_RowByRow):
 
     def output_spec(self) -> types.Spec:
         """Each field of scores is a method that the page offers."""
-        methods = ["bits", "erasure", *self._attention_fields()]
+        methods = ["bits", self._erasure, *self._attention_fields()]
         if self._has_gradients:
             methods = ["grad_l2", "grad_dot_input", *methods]
         return {
@@ -191,8 +196,7 @@ class SalienceModel(_RowByRow):
         if self._has_gradients:
             gradient = gradient_salience(model, ids, targets, runtime)
             found |= {"grad_l2": gradient.l2, "grad_dot_input": gradient.dot_input}
-        reach = max(_LEAST_REACH, int(ERASURE_FLOPS / self._flops / targets[-1]))
-        found["erasure"] = erasure(model, ids, targets, runtime, reach=reach)
+        found[self._erasure] = erasure(model, ids, targets, runtime, reach=self._reach)
         if self._layers:
             # A token is predicted by the position before it.
             places = [place - 1 for place in targets]
@@ -238,6 +242,30 @@ def attention_shape(subject: Subject) -> tuple[list[int], int]:
     except AnalysisError:
         return [], 0
     return [number for number, _ in layers], layers[0][1]
+
+
+def erasure_reach(model: LanguageModel) -> int:
+    """How many tokens before a target `ERASURE_FLOPS` suffices to leave out, at least 8.
+
+    For one that is r tokens before the target, r tokens are computed anew, and up to 16 more, as so many texts are
+    computed at once. A model without a cache computes all that its context holds.
+    """
+    budget = ERASURE_FLOPS / forward_flops(model)
+    if not fits_forward(model, "extend_all"):
+        return max(_LEAST_REACH, int(budget / model.block_size))
+    # R tokens take R * (R + 16) / 2.
+    half = _ERASED_AT_ONCE / 2
+    return max(_LEAST_REACH, int(math.sqrt(half**2 + 2 * budget) - half))
+
+
+def forward_flops(model: LanguageModel) -> float:
+    """Of a forward pass, per token of a full context; at least 1, as models of tables alone take none.
+
+    With the backward pass a weight that is trained takes three times as many, a frozen one twice.
+    """
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    trained = sum(size for size, is_trained in sizes if is_trained) / sum(size for size, _ in sizes)
+    return max(1.0, model.flops_per_token(model.block_size) / (2 + trained))
 
 
 def works(analysis: Callable[[], object]) -> bool:
