@@ -8,7 +8,7 @@ from typing import Any
 from werkzeug.test import Client, TestResponse
 
 from ml_playground.analysis.lit.turns import Turns
-from ml_playground.commands.lit import build
+from ml_playground.commands.lit.page import build
 from ml_playground.config.load import load_config
 from tests.project import Project
 

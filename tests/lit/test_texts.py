@@ -11,7 +11,7 @@ from ml_playground.analysis.examples import validation_examples
 from ml_playground.analysis.lit.turns import Turns
 from ml_playground.analysis.scores import score_ids
 from ml_playground.cli import main
-from ml_playground.commands.lit import build
+from ml_playground.commands.lit.page import build
 from ml_playground.config.load import load_config
 from ml_playground.data.store import open_dataset
 from ml_playground.errors import PlaygroundError

@@ -1,12 +1,14 @@
 """The verb `lit`, as far as it goes without LIT."""
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from ml_playground.cli import main
-from ml_playground.commands.lit import unique_names
+from ml_playground.commands.lit.names import unique_names
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,7 +26,25 @@ def test_that_folder_is_not_taken_for_the_library(
         pytest.skip("LIT is installed here")
     monkeypatch.syspath_prepend(str(ROOT))
     assert main(["lit", "phrases"]) == 2
-    assert "`make lit` sets up an environment for it" in capsys.readouterr().err
+    assert "LIT is not installed here" in capsys.readouterr().err
+
+
+def test_without_that_folder_it_is_missing_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where this package was installed as a wheel."""
+    if find_spec("lit_nlp.app") is not None:
+        pytest.skip("LIT is installed here")
+    monkeypatch.delitem(sys.modules, "lit_nlp", raising=False)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if not (Path(each) / "lit_nlp").is_dir()])
+    assert main(["lit", "phrases"]) == 2
+    assert "`make lit`, in a clone of the repository" in capsys.readouterr().err
+
+
+def test_mistakes_show_before_anything_heavy_is_imported() -> None:
+    code = "import sys; from ml_playground.cli import main; print(main(['lit', 'nothing']), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
 
 
 def test_runs_are_told_apart_by_as_few_folders_as_needed() -> None:

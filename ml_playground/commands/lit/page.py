@@ -1,18 +1,20 @@
-"""Show runs in the browser with LIT."""
+"""The page of some runs, and its server."""
 
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIApplication
 
+from ml_playground.analysis.examples import Example, sample_examples, validation_examples
+from ml_playground.analysis.lit.app import CLIENT, build_app
+from ml_playground.analysis.lit.server import Guard, bind, page_files, port_of, serve
+from ml_playground.analysis.lit.subject import Subject, acquainted
+from ml_playground.analysis.lit.turns import Turns
 from ml_playground.analysis.salience import has_other_tables
-from ml_playground.commands import load_experiment
 from ml_playground.commands.build import build_runtime, finetuned_spec
 from ml_playground.commands.find_runs import of_folders
-from ml_playground.commands.one_run import require_one_run
+from ml_playground.commands.lit.names import unique_names
 from ml_playground.config.experiment import ExperimentConfig
 from ml_playground.data.store import Dataset, open_dataset
 from ml_playground.errors import PlaygroundError
@@ -25,44 +27,29 @@ from ml_playground.run.toml_file import other_file_warning
 from ml_playground.runtime import memory_errors_explained
 from ml_playground.utils.paths import display_path
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
-    from ml_playground.analysis.examples import Example
-    from ml_playground.analysis.lit.subject import Subject
-    from ml_playground.analysis.lit.turns import Turns
-
-
 _OTHER_DATA = "trained on other data than is prepared now: these texts may be among it."
 
 
 @memory_errors_explained()
-def run(experiment: str, runs: list[Path], exp_config: Path | None) -> None:
+def show(config: ExperimentConfig, folders: Sequence[Path]) -> None:
     """Serve a page on this machine until Ctrl-C.
 
-    Raises:
-        PlaygroundError: LIT is not installed, a run has no checkpoint, or the port is taken.
-    """
-    if find_spec("lit_nlp.app") is None:  # a folder at the root of the project has that name too
-        raise PlaygroundError(
-            "LIT is not installed here. `make lit` sets up an environment for it, .venv-lit, and starts it there."
-        )
-    from ml_playground.analysis.lit.server import bind, port_of, serve
-    from ml_playground.analysis.lit.turns import Turns
+    Args:
+        config: of the experiment, whose validation texts are shown.
+        folders: see `build`.
 
-    found, config = load_experiment(experiment, exp_config, check_devices=True)
-    shown = runs or config.lit.runs
-    if not shown:
-        require_one_run(found, config)
+    Raises:
+        PlaygroundError: a run has no checkpoint, or the port is taken.
+    """
     with bind(config.lit.port) as listening:  # before what takes time
         turns = Turns()
-        app = build(config, shown, port_of(listening), turns)
+        app = build(config, folders, port_of(listening), turns)
         print(f"http://127.0.0.1:{port_of(listening)}/ (Ctrl-C ends it)", flush=True)
         serve(app, listening)
         turns.stop()
 
 
-def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "Turns") -> "WSGIApplication":
+def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: Turns) -> WSGIApplication:
     """The page of some runs, for a server at `port`.
 
     Args:
@@ -71,11 +58,6 @@ def build(config: ExperimentConfig, folders: Sequence[Path], port: int, turns: "
         port: the only one that is answered at.
         turns: what computations take.
     """
-    from ml_playground.analysis.examples import sample_examples, validation_examples
-    from ml_playground.analysis.lit.app import CLIENT, build_app
-    from ml_playground.analysis.lit.server import Guard, page_files
-    from ml_playground.analysis.lit.subject import acquainted
-
     dataset = open_dataset(config.train.data.dataset_dir, config.prepare)
     shown = _shown(config, folders)
     other_data = [_warn_of(each, config, dataset) for each in shown]
@@ -196,9 +178,7 @@ def _warn_of(shown: _Shown, config: ExperimentConfig, dataset: Dataset) -> str:
     return _OTHER_DATA[0].upper() + _OTHER_DATA[1:]
 
 
-def _subjects(shown: Sequence[_Shown], config: ExperimentConfig, turns: "Turns") -> "list[Subject]":
-    from ml_playground.analysis.lit.subject import Subject
-
+def _subjects(shown: Sequence[_Shown], config: ExperimentConfig, turns: Turns) -> list[Subject]:
     runtime = build_runtime(config.train.runtime)
     return [
         Subject(
@@ -212,27 +192,3 @@ def _subjects(shown: Sequence[_Shown], config: ExperimentConfig, turns: "Turns")
         )
         for each in shown
     ]
-
-
-def unique_names(paths: Sequence[Path], arms: Mapping[Path, str] | None = None) -> list[str]:
-    """The names of some folders, with as many of the folders above as tell them apart.
-
-    The page splits at some characters, and those that have a meaning in an address would get lost.
-
-    Args:
-        paths: the folders.
-        arms: the arms of those that are runs of a sweep, which are named so; with their seed, where there are several.
-    """
-    of_arms = [(arms or {}).get(path) for path in paths]
-    for depth in range(1, 1 + max(len(path.parts) for path in paths)):
-        names: list[str] = []
-        for path, arm in zip(paths, of_arms, strict=True):
-            folders = path.parts[-depth:] if arm is None else [arm, path.name][: min(2, of_arms.count(arm))]
-            names.append(_plain("-".join(folders)))
-        if len(set(names)) == len(names) and all(names):
-            return names
-    return [f"run-{number}" for number in range(1, 1 + len(paths))]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-_")
