@@ -51,7 +51,7 @@ def attention_layers(
     row = row_of(ids, model, runtime)
     with (
         evaluating(model),
-        BlockCalls(model) as calls,
+        BlockCalls(model, shapes_only=True) as calls,
         _Recorder(len(ids), calls, reduce) as recorder,
         runtime.autocast(),
     ):

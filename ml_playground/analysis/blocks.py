@@ -40,7 +40,9 @@ class BlockCalls:
         running: what is being called, among it the block, if any; the outermost first.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, shapes_only: bool = False) -> None:
+        """Watch `model`; with `shapes_only` streams have no values (torch's meta device) and nothing else is kept."""
+        self._shapes_only = shapes_only
         lists = (module for module in model.modules() if isinstance(module, nn.ModuleList | nn.Sequential))
         self._lists = [list(module.children()) for module in lists]
         self._ended: list[tuple[nn.Module, Block | None]] = []
@@ -62,7 +64,10 @@ class BlockCalls:
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self.running.pop()
-        self._ended.append((module, _block(module, [*args, *kwargs.values()], output)))
+        block = _block(module, [*args, *kwargs.values()], output)
+        if block is not None and self._shapes_only:
+            block = Block(module, block.before.to("meta"), block.after.to("meta"), None)
+        self._ended.append((module, block))
 
     def blocks(self) -> list[Block]:
         """The blocks' calls in order; none if the model has no such list."""

@@ -1,5 +1,6 @@
 """Attention weights, against those computed in another way."""
 
+import gc
 from typing import Any, cast
 from weakref import ReferenceType, ref
 
@@ -175,16 +176,21 @@ def test_attention_outside_of_blocks_is_numbered_by_itself() -> None:
 def test_only_what_is_made_of_a_layer_is_kept() -> None:
     """The weights of all layers together would take most of the memory that a long passage needs."""
     seen: list[ReferenceType[object]] = []
+    alive: list[int] = []  # tensors of that shape, whoever holds them
 
     def reduce(weights: Floats) -> float:
         assert all(each() is None for each in seen)  # those of the layer before are freed
         seen.append(ref(weights))
+        tensors = [each for each in gc.get_objects() if type(each) is Tensor]
+        alive.append(sum(each.shape[-3:] == weights.shape for each in tensors))
         return float(weights.sum())
 
     for name in ("gpt2", "manual", "hf-qwen3"):
         model, ids = model_of(name), passage()
         seen.clear()
+        alive.clear()
         found = attention_layers(model, ids, RUNTIME, reduce)
+        assert len(set(alive[1:])) == 1  # a model itself may hold those of one layer before
         heads = attention_weights(model, ids, RUNTIME).shape[1]
         assert [value for _, value in found] == pytest.approx([heads * len(ids)] * len(found))
 
