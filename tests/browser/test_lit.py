@@ -98,15 +98,16 @@ def explained(panel: Locator, token: int) -> Locator:
     return tokens
 
 
-def coloured(tokens: Locator) -> list[str]:
-    """The colours of tokens, as soon as they are not all the same."""
+def coloured(tokens: Locator, before: list[str] | None = None) -> list[str]:
+    """The colours of tokens, as soon as they are not all the same, nor those of `before`, nor change any more."""
     found: list[str] = []
     for _ in range(300):
+        last = found
         found = tokens.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
-        if len(set(found)) > 2:
+        if len(set(found)) > 2 and found == last and found != before:
             return found
         tokens.page.wait_for_timeout(100)
-    raise AssertionError(f"the tokens got no colours but {set(found)}")
+    raise AssertionError(f"the tokens got no other colours but {set(found)}")
 
 
 def test_icons_are_pictures_and_not_words(page: Page) -> None:
@@ -125,7 +126,7 @@ def test_a_click_on_a_token_shows_what_it_depends_on_by_each_method(page: Page) 
     seen: dict[str, list[str]] = {}
     for method in ("grad_l2", "grad_dot_input", "bits", "erasure", "attention_layer_1", "attention_layer_2"):
         panel.get_by_text(method, exact=True).click()
-        seen[method] = coloured(tokens)
+        seen[method] = coloured(tokens, list(seen.values())[-1] if seen else None)
     assert len({tuple(each) for each in seen.values()}) == 6
     later = seen["grad_l2"][21:]
     assert len(set(later)) == 1  # nothing after a token explains it
@@ -168,7 +169,7 @@ def test_attention_is_shown_for_a_token(page: Page) -> None:
     for name in ("layer 1 head 1", "layer 2 head 2"):
         layer.select_option(name)
         target.nth(5).hover()
-        seen.append(coloured(source))
+        seen.append(coloured(source, seen[-1] if seen else None))
     assert seen[0] != seen[1]
 
 
